@@ -1,0 +1,50 @@
+"""resight: person re-identification, from pixels to answers.
+
+    import resight
+    model = resight.load_model("runs/demo")
+    embed = resight.Extractor(model)
+    vectors = embed(["a.jpg", "b.jpg"])                 # (2, D) float32, unit length
+
+The public names are loaded when they are first used, so `import resight` is immediate.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from resight import evaluation, losses, models
+    from resight.data import Dataset, load_dataset
+    from resight.embedding import Extractor, Result, Vectors, evaluate
+    from resight.errors import ResightError
+    from resight.models import load_model
+    from resight.recipe import Recipe
+    from resight.run import Run, train
+    from resight.types import Batch, ReIDOutput, Sample
+
+_WHERE = {
+    "Batch": "types", "Dataset": "data", "Extractor": "embedding", "Recipe": "recipe", "ReIDOutput": "types",
+    "ResightError": "errors", "Result": "embedding", "Run": "run", "Sample": "types", "Vectors": "embedding",
+    "evaluate": "embedding", "load_dataset": "data", "load_model": "models", "train": "run",
+}  # fmt: skip
+_MODULES = ("evaluation", "losses", "models")
+
+__all__ = [
+    "Batch", "Dataset", "Extractor", "ReIDOutput", "Recipe", "ResightError", "Result", "Run", "Sample", "Vectors",
+    "evaluate", "evaluation", "load_dataset", "load_model", "losses", "models", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"resight.{_WHERE[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"resight.{name}")
+    raise AttributeError(f"module 'resight' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,103 @@
+"""`resight VERB`: a table of verbs, each in its own file, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+
+import click
+
+from resight import __version__
+from resight.errors import ResightError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A name on the command line, the line that describes it, and the module whose `command` it is."""
+
+    name: str
+    help: str
+
+    @property
+    def module(self) -> str:
+        return f"resight.cli.{self.name}"
+
+
+VERBS = (
+    Verb("demo", "The whole story on bundled synthetic people: train, judge, search, report."),
+    Verb("train", "Train a recipe; the same command resumes an interrupted run."),
+    Verb("evaluate", "Judge a trained model on a data set: mAP, CMC, mINP."),
+    Verb("embed", "Turn pictures into a file of vectors."),
+    Verb("search", "Find the pictures most like a query picture."),
+    Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
+    Verb("models", "List the models with their size and cost."),
+)
+
+
+class Verbs(click.Group):
+    """Knows its commands by name; importing one is left until it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb.name for verb in VERBS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = next((verb for verb in VERBS if verb.name == cmd_name), None)
+        if verb is None:
+            return None
+        command = importlib.import_module(verb.module).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb.name, verb.help) for verb in VERBS])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in self.list_commands(ctx):
+            from resight.errors import UnknownNameError
+
+            raise UnknownNameError("verb", name, self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Begin with:  resight demo        Each verb explains itself:  resight train --help",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="resight")
+def group() -> None:
+    """Person re-identification: train, evaluate, embed and search.
+
+    Exit codes: 0 done, 1 failed, 2 asked wrongly, 75 interrupted and resumable.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script.  An error of ours is one sentence and its exit code, never a traceback."""
+    try:
+        group.main(args=arguments, prog_name="resight", standalone_mode=False)
+    except ResightError as error:
+        _stop(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _stop("stopped.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _stop(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", 1)
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(f"{'resight' if code == 75 else 'Error'}: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,74 @@
+"""What the verbs share: the same options, the same console, the same way to say a result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from resight.training.display import Bar
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+FILE = click.Path(path_type=Path)
+
+
+def device_option(function: F) -> F:
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")(function)
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")(
+        function
+    )
+
+
+def batch_option(function: F) -> F:
+    return click.option(
+        "--batch", default=64, show_default=True, type=click.IntRange(min=1), help="Pictures at a time."
+    )(function)
+
+
+def example(*lines: str) -> str:
+    """The end of every help text: something to paste."""
+    return "\b\nExample:\n  " + "\n  ".join(lines)
+
+
+def console() -> Console:
+    """Progress and notes go to standard error, so that standard output stays clean for the result."""
+    from rich.console import Console
+
+    return Console(stderr=True, soft_wrap=True)
+
+
+def bar() -> Bar:
+    from resight.training.display import Bar
+
+    return Bar(console())
+
+
+def counting(display: Bar, title: str) -> Callable[[int, int], None]:
+    """A progress function (done, total) that draws itself on first use."""
+    began = False
+
+    def progress(done: int, total: int) -> None:
+        nonlocal began
+        if not began:
+            display.begin(title, total)
+            began = True
+        display.advance(done)
+        if done >= total:
+            display.end()
+
+    return progress
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, allow_nan=False, default=str))

@@ -1,0 +1,103 @@
+"""resight demo"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from resight.cli import common
+
+if TYPE_CHECKING:
+    from resight.embedding import Result
+
+RECIPE = "strong_baseline_sample"
+
+
+@click.command(epilog=common.example("resight demo", "resight demo --seed 1 --out demo-1"))
+@click.option(
+    "--out",
+    type=common.FILE,
+    default=Path("resight-demo"),
+    show_default=True,
+    help="Folder for everything made.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option("--fresh", is_flag=True, help="Throw an earlier demo in that folder away first.")
+@common.device_option
+@common.json_option
+def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> None:
+    """Train on bundled synthetic people, judge, search and write the report.
+
+    Nothing is downloaded and no real person is shown.  Minutes on a laptop; Ctrl-C is safe, the same command goes on.
+    """
+    from resight.embedding import RawPixels, evaluate
+    from resight.recipe import Recipe
+    from resight.reporting import write_report
+    from resight.run import load_data, train
+
+    recipe = Recipe.load(RECIPE).override(f"seed={seed}")
+    dataset = load_data(recipe)
+    note = common.console().print
+    note(f"[bold]1/4 train[/]    {recipe.model.name} on {dataset}")
+    run = train(recipe, out, device=device, fresh=fresh, display=common.bar())
+    note("[bold]2/4 judge[/]    people it has never seen, across cameras")
+    context = {"run": out.name, "recipe": recipe.name, "recipe_hash": recipe.hash, "seed": seed}
+    result = evaluate(
+        run.model,
+        dataset,
+        device=device,
+        context=context,
+        progress=common.counting(common.bar(), "embedding"),
+    )
+    result.save(out / "evaluation" / dataset.name)
+    untrained = evaluate(RawPixels(), dataset, device=device)
+    note("[bold]3/4 search[/]   one picture against the gallery")
+    sheet = _search(result, out / "search.png")
+    note("[bold]4/4 report[/]   scores, curves, ranked lists on one page")
+    page = write_report(
+        out / "report" / "index.html",
+        result,
+        journal=run.journal,
+        recipe_toml=recipe.to_toml(),
+        title="resight demo",
+        dataset=dataset,
+    )
+    if as_json:
+        common.print_json(
+            {
+                "run": str(out),
+                "report": str(page),
+                "search": str(sheet),
+                "seed": seed,
+                "scores": _scores(result),
+                "raw_pixels": _scores(untrained),
+            }
+        )
+        return
+    _say(result, untrained, out, page, sheet)
+
+
+def _search(result: Result, path: Path) -> Path:
+    """A sheet of five queries with their hits, right in green and wrong in red."""
+    from resight.reporting import result_sheet
+
+    result_sheet(result, queries=5, k=8).save(path)
+    return path
+
+
+def _scores(result: Result) -> dict[str, float]:
+    report = result.report
+    return {"mAP": report.mAP, "rank-1": report.rank(1), "rank-5": report.rank(5), "mINP": report.mINP}
+
+
+def _say(result: Result, untrained: Result, out: Path, page: Path, sheet: Path) -> None:
+    click.echo(f"\n{result}\n{untrained}  (what no learning gives)\n")
+    click.echo(
+        f"report   {page.resolve()}\nsearch   {sheet.resolve()}\nweights  {out.resolve() / 'model.safetensors'}\n"
+    )
+    click.echo("These weights know only synthetic people; they are a demonstration, not a product.\nTry next:")
+    click.echo(f"  resight search FOLDER PICTURE --model {out}        your own pictures")
+    click.echo("  resight train --list                               other recipes")
+    click.echo(f"  resight train {RECIPE} --set train.epochs=80 --out runs/longer")

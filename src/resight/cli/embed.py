@@ -1,0 +1,59 @@
+"""resight embed"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from resight.cli import common
+
+
+@click.command(epilog=common.example("resight embed runs/first crops/ --out crops.npz"))
+@click.argument("model", type=common.FILE)
+@click.argument("source", type=common.FILE)
+@click.option("--out", type=common.FILE, required=True, help="File to write, .npz or .parquet.")
+@click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
+@common.batch_option
+@common.device_option
+@common.json_option
+def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device: str, as_json: bool) -> None:
+    """Turn the pictures of SOURCE into vectors with MODEL (a run folder, a weights file or a hub id).
+
+    SOURCE is a folder (searched to the bottom), a CSV with a column `path` (and `pid`, `camid` if known) or a
+    text file with a path a line.  Each picture's id is the hash of its bytes.
+    """
+    from resight.cli.pictures import find
+    from resight.embedding import Extractor, embed_samples
+    from resight.embedding.vectors import check_ending, content_id
+    from resight.errors import DatasetError
+    from resight.models import load_model
+
+    check_ending(out)
+    samples, root = find(source)
+    extractor = Extractor(load_model(model), device, batch, flip=flip)
+    display = common.bar()
+    display.begin("embedding", len(samples))
+    try:
+        ids = [content_id(s.path) if s.path.is_file() else "" for s in samples]
+        vectors, broken = embed_samples(extractor, samples, root, display.advance, ids)
+    finally:
+        display.end()
+    for item in broken:
+        click.echo(f"left out: {item.reason}", err=True)
+    if not len(vectors):
+        raise DatasetError(f"none of the {len(samples)} pictures of {source} can be read; {out} was not written.")
+    vectors.save(out)
+    if as_json:
+        common.print_json(
+            {
+                "file": str(out),
+                "vectors": len(vectors),
+                "dim": vectors.vectors.shape[1],
+                "unreadable": [{"path": str(b.path), "reason": b.reason} for b in broken],
+            }
+        )
+    else:
+        click.echo(
+            f"{out}: {len(vectors)} vectors of {vectors.vectors.shape[1]} numbers, {len(broken)} pictures left out"
+        )

@@ -1,0 +1,55 @@
+"""resight report"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from resight.cli import common
+
+
+@click.command(
+    epilog=common.example("resight report runs/first", "resight report runs/first --out first.html --queries 20")
+)
+@click.argument("run", type=common.FILE)
+@click.option("--out", type=common.FILE, help="File to write.  Default: RUN/report/index.html.")
+@click.option("--evaluation", type=common.FILE, help="Folder of one evaluation.  Default: the newest of the run.")
+@click.option("--queries", default=12, show_default=True, type=click.IntRange(min=0), help="Ranked lists to show.")
+@click.option("--seed", default=0, show_default=True, help="Which queries are drawn.")
+@click.option("--assets", is_flag=True, help="Also write figures (SVG), their data (JSON, CSV) and a Markdown summary.")
+@common.json_option
+def command(
+    run: Path, out: Path | None, evaluation: Path | None, queries: int, seed: int, assets: bool, as_json: bool
+) -> None:
+    """Write one HTML page about RUN: scores, curves, ranked lists, the worst queries.
+
+    The page holds small copies of the pictures.  Pictures of real people are personal data: mind where it goes.
+    """
+    from resight.embedding import Result
+    from resight.reporting import write_report
+    from resight.run import Run
+
+    opened = Run.open(run)
+    folder = evaluation or _newest(run)
+    page = write_report(
+        out or run / "report" / "index.html",
+        Result.load(folder) if folder else None,
+        journal=opened.journal,
+        recipe_toml=opened.recipe.to_toml(),
+        title=opened.recipe.name,
+        queries=queries,
+        seed=seed,
+        assets=assets,
+    )
+    if as_json:
+        common.print_json({"report": str(page), "evaluation": str(folder) if folder else None})
+    else:
+        click.echo(f"report: {page}")
+        if folder is None:
+            click.echo(f"it has no scores yet; make them with: resight evaluate {run}", err=True)
+
+
+def _newest(run: Path) -> Path | None:
+    found = sorted((run / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent if found else None

@@ -1,0 +1,116 @@
+"""resight search"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resight.cli import common
+
+if TYPE_CHECKING:
+    from resight.embedding import Extractor, Vectors
+
+
+@click.command(
+    epilog=common.example(
+        "resight search crops/ query.jpg --model runs/first -k 10 --sheet hits.png",
+        "resight search crops.npz query.jpg --model runs/first --json",
+    )
+)
+@click.argument("where", type=common.FILE)
+@click.argument("pictures", type=common.FILE, nargs=-1, required=True)
+@click.option("--model", type=common.FILE, required=True, help="Run folder, weights file or hub id.")
+@click.option("-k", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Hits for each picture.")
+@click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
+@common.batch_option
+@common.device_option
+@common.json_option
+def command(
+    where: Path,
+    pictures: tuple[Path, ...],
+    model: Path,
+    k: int,
+    sheet: Path | None,
+    batch: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Find in WHERE (a folder of pictures or an embedding file) those most like each of PICTURES."""
+    from resight.embedding import Extractor
+    from resight.models import load_model
+
+    extractor = Extractor(load_model(model), device, batch)
+    gallery = _gallery(where, extractor)
+    queries = extractor([str(p) for p in pictures])
+    rows = _hits(queries, gallery, extractor, k)
+    answer = [{"query": str(picture), "hits": hits} for picture, hits in zip(pictures, rows, strict=True)]
+    if sheet is not None:
+        from resight.reporting import search_sheet
+
+        search_sheet(answer).save(sheet)
+    if as_json:
+        common.print_json(answer)
+        return
+    from rich.console import Console
+
+    from resight.reporting import hits_table
+
+    for item in answer:
+        Console().print(hits_table(item))
+    if sheet is not None:
+        click.echo(f"picture: {sheet}")
+
+
+def _gallery(where: Path, extractor: Extractor) -> Vectors:
+    """The vectors of a file, after a look at whose they are, or of a folder, made now."""
+    from resight.cli.pictures import find
+    from resight.embedding import Vectors, embed_samples
+    from resight.embedding.vectors import FORMATS
+    from resight.errors import CheckpointError, DatasetError
+
+    if where.suffix in FORMATS and not where.is_dir():
+        vectors = Vectors.load(where)
+        mine = extractor.model.fingerprint()  # type: ignore[attr-defined]
+        if vectors.fingerprint != mine:
+            raise CheckpointError(
+                f"{where} was made by another model ({vectors.fingerprint[:12]}, this one is {mine[:12]}); vectors "
+                f"of two models cannot be compared. Embed the pictures again with this model, "
+                f"or give the model that made the file."
+            )
+        return vectors
+    samples, root = find(where)
+    display = common.bar()
+    display.begin("embedding", len(samples))
+    try:
+        vectors, broken = embed_samples(extractor, samples, root, display.advance)
+    finally:
+        display.end()
+    for item in broken:
+        click.echo(f"left out: {item.reason}", err=True)
+    if not len(vectors):
+        raise DatasetError(f"none of the {len(samples)} pictures of {where} can be read.")
+    return vectors
+
+
+def _hits(queries: Any, gallery: Vectors, extractor: Extractor, k: int) -> list[list[dict[str, Any]]]:
+    from resight.evaluation import nearest
+    from resight.types import UNKNOWN_CAMERA
+
+    distances, indices = nearest(queries, gallery.vectors, min(k, len(gallery)), metric=extractor.model.metric)
+    cosine = extractor.model.metric == "cosine"
+
+    def hit(rank: int, row: int, distance: float) -> dict[str, Any]:
+        entry: dict[str, Any] = {"rank": rank, "path": str(gallery.path(row)), "id": gallery.ids[row]}
+        entry["similarity" if cosine else "distance"] = round(1.0 - distance if cosine else distance, 6)
+        if gallery.pids[row] != gallery.UNKNOWN_PID:
+            entry["pid"] = int(gallery.pids[row])
+        if gallery.camids[row] != UNKNOWN_CAMERA:
+            entry["camera"] = int(gallery.camids[row])
+        return entry
+
+    return [
+        [hit(rank, int(row), float(d)) for rank, (row, d) in enumerate(zip(index, distance, strict=True), start=1)]
+        for index, distance in zip(indices, distances, strict=True)
+    ]

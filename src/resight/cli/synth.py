@@ -1,0 +1,87 @@
+"""resight synth"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resight.cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRESETS = ("sample", "misaligned", "occluded", "cluttered", "lookalike", "hard")
+DIALS = {
+    "misalign": "How badly the detector's boxes sit.",
+    "occlude": "How often and how much something stands before the person.",
+    "lighting": "How differently the cameras are lit, exposed and tinted.",
+    "resolution": "How few pixels a person has: 0 about 190 of height, 1 about 40.",
+    "lookalikes": "Share of identities who dress like somebody else.",
+    "clutter": "How much stands and walks about around the person.",
+}
+COUNTS = {
+    "identities": "People, half to train on, half to test with.",
+    "cameras": "Cameras, each with its own place and character.",
+    "images": "Pictures per identity and camera.",
+    "distractors": "Gallery boxes around nobody of the data set.",
+    "junk": "Gallery boxes too badly placed to be judged on.",
+    "samples": "Light paths per pixel: fewer are faster and grainier.",
+}
+
+
+def settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for each count and dial; what is not given comes from the preset."""
+    for name, text in reversed(DIALS.items()):
+        function = click.option(f"--{name}", type=click.FloatRange(0, 1), metavar="0..1", help=text)(function)
+    for name, text in reversed(COUNTS.items()):
+        function = click.option(f"--{name}", type=click.IntRange(min=0), help=text)(function)
+    return function
+
+
+@click.command(
+    epilog=common.example(
+        "resight synth people",
+        "resight synth --preset hard --identities 500 --cameras 6 --images 20 --seed 7 people",
+    )
+)
+@click.argument("out", type=common.FILE)
+@click.option(
+    "--preset", type=click.Choice(PRESETS), default="sample", show_default=True, help="Where the dials start."
+)
+@settings
+@click.option("--seed", type=click.IntRange(min=0), help="Who the people are.  Default: the preset's.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  Default: one per core.")
+@common.json_option
+def command(
+    out: Path, preset: str, seed: int | None, workers: int | None, as_json: bool, **changed: int | float | None
+) -> None:
+    """Make a data set of people who do not exist, in the folder OUT.
+
+    Everything is known about every picture: who, which camera, which attributes, how difficult.  Names follow
+    Market-1501, `attributes.csv` holds the rest.  After Ctrl-C or a crash, the same command goes on where it stopped.
+    """
+    from resight.synth import PRESETS, generate
+
+    given: dict[str, Any] = {name: value for name, value in {"seed": seed, **changed}.items() if value is not None}
+    config = replace(PRESETS[preset], **given)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as cleanly as on Ctrl-C
+    summary = generate(config, out, workers=workers, progress=common.counting(common.bar(), "rendering"))
+    result = {
+        "root": str(summary.root),
+        "pictures": summary.pictures,
+        "made": summary.made,
+        "seconds": round(summary.seconds, 1),
+        "pictures_per_second": round(summary.per_second, 2),
+        **summary.counts,
+    }
+    if as_json:
+        common.print_json(result)
+        return
+    counts = ", ".join(f"{count:,} {split}" for split, count in sorted(summary.counts.items()))
+    click.echo(f"{summary.pictures:,} pictures in {summary.root}: {counts}")
+    if summary.made:
+        click.echo(f"made {summary.made:,} in {summary.seconds:,.0f} s, {summary.per_second:.2f} a second")

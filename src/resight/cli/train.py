@@ -1,0 +1,81 @@
+"""resight train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from resight.cli import common
+
+
+@click.command(
+    epilog=common.example(
+        "resight train strong_baseline_sample --out runs/first",
+        "resight train strong_baseline_market1501 --set data.root=data/market1501 --out runs/market",
+    )
+)
+@click.argument("recipe", required=False)
+@click.option("--out", type=common.FILE, help="Run folder.  Default: runs/RECIPE.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the recipe; may be repeated.",
+)
+@click.option("--seed", type=int, help="Seed of everything that is drawn.  Default: the recipe's.")
+@click.option("--fresh", is_flag=True, help="Throw away what is in the run folder and start again.")
+@click.option("--list", "show_list", is_flag=True, help="List the recipes that come with resight.")
+@click.option("--show", is_flag=True, help="Print the recipe with every value, and stop.")
+@common.device_option
+@common.json_option
+def command(
+    recipe: str | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    fresh: bool,
+    show_list: bool,
+    show: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train RECIPE, a name from --list or a TOML file.
+
+    Everything is saved as it goes: after Ctrl-C or a crash, the same command goes on where it stopped.
+    """
+    from resight.errors import UsageError
+    from resight.recipe import Recipe, recipes
+
+    if show_list:
+        _print_list(as_json)
+        return
+    if recipe is None:
+        raise UsageError(f"name a recipe: one of {', '.join(recipes())}, or a TOML file.")
+    loaded = Recipe.load(recipe).override(*settings)
+    if seed is not None:
+        loaded = loaded.override(f"seed={seed}")
+    if show:
+        common.print_json(loaded.to_dict()) if as_json else click.echo(loaded.to_toml())
+        return
+    from resight.run import train
+
+    folder = out or Path("runs") / loaded.name
+    run = train(loaded, folder, device=device, fresh=fresh, display=common.bar())
+    if as_json:
+        common.print_json({"run": str(run.folder), **run.card})
+    else:
+        click.echo(f"trained: {run.folder}\nnext:    resight evaluate {run.folder}")
+
+
+def _print_list(as_json: bool) -> None:
+    from resight.recipe import Recipe, recipes
+
+    rows = [(name, Recipe.load(name).about) for name in recipes()]
+    if as_json:
+        common.print_json([{"name": name, "about": about} for name, about in rows])
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, about in rows:
+        click.echo(f"{name:<{width}}  {about}")

@@ -1,0 +1,152 @@
+"""A file of vectors: what `resight embed` writes and `resight search` reads."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resight.errors import CheckpointError, MissingExtraError, UsageError
+from resight.types import UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+FORMATS = (".npz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """N descriptors and where they come from.  `fingerprint` names the model: only equal ones may be compared.
+
+    vectors (N, D) float32; ids, paths (N,) text, paths relative to `root`; pids, camids (N,), pids -2 where unknown.
+    """
+
+    vectors: NDArray[np.float32]
+    ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    root: str
+    fingerprint: str
+    metric: str
+
+    UNKNOWN_PID = -2
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def path(self, row: int) -> Path:
+        return Path(self.root) / self.paths[row]
+
+    def save(self, path: Path) -> None:
+        """As `.npz` or `.parquet`, by the ending."""
+        check_ending(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".npz":
+            with path.open("wb") as handle:
+                np.savez(handle, **self._columns(), **{k: np.array(v) for k, v in self._meta().items()})  # type: ignore[arg-type]
+        else:
+            _write_parquet(path, self._columns(), self._meta())
+
+    @classmethod
+    def load(cls, path: Path) -> Vectors:
+        """Raises CheckpointError when the file is not one of ours.  Nothing in it is executed."""
+        check_ending(path)
+        if not path.is_file():
+            raise UsageError(
+                f"there is no embedding file {path}. Make one with: resight embed MODEL FOLDER --out {path}"
+            )
+        try:
+            columns = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
+            return cls(
+                vectors=np.ascontiguousarray(columns["vectors"], np.float32),
+                ids=tuple(map(str, columns["ids"])),
+                paths=tuple(map(str, columns["paths"])),
+                pids=np.asarray(columns["pids"], np.int64),
+                camids=np.asarray(columns["camids"], np.int64),
+                root=str(columns["root"]),
+                fingerprint=str(columns["fingerprint"]),
+                metric=str(columns["metric"]),
+            )
+        except (KeyError, ValueError, OSError) as error:
+            raise CheckpointError(f"{path} is not an embedding file of resight ({error}).") from error
+
+    def _columns(self) -> dict[str, Any]:
+        return {
+            "ids": np.array(self.ids, str),
+            "paths": np.array(self.paths, str),
+            "pids": self.pids,
+            "camids": self.camids,
+            "vectors": self.vectors,
+        }
+
+    def _meta(self) -> dict[str, str]:
+        return {"root": self.root, "fingerprint": self.fingerprint, "metric": self.metric}
+
+
+def check_ending(path: Path) -> None:
+    """Raises UsageError unless the file ends in .npz or .parquet."""
+    if path.suffix not in FORMATS:
+        raise UsageError(f"an embedding file ends in {' or '.join(FORMATS)}, found {path.name!r}.")
+
+
+def content_id(path: Path) -> str:
+    """Sixteen hexadecimal digits of the picture's bytes: the same picture has the same id wherever it lies."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def unknown(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """pids and camids for pictures of which nothing is known."""
+    return np.full(count, Vectors.UNKNOWN_PID, np.int64), np.full(count, UNKNOWN_CAMERA, np.int64)
+
+
+def common_root(paths: Iterable[Path]) -> Path:
+    """The deepest folder that holds all paths."""
+    parents = [path.resolve().parent for path in paths]
+    if not parents:
+        return Path.cwd()
+    root = parents[0]
+    while not all(parent.is_relative_to(root) for parent in parents):
+        root = root.parent
+    return root
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] if file[name].ndim else file[name].item() for name in file.files}
+
+
+def _write_parquet(path: Path, columns: dict[str, Any], meta: dict[str, str]) -> None:
+    arrow, parquet = _pyarrow()
+    vectors = columns.pop("vectors")
+    flat = arrow.array(vectors.reshape(-1))
+    table = arrow.table({**columns, "vectors": arrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+    parquet.write_table(table.replace_schema_metadata({f"resight.{k}": v for k, v in meta.items()}), path)
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    arrow, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(path)
+    except arrow.ArrowException as error:
+        raise ValueError(str(error)) from error
+    columns: dict[str, Any] = {name: table[name].to_pylist() for name in ("ids", "paths", "pids", "camids")}
+    lists = table["vectors"].combine_chunks()
+    columns["vectors"] = lists.flatten().to_numpy().reshape(len(table), lists.type.list_size)
+    meta = table.schema.metadata or {}
+    return columns | {k: meta[f"resight.{k}".encode()].decode() for k in ("root", "fingerprint", "metric")}
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise MissingExtraError("a .parquet file", "parquet") from error
+    return arrow, parquet

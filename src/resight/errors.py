@@ -1,0 +1,101 @@
+"""What can go wrong, as one family.
+
+ResightError                 something failed            exit code 1
+    DatasetError             the data are not what was expected
+        ImageError           one picture cannot be read
+    CheckpointError          weights or a saved state cannot be used
+    EvaluationError          the verdict cannot be computed
+    TrainingError            the loop cannot go on
+    UsageError               the question itself was wrong        exit code 2
+        RecipeError          a recipe's key or value
+        UnknownNameError     no such model, loss, dataset, recipe
+        MissingExtraError    an optional dependency is not installed
+    Interrupted              stopped on request, can be resumed   exit code 75
+
+Every message is a sentence or two: what was found, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ResightError(Exception):
+    """Base of every error this package raises on purpose.  `code` names it over HTTP, `exit_code` on the shell."""
+
+    code: str = "error"
+    exit_code: int = 1
+
+
+class DatasetError(ResightError):
+    """The data set on disk is not what was asked for."""
+
+    code = "dataset"
+
+
+class ImageError(DatasetError):
+    """One picture cannot be decoded, or is not a picture we accept."""
+
+    code = "image"
+
+
+class CheckpointError(ResightError):
+    """Weights or a training state that cannot be loaded."""
+
+    code = "checkpoint"
+
+
+class EvaluationError(ResightError):
+    """The arrays do not allow a verdict."""
+
+    code = "evaluation"
+
+
+class TrainingError(ResightError):
+    """Training cannot go on: a loss that is not finite, no usable batch."""
+
+    code = "training"
+
+
+class UsageError(ResightError):
+    """The question was wrong: an option, a name, a combination that does not exist."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe's key or value is wrong; the message starts with the path of the key."""
+
+    code = "recipe"
+
+
+class MissingExtraError(UsageError):
+    """A feature needs an optional dependency.  The message is the line that installs it."""
+
+    code = "missing_extra"
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs an optional part of resight. Install it with: pip install 'resight[{extra}]'"
+        )
+
+
+class UnknownNameError(UsageError):
+    """A name that is in no table.  The message offers the nearest and lists the rest."""
+
+    code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"there is no {kind} named {name!r}.{guess} Known: {', '.join(names)}.")
+
+
+class Interrupted(ResightError):  # noqa: N818 - not an error of anybody's
+    """Stopped on request (Ctrl-C, SIGTERM) with everything saved; the same command goes on from there."""
+
+    code = "interrupted"
+    exit_code = 75

@@ -1,0 +1,35 @@
+"""An exponential moving average of the weights: often the better model at the end, at no cost in training."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage:
+    """Holds w <- decay * w + (1 - decay) * model.  Integer buffers and batch statistics are copied.
+
+    `decay` grows as (1 + t) / (10 + t) up to its value, so the first steps do not pin the start.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1.0 + step) / (10.0 + step))
+        mine = dict(self.model.named_parameters())
+        for name, parameter in model.named_parameters():
+            mine[name].lerp_(parameter.detach(), 1.0 - decay)
+        buffers = dict(self.model.named_buffers())
+        for name, buffer in model.named_buffers():
+            buffers[name].copy_(buffer)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.model.load_state_dict(state)

@@ -1,0 +1,233 @@
+"""What is minimised: named terms on named outputs, their weights, and the sentence that says which one broke.
+
+A term is (loss, on, target, weight).  `on` names outputs of the model, `features.global` or `logits.part/*`;
+`target` names what the batch knows: `pids`, `camids`, `attributes.NAME`, or nothing for losses on maps or pairs.
+Neither the model nor the loss knows of the other; they meet here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from resight import losses
+from resight.errors import RecipeError, TrainingError, UsageError
+from resight.types import IGNORE, Batch, ReIDOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resight.training.clock import Clock
+
+
+@dataclass(frozen=True)
+class TermConfig:
+    """One line of the objective.  `options` are the named loss's own."""
+
+    name: str
+    loss: str
+    on: str | tuple[str, ...]
+    target: str = "pids"
+    weight: float = 1.0
+    combine: Literal["mean", "sum"] = "mean"  # over the outputs that `on` matches
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """One step's verdict: the scalar to go down, its parts before weighting, the weights used."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    weights: dict[str, float]
+    spread: Tensor  # () 1 - |mean unit descriptor|: 0 when every picture gets the same descriptor
+
+    def check_finite(self, clock: Clock) -> None:
+        """Raises TrainingError naming the term and the step when the loss is not a number."""
+        if bool(torch.isfinite(self.total)):
+            return
+        broken = [name for name, part in self.parts.items() if not bool(torch.isfinite(part))]
+        values = ", ".join(f"{name} = {float(part):.4g}" for name, part in self.parts.items())
+        raise TrainingError(
+            f"the loss is not finite at {clock}: {' and '.join(broken) or 'the sum'} broke ({values}). "
+            f"Lower optim.lr, set optim.clip_norm, or train with train.precision = 'fp32'."
+        )
+
+
+class Weighting(Protocol):
+    """Decides how much each term counts now, and from which batch source the next step is fed."""
+
+    sampling: str
+
+    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]: ...
+    def advance(self, clock: Clock, report: LossReport) -> None: ...
+
+
+class Fixed(nn.Module):
+    """The weights of the recipe, for ever, on one source."""
+
+    def __init__(self, weights: Mapping[str, float], sampling: str) -> None:
+        super().__init__()
+        self._weights, self.sampling = dict(weights), sampling
+
+    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
+        return {name: self._weights[name] for name in parts}
+
+    def advance(self, clock: Clock, report: LossReport) -> None:
+        """Nothing to follow."""
+
+
+class Term(nn.Module):
+    """A loss bound to the outputs it judges."""
+
+    def __init__(self, config: TermConfig, offers: Mapping[str, tuple[int, ...]], num_ids: int) -> None:
+        super().__init__()
+        self.config = config
+        patterns = (config.on,) if isinstance(config.on, str) else tuple(config.on)
+        self.matches = [_matching(pattern, config, offers) for pattern in patterns]
+        if len({len(match) for match in self.matches}) != 1:
+            counts = " and ".join(str(len(match)) for match in self.matches)
+            raise RecipeError(f"on: the patterns match {counts} outputs; a pair needs as many on each side.")
+        self.loss = losses.build(config.loss, **_options(config, offers[self.matches[0][0]], num_ids))
+
+    def forward(self, named: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """named: every output as `kind.name`.  Returns ()."""
+        if self.loss.takes == "maps":
+            return self._call([named[name] for name in self.matches[0]])
+        values = []
+        for row in zip(*self.matches, strict=True):
+            arguments = [named[name] for name in row]
+            target = None if self.loss.takes == "pair" else self._target(row[0], batch)
+            if target is None:
+                values.append(self._call(*arguments))
+            elif self.loss.takes == "features":
+                values.append(self._call(*arguments, target, batch.index))
+            elif bool((target != IGNORE).any()):  # a head nobody annotated here is left out of the mean
+                values.append(self._call(*arguments, target))
+        if not values:
+            return sum((named[name].sum() for name in self.matches[0]), start=torch.zeros(())) * 0.0
+        stacked = torch.stack(values)
+        return stacked.mean() if self.config.combine == "mean" else stacked.sum()
+
+    def _call(self, *arguments: Any) -> Tensor:
+        value: Tensor = self.loss(*arguments)
+        return value
+
+    def _target(self, output: str, batch: Batch) -> Tensor | None:
+        where = self.config.target
+        if where in ("", "none"):
+            return None
+        if where == "pids":
+            return batch.pids
+        if where == "camids":
+            return batch.camids
+        name = where.removeprefix("attributes.")
+        if name == "*":
+            name = output.rsplit("/", 1)[-1]
+        if name not in batch.attributes:
+            known = ", ".join(sorted(batch.attributes)) or "none"
+            raise RecipeError(f"{self.config.name}.target: the data have no attribute {name!r}; they have {known}.")
+        return batch.attributes[name]
+
+
+class Objective(nn.Module):
+    """All terms.  `offers` is what the model gives, `num_ids` how many identities there are."""
+
+    def __init__(
+        self,
+        terms: Sequence[TermConfig],
+        offers: Mapping[str, tuple[int, ...]],
+        num_ids: int,
+        sampling: str = "main",
+    ) -> None:
+        super().__init__()
+        if not terms:
+            raise RecipeError("objective.terms: empty; name at least one loss.")
+        built = {}
+        for number, config in enumerate(terms):
+            try:
+                built[config.name] = Term(config, offers, num_ids)
+            except UsageError as error:
+                raise RecipeError(f"objective.terms[{number}] ({config.name}): {error}") from error
+        if len(built) != len(terms):
+            raise RecipeError("objective.terms: two terms carry the same name; each name shows in the journal once.")
+        self.terms = nn.ModuleDict(built)
+        self.weighting: Weighting = Fixed({config.name: config.weight for config in terms}, sampling)
+
+    @property
+    def sampling(self) -> str:
+        """The batch source the next step is fed from."""
+        return self.weighting.sampling
+
+    def set_clock(self, clock: Clock) -> None:
+        """Hand the time to the losses that follow a schedule."""
+        for term in self.terms.values():
+            if isinstance(term, Term) and isinstance(term.loss, losses.Clocked):
+                term.loss.set_clock(clock.step, clock.progress)
+
+    def forward(self, output: ReIDOutput, batch: Batch) -> LossReport:
+        named = flatten(output)
+        parts = {name: term(named, batch) for name, term in self.terms.items()}
+        weights = self.weighting.weights(parts)
+        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+        detached = {name: part.detach() for name, part in parts.items()}
+        return LossReport(total, detached, weights, _spread(output))
+
+    def advance(self, clock: Clock, report: LossReport) -> None:
+        self.weighting.advance(clock, report)
+
+
+class Step(nn.Module):
+    """Model and objective under one wrapper: what is compiled, and what runs in parallel."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Batch) -> LossReport:
+        report: LossReport = self.objective(self.model(batch.images), batch)
+        return report
+
+
+def flatten(output: ReIDOutput) -> dict[str, Tensor]:
+    """{`features.NAME`, `logits.NAME`, `maps.NAME`: tensor}."""
+    kinds = (("features", output.features), ("logits", output.logits), ("maps", output.maps))
+    return {f"{kind}.{name}": tensor for kind, tensors in kinds for name, tensor in tensors.items()}
+
+
+def offered(output: ReIDOutput) -> dict[str, tuple[int, ...]]:
+    """Every output's name and shape, from one look at the model in training, on the meta device for instance."""
+    return {name: tuple(tensor.shape) for name, tensor in flatten(output).items()}
+
+
+def _matching(pattern: str, config: TermConfig, offers: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The outputs a pattern names.  Raises RecipeError with what the model offers."""
+    found = [name for name in offers if fnmatchcase(name, pattern)]
+    kind = losses.LOSSES[config.loss].takes if config.loss in losses.LOSSES else "pair"
+    fit = [name for name in offers if kind == "pair" or name.startswith(f"{kind}.")]
+    if not found:
+        raise RecipeError(f"on: no output {pattern!r}; the model offers {', '.join(fit) or 'none of that kind'}.")
+    wrong = next((name for name in found if name not in fit), None)
+    if wrong:
+        raise RecipeError(f"on: {config.loss} judges {kind}, and {wrong!r} is not; the model offers {', '.join(fit)}.")
+    return found
+
+
+def _options(config: TermConfig, shape: tuple[int, ...], num_ids: int) -> dict[str, Any]:
+    """The recipe's options and what only the model and the data know: the width judged, the identities."""
+    if config.loss not in losses.LOSSES:
+        return config.options
+    known, _ = losses.options_of(config.loss)
+    given = {"dim": shape[1], "num_ids": num_ids}
+    return {name: value for name, value in given.items() if name in known} | config.options
+
+
+def _spread(output: ReIDOutput) -> Tensor:
+    first = next(iter(output.features.values())).detach().float().flatten(1)
+    unit = nn.functional.normalize(first, dim=1)
+    spread: Tensor = 1.0 - torch.linalg.vector_norm(unit.mean(dim=0))
+    return spread

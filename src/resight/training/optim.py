@@ -1,0 +1,95 @@
+"""Optimisers and parameter groups: which tensor learns how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from resight.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class GroupConfig:
+    """Parameters whose name matches `match` (shell style) take these instead of the common values.
+
+    Names are the model's own (`backbone.layer4.*`, `classifier.weight`); a loss's are `loss.TERM.*`.
+    """
+
+    match: str
+    lr: float | None = None
+    lr_scale: float = 1.0
+    weight_decay: float | None = None
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """One optimiser over the model and over what the losses own."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: float = 3.5e-4
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    decay_norm_and_bias: bool = True
+    clip_norm: float | None = None
+    groups: tuple[GroupConfig, ...] = ()
+
+
+def named_parameters(model: nn.Module, objective: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Everything that learns: the model's parameters, then the losses' as `loss.TERM.*`."""
+    own = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    lost = [(f"loss.{name}", p) for name, p in objective.named_parameters() if p.requires_grad]
+    return own + lost
+
+
+def build_optimizer(config: OptimConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+    """One parameter group for each distinct (rate, decay).  Raises RecipeError on a pattern that matches nothing."""
+    named = list(parameters)
+    for number, group in enumerate(config.groups):
+        if not any(fnmatchcase(name, group.match) for name, _ in named):
+            roots = sorted({name.split(".")[0] for name, _ in named})
+            raise RecipeError(
+                f"optim.groups[{number}].match: {group.match!r} matches no parameter. "
+                f"Names begin with {', '.join(roots)}."
+            )
+    buckets: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        buckets.setdefault(_rate_and_decay(config, name, parameter), []).append(parameter)
+    groups = [
+        {"params": members, "lr": lr, "base_lr": lr, "weight_decay": decay} for (lr, decay), members in buckets.items()
+    ]
+    return _construct(config, groups)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Every group's learning rate becomes its base rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def _rate_and_decay(config: OptimConfig, name: str, parameter: nn.Parameter) -> tuple[float, float]:
+    lr, decay = config.lr, config.weight_decay
+    if not config.decay_norm_and_bias and parameter.ndim <= 1:
+        decay = 0.0
+    for group in config.groups:  # the first match wins
+        if fnmatchcase(name, group.match):
+            lr = (config.lr if group.lr is None else group.lr) * group.lr_scale
+            decay = decay if group.weight_decay is None else group.weight_decay
+            break
+    return lr, decay
+
+
+def _construct(config: OptimConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+    if config.name == "adam":
+        return torch.optim.Adam(groups, lr=config.lr, betas=config.betas)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)

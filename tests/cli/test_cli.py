@@ -1,0 +1,184 @@
+"""The verbs as a user meets them: in a process of their own, with right and wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resight.cli import VERBS
+from tests.people import write_people
+from tests.training.test_trainer import RECIPE
+
+
+def resight(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "resight", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_people(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(RECIPE.replace('name = "market"', f'name = "market"\nroot = "{people}"'))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    done = resight("train", recipe, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_help_names_every_verb_and_imports_no_torch() -> None:
+    code = (
+        "import sys; from resight.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'pydantic', 'rich'} & set(sys.modules), 'heavy import'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(verb.name in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+def test_each_verb_explains_itself_without_torch_and_ends_with_an_example(verb: str) -> None:
+    code = (
+        f"import sys; from resight.cli import main\ntry: main([{verb!r}, '--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"resight {verb}" in done.stdout.split("Example:")[1]
+
+
+def test_train_evaluate_embed_search_report(run: Path, people: Path, tmp_path: Path) -> None:
+    judged = resight("evaluate", run, "--json")
+    assert judged.returncode == 0, judged.stderr
+    record = json.loads(judged.stdout)
+    assert record["context"]["seed"] == 0
+    assert 0 < record["report"]["mAP"] <= 1
+    assert "resight evaluate" in record["context"]["command"]
+
+    made = resight("embed", run, people / "bounding_box_test", "--out", tmp_path / "g.npz", "--json")
+    assert json.loads(made.stdout)["vectors"] == 16
+
+    query = next((people / "query").iterdir())
+    for where in (tmp_path / "g.npz", people / "bounding_box_test"):
+        found = resight("search", where, query, "--model", run, "-k", 3, "--json", "--sheet", tmp_path / "hits.png")
+        assert found.returncode == 0, found.stderr
+        hits = json.loads(found.stdout)[0]["hits"]
+        assert [hit["rank"] for hit in hits] == [1, 2, 3]
+        assert hits[0]["similarity"] >= hits[1]["similarity"] >= hits[2]["similarity"]
+        assert Path(hits[0]["path"]).is_file()
+    assert (tmp_path / "hits.png").stat().st_size > 0
+
+    page = resight("report", run)
+    assert page.returncode == 0, page.stderr
+    assert (run / "report" / "index.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+
+
+def test_models_lists_what_there_is() -> None:
+    rows = json.loads(resight("models", "--json").stdout)
+    assert {"baseline", "strong_baseline"} <= {row["name"] for row in rows}
+
+
+WRONG = [
+    (["trian"], 2, "Did you mean 'train'"),
+    (["train", "no_such_recipe"], 2, "no recipe named 'no_such_recipe'"),
+    (["train", "none.toml"], 2, "there is no recipe file none.toml"),
+    (["train", "strong_baseline_sample", "--set", "optim.lrr=1"], 2, "Did you mean 'lr'"),
+    (
+        ["train", "strong_baseline_sample", "--set", "model.name=strong_basline"],
+        2,
+        "Did you mean 'strong_baseline'",
+    ),
+    (
+        ["train", "strong_baseline_sample", "--set", "data.name=market1501", "--set", "data.root=/nowhere"],
+        1,
+        "/nowhere",
+    ),
+    (["train", "strong_baseline_sample", "--device", "cuda:9"], 2, "device"),
+    (["evaluate", "/nowhere"], 2, "--dataset"),
+    (["evaluate", "/nowhere", "--dataset", "sample"], 1, "/nowhere"),
+    (["report", "/nowhere"], 1, "/nowhere is not a run folder"),
+    (["search", "/nowhere", "x.jpg", "--model", "/nowhere"], 1, "/nowhere"),
+    (["models", "mancss"], 2, "no model named"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    WRONG,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_input_is_a_sentence_and_its_exit_code(arguments: list[str], code: int, sentence: str) -> None:
+    done = resight(*arguments)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code, done.stderr
+
+
+def test_wrong_files_are_sentences(run: Path, people: Path, recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "noise.safetensors").write_bytes(b"noise")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "zero.jpg").write_bytes(b"")
+    gallery = people / "bounding_box_test"
+    for arguments, sentence in (
+        (
+            ["evaluate", tmp_path / "noise.safetensors", "--dataset", "market", "--root", people],
+            "noise.safetensors",
+        ),
+        (["embed", run, tmp_path / "empty", "--out", tmp_path / "x.npz"], "holds no pictures"),
+        (["embed", run, gallery, "--out", tmp_path / "x.csv"], "an embedding file ends in"),
+        (["search", gallery, tmp_path / "zero.jpg", "--model", run], "zero bytes"),
+        (["search", gallery, tmp_path / "none.jpg", "--model", run], "none.jpg"),
+        (["evaluate", run, "--dataset", "market1501", "--root", tmp_path / "empty"], "bounding_box_train"),
+    ):
+        done = resight(*arguments)
+        assert sentence in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (1, 2)
+
+
+def test_vectors_of_another_model_are_refused(run: Path, people: Path, recipe: Path, tmp_path: Path) -> None:
+    resight("train", recipe, "--out", tmp_path / "other", "--seed", 7, "--set", "train.epochs=1")
+    resight("embed", tmp_path / "other", people / "bounding_box_test", "--out", tmp_path / "other.npz")
+    done = resight("search", tmp_path / "other.npz", next((people / "query").iterdir()), "--model", run)
+    assert done.returncode == 1
+    assert "made by another model" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    recipe: Path, run: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    out = tmp_path / "stopped"
+    command = [sys.executable, "-m", "resight", "train", str(recipe), "--out", str(out)]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "state.pt").exists() and started.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(started.pid, number)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode in (code, 0), said  # 0: it had finished before the signal came
+    assert "Traceback" not in said
+    again = resight("train", recipe, "--out", out)
+    assert again.returncode == 0, again.stderr
+    assert (out / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resight.errors import RecipeError, UnknownNameError
+from resight.recipe import Recipe, recipes
+
+SMALL = """
+name = "small"
+[data]
+name = "folder"
+root = "somewhere"
+val_folds = 3
+[model]
+name = "baseline"
+[model.backbone]
+name = "resnet18"
+[[objective.terms]]
+name = "id"
+loss = "cross_entropy"
+on = "logits.identity"
+smoothing = 0.1
+[feed.main]
+sampler = "random"
+batch = 8
+[optim]
+lr = 1e-4
+"""
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_reads_and_writes_itself(name: str) -> None:
+    recipe = Recipe.load(name)
+    assert recipe.name == name
+    assert recipe.about
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+    assert Recipe.from_toml(recipe.to_toml()).hash == recipe.hash
+
+
+def test_keys_of_no_piece_are_options_of_the_named_thing() -> None:
+    recipe = Recipe.from_toml(SMALL)
+    assert recipe.data.options == {"val_folds": 3}
+    assert recipe.model.options == {"backbone": {"name": "resnet18"}}
+    assert recipe.objective.terms[0].options == {"smoothing": 0.1}
+    assert recipe.optim.lr == 1e-4
+    assert recipe.feed["main"].batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("optim.lrr=1", r"optim.lrr: .*Did you mean 'lr'"),
+        ("optim.name=sdg", r"optim.name: input should be 'sgd', 'adam' or 'adamw', found 'sdg'"),
+        ("optim.lr=fast", r"optim.lr: input should be a valid number.*found 'fast'"),
+        ("feed.main.ids=[1]", r"feed.main.ids: .*found \[1\]"),
+        ("objective.terms.triplet.margin=1", r"no item 'triplet'; there are id"),
+        ("schedule.name.x=1", r"schedule.name is a single value"),
+        ("trian.epochs=1", r"trian: there is no such table; known here: name"),
+        ("epochs", "write an override as key.path=value"),
+        ("augment.flip=yes", r"augment.flip"),
+    ],
+)
+def test_a_wrong_override_names_the_key_and_the_choices(setting: str, sentence: str) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        Recipe.from_toml(SMALL).override(setting)
+
+
+def test_overrides_set_one_value_and_leave_the_recipe_alone() -> None:
+    recipe = Recipe.from_toml(SMALL)
+    changed = recipe.override(
+        "optim.lr=2e-4",
+        "objective.terms.id.smoothing=0",
+        "objective.terms.0.weight=3",
+        "data.root=/with space/x",
+        "train.epochs=7",
+        "model.backbone.name=resnet34",
+    )
+    assert changed.optim.lr == 2e-4
+    assert changed.objective.terms[0].options["smoothing"] == 0
+    assert changed.objective.terms[0].weight == 3
+    assert changed.data.root == "/with space/x"
+    assert changed.train.epochs == 7
+    assert changed.model.options["backbone"]["name"] == "resnet34"
+    assert recipe == Recipe.from_toml(SMALL)
+
+
+def test_the_hash_follows_the_method_not_the_place_of_the_data() -> None:
+    recipe = Recipe.from_toml(SMALL)
+    assert recipe.override("data.root=elsewhere", "about=words").hash == recipe.hash
+    assert recipe.override("optim.lr=2e-4").hash != recipe.hash
+    assert recipe.override("seed=1").hash != recipe.hash
+
+
+def test_an_unknown_recipe_is_answered_with_the_known() -> None:
+    with pytest.raises(UnknownNameError, match="strong_baseline_sample"):
+        Recipe.load("strong_baselin_sample")
+
+
+def test_a_missing_file_and_a_broken_file_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no recipe file"):
+        Recipe.load(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        Recipe.load(tmp_path / "broken.toml")
