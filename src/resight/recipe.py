@@ -25,6 +25,7 @@ from resight.training.objective import TermConfig
 from resight.training.optim import OptimConfig
 from resight.training.schedule import ScheduleConfig
 from resight.training.trainer import TrainConfig
+from resight.training.weighting import WeightingConfig
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ObjectiveConfig:
     """What is minimised."""
 
     terms: tuple[TermConfig, ...] = ()
+    weighting: WeightingConfig = field(default_factory=WeightingConfig)
 
 
 @dataclass(frozen=True)

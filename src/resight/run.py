@@ -148,7 +148,8 @@ def build_objective(recipe: Recipe, dataset: Dataset) -> Objective:
     offers = offered(_named_model(models.probe, recipe, dataset))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(recipe.seed, 3))
-        return Objective(recipe.objective.terms, offers, dataset.num_ids, next(iter(recipe.feed)))
+        terms, weighting = recipe.objective.terms, recipe.objective.weighting
+        return Objective(terms, offers, dataset.num_ids, tuple(recipe.feed), weighting)
 
 
 def _named_model(make: Callable[..., T], recipe: Recipe, dataset: Dataset) -> T:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from resight.training.journal import Journal, read
 
 
@@ -40,3 +42,16 @@ def test_a_fresh_journal_starts_empty(tmp_path: Path) -> None:
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"event": "train", "step": 1}\n{"event": "tra')
     assert [line["step"] for line in read(tmp_path / "journal.jsonl")] == [1]
+
+
+def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    journal = Journal(tmp_path / "journal.jsonl", tensorboard=True)
+    journal.write("train", 3, total=0.5, parts={"identity": 0.25}, word="not a number")
+    journal.close()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {"train/total", "train/parts/identity"}
+    assert events.Scalars("train/parts/identity")[0].step == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.errors import CheckpointError, MissingExtraError, UsageError
-from resight.types import UNKNOWN_CAMERA
+from resight.types import UNKNOWN_CAMERA, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,7 @@ class Vectors:
     camids: NDArray[np.int64]
     root: str
     fingerprint: str
-    metric: str
+    metric: Metric
 
     UNKNOWN_PID = -2
 
@@ -72,9 +73,9 @@ class Vectors:
                 camids=np.asarray(columns["camids"], np.int64),
                 root=str(columns["root"]),
                 fingerprint=str(columns["fingerprint"]),
-                metric=str(columns["metric"]),
+                metric=_metric(columns["metric"]),
             )
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"{path} is not an embedding file of resight ({error}).") from error
 
     def _columns(self) -> dict[str, Any]:
@@ -115,6 +116,49 @@ def common_root(paths: Iterable[Path]) -> Path:
     while not all(parent.is_relative_to(root) for parent in parents):
         root = root.parent
     return root
+
+
+def load_features(path: Path, metric: Metric = "cosine") -> Vectors:
+    """An embedding file of ours, or an .npz of anybody's with arrays `vectors` (or `features`) and `pids`.
+
+    `camids` and `paths` are taken where they are.  Raises CheckpointError naming what is missing.
+    """
+    if path.suffix != ".npz":
+        return Vectors.load(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}.")
+    try:
+        columns = _read_npz(path)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is not an .npz file of plain arrays ({error}).") from error
+    if "fingerprint" in columns:
+        return Vectors.load(path)
+    features = columns.get("vectors", columns.get("features"))
+    if features is None or "pids" not in columns:
+        raise CheckpointError(
+            f"{path} holds {', '.join(columns) or 'nothing'}; expected `vectors` (N, D) and `pids` (N,)."
+        )
+    count = len(features)
+    names = tuple(map(str, columns.get("paths", [f"{path.stem}/{row}" for row in range(count)])))
+    camids = columns.get("camids", unknown(count)[1])
+    return Vectors(
+        np.asarray(features, np.float32),
+        names,
+        names,
+        np.asarray(columns["pids"], np.int64),
+        np.asarray(camids, np.int64),
+        str(path.parent),
+        "unknown",
+        metric,
+    )
+
+
+def _metric(text: object) -> Metric:
+    if text == "cosine":
+        return "cosine"
+    if text == "euclidean":
+        return "euclidean"
+    raise ValueError(f"metric {text!r}")
 
 
 def _read_npz(path: Path) -> dict[str, Any]:

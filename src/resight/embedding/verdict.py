@@ -18,6 +18,7 @@ from resight import evaluation
 from resight.embedding.extractor import Extractor
 from resight.embedding.vectors import Vectors, common_root
 from resight.errors import CheckpointError, DatasetError
+from resight.evaluation.blocks import MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,11 +86,13 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     context: dict[str, Any] | None = None,
     protocol: evaluation.Protocol | None = None,
+    rerank: evaluation.Reranking | None = None,
+    expansion: Expansion | None = None,
 ) -> Result:
     """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
 
-    Pictures that cannot be read are left out and counted in the context.  Raises DatasetError when no query or
-    no gallery picture is left.
+    rerank, expansion: what to do before judging; both are named in the report.  Pictures that cannot be read are
+    left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left.
     """
     began = time.perf_counter()
     extractor = Extractor(model, device, batch, flip=flip, precision=precision)
@@ -101,16 +104,9 @@ def evaluate(
     for name, part in (("query", query), ("gallery", gallery)):
         if not len(part):
             raise DatasetError(f"{dataset.name}: no {name} picture could be read under {dataset.root}.")
-    report = evaluation.evaluate_features(
-        query.vectors,
-        gallery.vectors,
-        query.pids,
-        gallery.pids,
-        query.camids,
-        gallery.camids,
-        metric=model.metric,
-        protocol=protocol or evaluation.PROTOCOLS.get(dataset.name, evaluation.Protocol()),
-    ).described(dataset=f"{dataset.name} {dataset.version}".strip())
+    rules = protocol or evaluation.PROTOCOLS.get(dataset.name, evaluation.Protocol())
+    name = f"{dataset.name} {dataset.version}".strip()
+    report = judge(query, gallery, rules, rerank, expansion).described(dataset=name)
     unreadable = [{"path": str(item.path), "reason": item.reason} for item in lost_query + lost_gallery]
     return Result(
         report,
@@ -129,11 +125,56 @@ def evaluate(
                 "precision": precision,
             },
             "unreadable": unreadable,
+            "intervals": intervals(report),
             "seconds": round(time.perf_counter() - began, 2),
             **environment(),
             **(context or {}),
         },
     )
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Query expansion before judging: each side averaged with its `k` nearest, weighted by similarity ** alpha."""
+
+    k: int = 5
+    alpha: float = 3.0
+    queries: bool = True
+    gallery: bool = False
+
+    def __str__(self) -> str:
+        sides = " and ".join(name for name, on in (("queries", self.queries), ("gallery", self.gallery)) if on)
+        return f"expansion of {sides} {self.k}/{self.alpha:g}"
+
+
+def judge(
+    query: Vectors,
+    gallery: Vectors,
+    protocol: evaluation.Protocol,
+    rerank: evaluation.Reranking | None = None,
+    expansion: Expansion | None = None,
+    memory: int = MEMORY,
+) -> evaluation.Report:
+    """The verdict on two sets of vectors; `memory` bytes bound what is held beside them."""
+    q, g, metric = query.vectors, gallery.vectors, query.metric
+    if expansion is not None:
+        sides = {"expand_queries": expansion.queries, "expand_gallery": expansion.gallery}
+        q, g = evaluation.expand(q, g, expansion.k, expansion.alpha, memory=memory, **sides)
+        metric = "cosine"
+    who = (query.pids, gallery.pids, query.camids, gallery.camids, metric)
+    if rerank is None:
+        report = evaluation.evaluate_features(q, g, *who, protocol=protocol, memory=memory)
+    else:
+        report = evaluation.evaluate_reranked(q, g, *who, setting=rerank, protocol=protocol, memory=memory)
+    said = " after ".join(str(part) for part in (rerank, expansion) if part is not None)
+    return report.described(rerank=said) if said else report
+
+
+def intervals(report: evaluation.Report) -> dict[str, list[float]]:
+    """95 % intervals of the scores, by resampling identities: {score: [low, high]}."""
+    if len(np.unique(report.q_pids[report.used])) < 2:
+        return {}
+    return {name: [round(i.low, 6), round(i.high, 6)] for name, i in evaluation.confidence(report).items()}
 
 
 def embed_samples(

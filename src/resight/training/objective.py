@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from resight import losses
 from resight.errors import RecipeError, TrainingError, UsageError
+from resight.training.weighting import Weighting, WeightingConfig, build_weighting
 from resight.types import IGNORE, Batch, ReIDOutput
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class LossReport:
     total: Tensor
     parts: dict[str, Tensor]
     weights: dict[str, float]
+    anchors: Tensor  # () anchors of the global batch that have both a positive and a negative
     spread: Tensor  # () 1 - |mean unit descriptor|: 0 when every picture gets the same descriptor
 
     def check_finite(self, clock: Clock) -> None:
@@ -56,29 +58,6 @@ class LossReport:
             f"the loss is not finite at {clock}: {' and '.join(broken) or 'the sum'} broke ({values}). "
             f"Lower optim.lr, set optim.clip_norm, or train with train.precision = 'fp32'."
         )
-
-
-class Weighting(Protocol):
-    """Decides how much each term counts now, and from which batch source the next step is fed."""
-
-    sampling: str
-
-    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]: ...
-    def advance(self, clock: Clock, report: LossReport) -> None: ...
-
-
-class Fixed(nn.Module):
-    """The weights of the recipe, for ever, on one source."""
-
-    def __init__(self, weights: Mapping[str, float], sampling: str) -> None:
-        super().__init__()
-        self._weights, self.sampling = dict(weights), sampling
-
-    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
-        return {name: self._weights[name] for name in parts}
-
-    def advance(self, clock: Clock, report: LossReport) -> None:
-        """Nothing to follow."""
 
 
 class Term(nn.Module):
@@ -142,7 +121,8 @@ class Objective(nn.Module):
         terms: Sequence[TermConfig],
         offers: Mapping[str, tuple[int, ...]],
         num_ids: int,
-        sampling: str = "main",
+        sources: Sequence[str] = ("main",),
+        weighting: WeightingConfig | None = None,
     ) -> None:
         super().__init__()
         if not terms:
@@ -156,7 +136,8 @@ class Objective(nn.Module):
         if len(built) != len(terms):
             raise RecipeError("objective.terms: two terms carry the same name; each name shows in the journal once.")
         self.terms = nn.ModuleDict(built)
-        self.weighting: Weighting = Fixed({config.name: config.weight for config in terms}, sampling)
+        weights = {config.name: config.weight for config in terms}
+        self.weighting: Weighting = build_weighting(weighting or WeightingConfig(), weights, sources)
 
     @property
     def sampling(self) -> str:
@@ -173,12 +154,14 @@ class Objective(nn.Module):
         named = flatten(output)
         parts = {name: term(named, batch) for name, term in self.terms.items()}
         weights = self.weighting.weights(parts)
-        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+        counting = [weights[name] * part for name, part in parts.items() if weights[name]]
+        total = torch.stack(counting or [0.0 * part for part in parts.values()]).sum()
         detached = {name: part.detach() for name, part in parts.items()}
-        return LossReport(total, detached, weights, _spread(output))
+        return LossReport(total, detached, weights, losses.valid_anchors(batch.pids), _spread(output))
 
-    def advance(self, clock: Clock, report: LossReport) -> None:
-        self.weighting.advance(clock, report)
+    def advance(self, report: LossReport) -> None:
+        """After the optimiser's step: let the weighting follow."""
+        self.weighting.advance(report)
 
 
 class Step(nn.Module):

@@ -1,0 +1,179 @@
+"""How much each term counts, and which batch source feeds the next step.
+
+`fixed` keeps the recipe's weights.  `dynamic_focal` is Pyramid's dynamic training (Zheng et al., CVPR 2019): two
+tasks, one of which, the identity task, is learnt alone on random batches until the other falls quickly enough to be
+worth learning too.  docs/methods/pyramid.md, "The controller".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from torch import nn
+
+from resight.dist import average_over_ranks
+from resight.errors import RecipeError
+from resight.losses.dynamic import Mode, focal_weight, moving_average, next_mode, no_decrease, normalised_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from resight.training.objective import LossReport
+
+
+@dataclass(frozen=True)
+class WeightingConfig:
+    """`name` and, for dynamic_focal, its constants; alpha, lam and delta are those of the authors' code."""
+
+    name: Literal["fixed", "dynamic_focal"] = "fixed"
+    identity: str = "identity"  # the term of the task learnt first
+    metric: str = "triplet"  # the term of the task that joins it
+    alone: str = "random"  # batch source while the identity task is alone
+    together: str = "balanced"  # batch source while both are learnt
+    alpha: float = 0.25
+    lam: float = 2.0
+    delta: float = 0.16
+    combine: Literal["none", "literal", "normalised"] = "none"  # weights while both are learnt: 1 and 1, FL, or FL scaled
+    max_hold: int = 50  # steps alone without a measurement of the other task before one step together is forced
+    min_dwell: int = 1  # steps in a mode before it may change
+
+
+class Weighting(Protocol):
+    """Decides from what has been; `state` is what a resumed run needs."""
+
+    @property
+    def sampling(self) -> str: ...
+    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]: ...
+    def advance(self, report: LossReport) -> None: ...
+    def facts(self) -> dict[str, Any]: ...
+
+
+class Fixed(nn.Module):
+    """The weights of the recipe, for ever, on one source."""
+
+    def __init__(self, weights: Mapping[str, float], source: str) -> None:
+        super().__init__()
+        self._weights, self.source = dict(weights), source
+
+    @property
+    def sampling(self) -> str:
+        return self.source
+
+    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
+        return {name: self._weights[name] for name in parts}
+
+    def advance(self, report: LossReport) -> None:
+        """Nothing to follow."""
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass
+class _Task:
+    """One task's moving average, its chance of no further decrease, and its focal weight."""
+
+    average: float | None = None
+    chance: float = 1.0
+    focal: float = 0.0
+
+    def measure(self, loss: float, alpha: float, lam: float) -> None:
+        before = self.average
+        self.average = moving_average(loss, before, alpha)
+        self.chance = no_decrease(self.average, before)
+        self.focal = focal_weight(self.chance, lam)
+
+
+class DynamicFocal(nn.Module):
+    """Equations 3 to 7 of the paper, a measurement every step, and two safety rules.
+
+    The mode of a step is decided before its batch is drawn, from the step before.  In mode "id" the metric task is
+    measured on the random batch where that has a valid anchor; after `max_hold` steps without one, one step
+    together is forced, since an unmeasured task would never be learnt.
+    """
+
+    def __init__(self, config: WeightingConfig, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.config, self._weights = config, dict(weights)
+        self.tasks = {config.identity: _Task(), config.metric: _Task()}
+        self.mode: Mode = "id"
+        self.held = 0  # steps since the metric task was last measured
+        self.dwelt = 0  # steps in this mode
+
+    @property
+    def sampling(self) -> str:
+        return self.config.alone if self.mode == "id" else self.config.together
+
+    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
+        current = {name: self._weights[name] for name in parts}
+        if self.mode == "id":
+            return current | {self.config.metric: 0.0}
+        scale = self._scales()
+        return {name: weight * scale.get(name, 1.0) for name, weight in current.items()}
+
+    def advance(self, report: LossReport) -> None:
+        """Measure, then choose the next step's mode.  Every rank sees the same averages, so all choose alike."""
+        config = self.config
+        self.tasks[config.identity].measure(
+            float(average_over_ranks(report.parts[config.identity])), config.alpha, config.lam
+        )
+        if int(report.anchors) > 0:
+            value = float(average_over_ranks(report.parts[config.metric]))
+            self.tasks[config.metric].measure(value, config.alpha, config.lam)
+            self.held = 0
+        else:
+            self.held += 1
+        self._choose()
+
+    def facts(self) -> dict[str, Any]:
+        """For the journal: k, p, FL of each task, and the mode that comes next."""
+        tasks = {
+            name: {"k": task.average, "p": task.chance, "FL": task.focal} for name, task in self.tasks.items()
+        }
+        return {"mode": self.mode, "source": self.sampling, "tasks": tasks}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        tasks = {name: [task.average, task.chance, task.focal] for name, task in self.tasks.items()}
+        return {"mode": self.mode, "held": self.held, "dwelt": self.dwelt, "tasks": tasks}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.mode, self.held, self.dwelt = state["mode"], state["held"], state["dwelt"]
+        self.tasks = {name: _Task(*values) for name, values in state["tasks"].items()}
+
+    def _scales(self) -> dict[str, float]:
+        identity, metric = (self.tasks[name].focal for name in (self.config.identity, self.config.metric))
+        if self.config.combine == "none":
+            return {}
+        if self.config.combine == "normalised":
+            identity, metric = normalised_weights(identity, metric)
+        return {self.config.identity: identity, self.config.metric: metric}
+
+    def _choose(self) -> None:
+        config = self.config
+        focal = self.tasks[config.identity].focal, self.tasks[config.metric].focal
+        chosen = next_mode(self.mode, *focal, config.delta)
+        self.dwelt += 1
+        if self.dwelt < config.min_dwell:
+            chosen = self.mode
+        if self.mode == "id" and self.held >= config.max_hold:
+            chosen, self.held = "joint", 0
+        if chosen != self.mode:
+            self.mode, self.dwelt = chosen, 0
+
+
+def build_weighting(config: WeightingConfig, weights: Mapping[str, float], sources: Sequence[str]) -> Weighting:
+    """Raises RecipeError where a term or a batch source it needs is not in the recipe."""
+    if config.name == "fixed":
+        return Fixed(weights, sources[0])
+    for key in ("identity", "metric"):
+        if getattr(config, key) not in weights:
+            known = ", ".join(weights)
+            raise RecipeError(f"objective.weighting.{key}: no term {getattr(config, key)!r}; there are {known}.")
+    for key in ("alone", "together"):
+        if getattr(config, key) not in sources:
+            known = ", ".join(sources)
+            raise RecipeError(f"objective.weighting.{key}: no source feed.{getattr(config, key)}; there are {known}.")
+    return DynamicFocal(config, weights)
