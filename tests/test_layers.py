@@ -12,7 +12,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("serving", "bench", "reporting"),
-    ("recipe", "run", "recipes"),
+    ("recipe", "run", "recipes", "sweeps"),
     ("training", "gallery"),
     ("embedding",),
     ("evaluation",),

@@ -14,6 +14,7 @@ import torch
 
 from resight import data, models
 from resight.data import Augmenter, Dataset, open_pixels
+from resight.data.checks import stop_if_unsound
 from resight.embedding import evaluate, resolve_device
 from resight.embedding.verdict import environment
 from resight.errors import CheckpointError, DatasetError, RecipeError, UsageError
@@ -94,6 +95,8 @@ def train(
     recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
     folder, display, where = Path(out), display or Silent(), resolve_device(device)
     dataset = dataset or load_data(recipe)
+    for finding in stop_if_unsound(dataset, "train"):
+        display.say(str(finding))
     dataset, judge = _validation(recipe, dataset, device)
     _check_labels(recipe, dataset)
     model = build_model(recipe, dataset)

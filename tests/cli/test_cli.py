@@ -94,6 +94,52 @@ def test_train_evaluate_embed_search_report(run: Path, people: Path, tmp_path: P
     assert (run / "report" / "index.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
 
 
+def test_a_calibrated_search_gives_chances_and_may_not_know(run: Path, people: Path, tmp_path: Path) -> None:
+    table = tmp_path / "people.csv"
+    rows = [
+        f"bounding_box_train/{p.name},{int(p.name[:4])},{p.name[6]}"
+        for p in sorted((people / "bounding_box_train").iterdir())
+    ]
+    table.write_text("path,pid,camid\n" + "\n".join(rows))
+    (tmp_path / "bounding_box_train").symlink_to(people / "bounding_box_train")
+    assert resight("embed", run, table, "--out", tmp_path / "people.npz").returncode == 0
+    kept = tmp_path / "calibration.json"
+    made = resight("calibrate", tmp_path / "people.npz", "--out", kept, "--fmr", 0.01, "--folds", 3)
+    assert made.returncode == 0, made.stderr
+    query = next((people / "query").iterdir())
+    arguments = ["search", people / "bounding_box_test", query, "--model", run, "--calibration", kept, "--json"]
+    answer = json.loads(resight(*arguments, "--fmr", 0.01).stdout)[0]
+    assert answer["answer"] in ("known", "unknown")
+    chances = [hit["probability"] for hit in answer["hits"]]
+    assert chances == sorted(chances, reverse=True)
+    refused = resight(*arguments, "--fmr", 0.5)
+    assert refused.returncode == 1
+    assert "there are 0.01" in refused.stderr
+    assert "resight calibrate" in resight("search", people / "query", query, "--model", run, "--fmr", 0.1).stderr
+
+
+def test_two_runs_are_compared_on_the_same_queries(run: Path, recipe: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert resight("train", recipe, "--out", other, "--seed", 5, "--set", "train.epochs=1").returncode == 0
+    for folder in (run, other):
+        assert resight("evaluate", folder).returncode == 0
+    done = resight("compare", run, other, "--json", "--draws", 200)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) >= {"difference", "p_value", "gained", "lost"}
+
+
+def test_vectors_of_any_origin_are_judged(tmp_path: Path) -> None:
+    import numpy as np
+
+    for name, cameras in (("q", 1), ("g", 2)):
+        np.savez(tmp_path / f"{name}.npz", vectors=np.eye(4), pids=np.arange(1, 5), camids=np.full(4, cameras))
+    done = resight(
+        "evaluate", "--query-features", tmp_path / "q.npz", "--gallery-features", tmp_path / "g.npz", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["report"]["mAP"] == 1.0
+
+
 def test_models_lists_what_there_is() -> None:
     rows = json.loads(resight("models", "--json").stdout)
     assert {"baseline", "strong_baseline"} <= {row["name"] for row in rows}

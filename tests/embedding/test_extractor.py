@@ -12,7 +12,7 @@ from resight.embedding import Extractor
 from resight.errors import ImageError, UsageError
 from resight.models import ReIDModel
 
-SIZE = (32, 16)
+SIZE = (64, 32)
 
 
 @pytest.fixture(scope="module")

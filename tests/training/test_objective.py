@@ -143,3 +143,23 @@ def test_the_step_joins_model_and_objective() -> None:
     built = objective(TermConfig("id", "cross_entropy", "logits.identity"))
     torch.testing.assert_close(Step(Model(), built)(batch()).total, built(output(3), batch()).total)
     assert set(flatten(output())) >= {"features.global", "logits.part/1"}
+
+
+def test_losses_on_maps_also_judge_what_maps_gather() -> None:
+    """The pieces of an attention map are vectors; a loss on features still may not have a map."""
+    g = torch.Generator().manual_seed(0)
+    pieces = {f"piece/{k}": torch.rand(6, 8, generator=g, requires_grad=True) for k in (1, 2)}
+    out = ReIDOutput(features=pieces, maps={"attention": torch.rand(6, 2, 4, 2, generator=g)})
+    term = TermConfig("diversity", "attention_diversity", "features.piece/*", target="none")
+    report = Objective([term], offered(out), K)(out, batch())
+    expected = torch.cosine_similarity(pieces["piece/1"], pieces["piece/2"]).mean()
+    torch.testing.assert_close(report.total, expected)
+    with pytest.raises(RecipeError, match=r"trihard judges features, and 'maps.attention' is not"):
+        Objective([TermConfig("t", "trihard", "maps.attention")], offered(out), K)
+
+
+@pytest.mark.parametrize("name", ["centre", "verification", "sharded"])
+def test_losses_on_features_that_own_something_are_terms_too(name: str) -> None:
+    report = objective(TermConfig("owner", name, "features.global"))(output(), batch())
+    assert report.total.isfinite()
+    assert report.total > 0

@@ -47,11 +47,28 @@ def test_per_epoch_holds_between_epochs() -> None:
     assert schedule.factor(3.0, 10) == schedule.factor(3.99, 10) != schedule.factor(4.0, 10)
 
 
+@pytest.mark.parametrize(
+    ("warmup", "epochs", "rates"),
+    [  # MDPR: a warm-up of 2000 steps of 64 an epoch, 200 of 33, 2000 of 202; learning rates of 3.5e-4
+        (2000 / 64, 60, {0: 3.5e-5, 20: 2.366e-4, 32: 3.489e-4, 45: 1.7505e-4, 59: 1.0e-7}),
+        (200 / 33, 40, {0: 3.5e-5, 6: 3.4685e-4, 20: 2.163e-4, 39: 1.0e-7}),
+        (2000 / 202, 60, {0: 3.5e-5, 10: 3.4965e-4, 30: 2.1856e-4, 59: 1.0e-7}),
+    ],
+)
+def test_mixed_warms_up_by_steps_and_cools_by_epochs(warmup: float, epochs: int, rates: dict[int, float]) -> None:
+    schedule = ScheduleConfig("cosine", warmup=warmup, floor=1e-7 / 3.5e-4, per="mixed")
+    for epoch, rate in rates.items():
+        assert 3.5e-4 * schedule.factor(epoch, epochs) == pytest.approx(rate, rel=3e-4)
+    assert schedule.factor(1.0, epochs) < schedule.factor(1.5, epochs)
+    assert schedule.factor(35.0, epochs) == schedule.factor(35.9, epochs) > schedule.factor(36.0, epochs)
+
+
 @given(
     name=st.sampled_from(["constant", "step", "cosine", "exponential"]),
+    per=st.sampled_from(["step", "epoch", "mixed"]),
     progress=st.floats(0, 200),
     warmup=st.floats(0, 50),
 )
-def test_every_factor_is_in_the_unit_interval(name: str, progress: float, warmup: float) -> None:
-    schedule = ScheduleConfig(name, warmup=warmup, milestones=(40, 70))  # type: ignore[arg-type]
+def test_every_factor_is_in_the_unit_interval(name: str, per: str, progress: float, warmup: float) -> None:
+    schedule = ScheduleConfig(name, per=per, warmup=warmup, milestones=(40, 70))  # type: ignore[arg-type]
     assert 0.0 <= schedule.factor(progress, 120) <= 1.0 + 1e-12

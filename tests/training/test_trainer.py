@@ -24,7 +24,7 @@ name = "tiny"
 name = "market"
 [model]
 name = "strong_baseline"
-input_size = [32, 16]
+input_size = [64, 32]
 [model.backbone]
 name = "resnet10"
 width = 8
@@ -37,7 +37,7 @@ name = "triplet"
 loss = "trihard"
 on = "features.global"
 [augment]
-pad = 2
+pad = 4
 [feed.main]
 ids = 3
 images = 2
@@ -109,7 +109,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(people: Path, tmp_path: Path,
         "optim.clip_norm=5.0",
     )
     whole = train(plan, tmp_path / "whole")
-    with pytest.raises(Interrupted, match="everything is saved"):
+    with pytest.raises(Interrupted, match="The same command goes on"):
         train(plan, tmp_path / "halves", display=StopAt(stop))
     halves = train(plan, tmp_path / "halves")
     assert same(weights(whole), weights(halves))

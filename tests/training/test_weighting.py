@@ -120,6 +120,20 @@ def test_the_limits_of_delta(delta: float, mode: str) -> None:
     assert weighting.mode == mode
 
 
+def test_averages_that_begin_at_zero_begin_with_both_tasks() -> None:
+    """The authors' later code: p = 1/2 at first; then both averages climb, no focal weight says otherwise."""
+    weighting = controller(start="zero")
+    weighting.advance(measured(6.6, 1.4))
+    identity, triplet = weighting.tasks["identity"], weighting.tasks["triplet"]
+    assert (identity.average, triplet.average) == pytest.approx((1.65, 0.35))
+    assert (identity.focal, triplet.focal) == pytest.approx((0.173287, 0.173287), abs=1e-6)
+    assert weighting.mode == "joint"
+    for _ in range(5):
+        weighting.advance(measured(6.6, 1.4))
+        assert weighting.mode == "joint"
+        assert identity.focal == triplet.focal == 0.0
+
+
 def test_alpha_zero_never_moves() -> None:
     weighting = controller(alpha=0.0)
     for l_id, l_tp, *_ in TRACE:

@@ -32,6 +32,10 @@ VERBS = (
     Verb("embed", "Turn pictures into a file of vectors."),
     Verb("search", "Find the pictures most like a query picture."),
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
+    Verb("compare", "Two runs on the same queries: which is better, and where."),
+    Verb("calibrate", "Which similarity means the same person, and how likely."),
+    Verb("data", "Look after data sets: the doctor, splitting, converting."),
+    Verb("synth", "Render people who do not exist, in as many cameras as wanted."),
     Verb("models", "List the models with their size and cost."),
 )
 

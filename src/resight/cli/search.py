@@ -11,6 +11,7 @@ from resight.cli import common
 
 if TYPE_CHECKING:
     from resight.embedding import Extractor, Vectors
+    from resight.evaluation import Calibration
 
 
 @click.command(
@@ -23,32 +24,34 @@ if TYPE_CHECKING:
 @click.argument("pictures", type=common.FILE, nargs=-1, required=True)
 @click.option("--model", type=common.FILE, required=True, help="Run folder, weights file or hub id.")
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Hits for each picture.")
+@click.option("--calibration", type=common.FILE, help="From resight calibrate.  Default: calibration.json in MODEL.")
+@click.option("--fmr", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              help="Answer 'unknown' to a hit under the threshold of this false-match rate.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
 @common.batch_option
 @common.device_option
 @common.json_option
 def command(
-    where: Path,
-    pictures: tuple[Path, ...],
-    model: Path,
-    k: int,
-    sheet: Path | None,
-    batch: int,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Find in WHERE (a folder of pictures or an embedding file) those most like each of PICTURES."""
+    where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, fmr: float | None,
+    sheet: Path | None, batch: int, device: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Find in WHERE (a folder of pictures or an embedding file) those most like each of PICTURES.
+
+    With a calibration each hit carries the chance, beforehand even, that it shows the same person.
+    """
     from resight.embedding import Extractor
     from resight.models import load_model
 
     extractor = Extractor(load_model(model), device, batch)
+    known = _calibration(calibration, model, extractor, fmr)
     gallery = _gallery(where, extractor)
     queries = extractor([str(p) for p in pictures])
     rows = _hits(queries, gallery, extractor, k)
-    answer = [{"query": str(picture), "hits": hits} for picture, hits in zip(pictures, rows, strict=True)]
+    answer = [_answer(str(picture), hits, known, fmr) for picture, hits in zip(pictures, rows, strict=True)]
     if sheet is not None:
         from resight.reporting import search_sheet
 
+        sheet.parent.mkdir(parents=True, exist_ok=True)
         search_sheet(answer).save(sheet)
     if as_json:
         common.print_json(answer)
@@ -59,8 +62,46 @@ def command(
 
     for item in answer:
         Console().print(hits_table(item))
+        if item.get("answer") == "unknown":
+            click.echo(f"unknown: no hit is as similar as a false-match rate of {fmr:g} asks for")
     if sheet is not None:
         click.echo(f"picture: {sheet}")
+
+
+def _calibration(file: Path | None, model: Path, extractor: Extractor, fmr: float | None) -> Calibration | None:
+    """The file named, else the one kept with the model; it must have been made for these weights."""
+    from resight.errors import CheckpointError, UsageError
+    from resight.evaluation import Calibration
+
+    kept = model / "calibration.json"
+    if file is None and not kept.is_file():
+        if fmr is not None:
+            raise UsageError(f"--fmr needs a calibration. Make one with: resight calibrate VECTORS --out {kept}")
+        return None
+    found = Calibration.load(file or kept)
+    mine = extractor.model.fingerprint()  # type: ignore[attr-defined]
+    if found.model not in ("", mine):
+        raise CheckpointError(
+            f"{file or kept} was made for another model ({found.model[:12]}, this one is {mine[:12]})."
+        )
+    if fmr is not None:
+        found.threshold(fmr)  # raises, naming the rates there are
+    return found
+
+
+def _answer(query: str, hits: list[dict[str, Any]], known: Calibration | None, fmr: float | None) -> dict[str, Any]:
+    """A query with its hits; with a calibration their chances, and 'unknown' where the best is not good enough."""
+    answer: dict[str, Any] = {"query": query, "hits": hits}
+    if known is None:
+        return answer
+    for hit in hits:
+        score = hit.get("similarity", -hit.get("distance", 0.0))
+        hit["probability"] = round(float(known.probability(score)), 4)
+        if fmr is not None:
+            hit["accepted"] = bool(score >= known.threshold(fmr))
+    if fmr is not None:
+        answer["answer"] = "known" if any(hit["accepted"] for hit in hits) else "unknown"
+    return answer
 
 
 def _gallery(where: Path, extractor: Extractor) -> Vectors:

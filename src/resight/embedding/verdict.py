@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight import evaluation
+from resight.data.checks import stop_if_unsound
 from resight.embedding.extractor import Extractor
 from resight.embedding.vectors import Vectors, common_root
 from resight.errors import CheckpointError, DatasetError
@@ -92,9 +93,11 @@ def evaluate(
     """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
 
     rerank, expansion: what to do before judging; both are named in the report.  Pictures that cannot be read are
-    left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left.
+    left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or when
+    the data set cannot give a verdict; the message says why and what to do.
     """
     began = time.perf_counter()
+    findings = stop_if_unsound(dataset, "evaluate")
     extractor = Extractor(model, device, batch, flip=flip, precision=precision)
     total = len(dataset.query) + len(dataset.gallery)
     query, lost_query = embed_samples(extractor, dataset.query, dataset.root, _shift(progress, 0, total))
@@ -125,6 +128,7 @@ def evaluate(
                 "precision": precision,
             },
             "unreadable": unreadable,
+            "findings": [str(finding) for finding in findings],
             "intervals": intervals(report),
             "seconds": round(time.perf_counter() - began, 2),
             **environment(),

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from resight.training.clock import Clock
 
+# What a loss may be given, by what it takes.  Losses on maps also judge what the maps gather, which are features.
+JUDGED = {"features": ("features.",), "logits": ("logits.",), "maps": ("maps.", "features."), "pair": ("",)}
+
 
 @dataclass(frozen=True)
 class TermConfig:
@@ -83,7 +86,7 @@ class Term(nn.Module):
             target = None if self.loss.takes == "pair" else self._target(row[0], batch)
             if target is None:
                 values.append(self._call(*arguments))
-            elif self.loss.takes == "features":
+            elif isinstance(self.loss, losses.MetricLoss):  # which may leave out pairs of one picture drawn twice
                 values.append(self._call(*arguments, target, batch.index))
             elif bool((target != IGNORE).any()):  # a head nobody annotated here is left out of the mean
                 values.append(self._call(*arguments, target))
@@ -191,7 +194,7 @@ def _matching(pattern: str, config: TermConfig, offers: Mapping[str, tuple[int, 
     """The outputs a pattern names.  Raises RecipeError with what the model offers."""
     found = [name for name in offers if fnmatchcase(name, pattern)]
     kind = losses.LOSSES[config.loss].takes if config.loss in losses.LOSSES else "pair"
-    fit = [name for name in offers if kind == "pair" or name.startswith(f"{kind}.")]
+    fit = [name for name in offers if name.startswith(JUDGED[kind])]
     if not found:
         raise RecipeError(f"on: no output {pattern!r}; the model offers {', '.join(fit) or 'none of that kind'}.")
     wrong = next((name for name in found if name not in fit), None)

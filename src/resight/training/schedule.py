@@ -26,12 +26,14 @@ class ScheduleConfig:
     gamma: float = 0.1
     start: float = 0.0
     floor: float = 0.0
-    per: Literal["step", "epoch"] = "step"  # "epoch": the rate changes only between epochs
+    # "epoch": the rate changes only between epochs.  "mixed": the warm-up by steps, the curve between epochs.
+    per: Literal["step", "epoch", "mixed"] = "step"
 
     def factor(self, progress: float, epochs: float) -> float:
         """What the base learning rate is multiplied with after `progress` epochs of `epochs`."""
-        now = math.floor(progress) if self.per == "epoch" else progress
-        return self._curve(now, epochs) * self._warmup(now)
+        whole = math.floor(progress)
+        curve = self._curve(progress if self.per == "step" else whole, epochs)
+        return curve * self._warmup(whole if self.per == "epoch" else progress)
 
     def _warmup(self, now: float) -> float:
         if now >= self.warmup:
@@ -44,12 +46,19 @@ class ScheduleConfig:
         if self.name == "step":
             return self.gamma ** sum(now >= milestone for milestone in self.milestones)
         if self.name == "cosine":
-            done = _fraction(now, self.warmup, epochs)
+            done = _fraction(now, *self._cosine_span(epochs))
             return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * done))
         if self.name == "exponential":
             floor = self.floor or 1e-3  # the paper's 0.001
             return float(floor ** _fraction(now, self.start, epochs))
         return 1.0
+
+    def _cosine_span(self, epochs: float) -> tuple[float, float]:
+        """Where the cosine begins and ends.  Mixed: whole epochs from the one in which the warm-up ends, MDPR's."""
+        if self.per != "mixed":
+            return self.warmup, epochs
+        begin, after = math.floor(self.warmup), math.ceil(self.warmup)
+        return begin, epochs - (after - begin)
 
 
 def _fraction(now: float, start: float, end: float) -> float:

@@ -36,7 +36,8 @@ class WeightingConfig:
     alpha: float = 0.25
     lam: float = 2.0
     delta: float = 0.16
-    combine: Literal["none", "literal", "normalised"] = "none"  # weights while both are learnt: 1 and 1, FL, or FL scaled
+    combine: Literal["none", "literal", "normalised"] = "none"  # while both are learnt: 1 and 1, FL, or FL scaled
+    start: Literal["loss", "zero"] = "loss"  # the average before the first loss: that loss; or 0, and p = 1/2
     max_hold: int = 50  # steps alone without a measurement of the other task before one step together is forced
     min_dwell: int = 1  # steps in a mode before it may change
 
@@ -80,11 +81,14 @@ class _Task:
     chance: float = 1.0
     focal: float = 0.0
 
-    def measure(self, loss: float, alpha: float, lam: float) -> None:
+    def measure(self, loss: float, config: WeightingConfig) -> None:
         before = self.average
-        self.average = moving_average(loss, before, alpha)
-        self.chance = no_decrease(self.average, before)
-        self.focal = focal_weight(self.chance, lam)
+        if before is None and config.start == "zero":
+            self.average, self.chance = config.alpha * loss, 0.5
+        else:
+            self.average = moving_average(loss, before, config.alpha)
+            self.chance = no_decrease(self.average, before)
+        self.focal = focal_weight(self.chance, config.lam)
 
 
 class DynamicFocal(nn.Module):
@@ -117,12 +121,10 @@ class DynamicFocal(nn.Module):
     def advance(self, report: LossReport) -> None:
         """Measure, then choose the next step's mode.  Every rank sees the same averages, so all choose alike."""
         config = self.config
-        self.tasks[config.identity].measure(
-            float(average_over_ranks(report.parts[config.identity])), config.alpha, config.lam
-        )
+        self.tasks[config.identity].measure(float(average_over_ranks(report.parts[config.identity])), config)
         if int(report.anchors) > 0:
             value = float(average_over_ranks(report.parts[config.metric]))
-            self.tasks[config.metric].measure(value, config.alpha, config.lam)
+            self.tasks[config.metric].measure(value, config)
             self.held = 0
         else:
             self.held += 1
@@ -130,9 +132,7 @@ class DynamicFocal(nn.Module):
 
     def facts(self) -> dict[str, Any]:
         """For the journal: k, p, FL of each task, and the mode that comes next."""
-        tasks = {
-            name: {"k": task.average, "p": task.chance, "FL": task.focal} for name, task in self.tasks.items()
-        }
+        tasks = {name: {"k": task.average, "p": task.chance, "FL": task.focal} for name, task in self.tasks.items()}
         return {"mode": self.mode, "source": self.sampling, "tasks": tasks}
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""resight calibrate"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resight.cli import common
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resight.embedding.vectors import Vectors
+    from resight.evaluation import Calibration
+
+
+@click.command(
+    epilog=common.example(
+        "resight embed runs/first people.csv --out people.npz",
+        "resight calibrate people.npz --out runs/first/calibration.json",
+        "resight calibrate people.npz --method logistic --fmr 0.001 --fmr 0.01 --json",
+    )
+)
+@click.argument("vectors", type=common.FILE, nargs=-1, required=True)
+@click.option("--out", type=common.FILE, help="File to write.  Default: calibration.json beside the first VECTORS.")
+@click.option("--method", type=click.Choice(["isotonic", "logistic"]), default="isotonic", show_default=True,
+              help="The shape of the probability: rising steps, or a logistic curve.")  # fmt: skip
+@click.option("--fmr", type=click.FloatRange(0, 1, min_open=True, max_open=True), multiple=True,
+              default=(1e-4, 1e-3, 1e-2), show_default=True,
+              help="False-match rates, each given a threshold.")  # fmt: skip
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Of the cross-validation.")
+@click.option("--pairs", type=click.IntRange(min=1000), default=2_000_000, show_default=True,
+              help="Different-person pairs to keep at most.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Of the folds and the sample of pairs.")
+@common.json_option
+def command(
+    vectors: tuple[Path, ...], out: Path | None, method: Any, fmr: tuple[float, ...], folds: int, pairs: int,
+    seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Find the similarity that means the same person, and a probability for every similarity.
+
+    VECTORS are embedding files with identities, of people the model was neither trained nor tested on: a threshold
+    chosen on the test set would flatter it.  Rates are measured on people left out of the fit.
+    """
+    import numpy as np
+
+    from resight.embedding.vectors import load_features
+    from resight.evaluation import calibrate, labelled_pairs
+
+    parts = [load_features(path) for path in vectors]
+    _one_model(vectors, parts)
+    made = labelled_pairs(
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.pids for part in parts]),
+        np.concatenate([part.camids for part in parts]),
+        parts[0].metric,
+        limit=pairs,
+        seed=seed,
+    )
+    result = calibrate(made, method, fmr, folds=folds, seed=seed, model=parts[0].fingerprint)
+    file = out or vectors[0].with_name("calibration.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    result.save(file)
+    if as_json:
+        common.print_json(result.to_dict() | {"file": str(file)})
+    else:
+        _say(result, file)
+
+
+def _one_model(paths: tuple[Path, ...], parts: list[Vectors]) -> None:
+    from resight.errors import CheckpointError
+
+    for path, part in zip(paths, parts, strict=True):
+        if (part.fingerprint, part.metric) != (parts[0].fingerprint, parts[0].metric):
+            raise CheckpointError(f"{paths[0]} and {path} come from two models; calibrate each by itself.")
+
+
+def _say(result: Calibration, file: Path) -> None:
+    click.echo(f"{result.people} people, {result.method}, {result.metric}")
+    click.echo(f"  log loss {result.log_loss:.3f} on people left out; one that knows nothing has 0.693")
+    for point in result.operating:
+        click.echo(
+            f"  false matches {point.fmr:g}: accept from {point.threshold:.4f}; on people left out "
+            f"{point.fmr_found:.2g} false, {point.fnmr:.1%} missed [{point.fnmr_low:.1%}, {point.fnmr_high:.1%}]"
+        )
+    rates = [line for line in result.cameras if line.same]
+    if len(rates) > 1:
+        worst = max(rates, key=lambda line: line.fnmr)
+        click.echo(f"  hardest cameras {worst.cameras[0]} and {worst.cameras[1]}: {worst.fnmr:.1%} missed")
+    click.echo(f"kept in {file}", err=True)

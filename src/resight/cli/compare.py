@@ -1,0 +1,114 @@
+"""resight compare"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resight.cli import common
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resight.embedding import Result
+    from resight.evaluation import Comparison
+
+
+@click.command(
+    epilog=common.example(
+        "resight compare runs/a runs/b",
+        "resight compare runs/a/evaluation/market1501 runs/b/evaluation/market1501 --unit query --json",
+    )
+)
+@click.argument("first", type=common.FILE)
+@click.argument("second", type=common.FILE)
+@click.option("--unit", type=click.Choice(["person", "query"]), default="person", show_default=True,
+              help="What is drawn: people with all their queries, or single queries.")  # fmt: skip
+@click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of the intervals.")
+@click.option("--draws", type=click.IntRange(min=100), default=5000, show_default=True, help="Random draws.")
+@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option("--show", type=click.IntRange(min=0), default=10, show_default=True, help="Flipped queries to name.")
+@click.option("--sheet", type=common.FILE, help="Write a picture of them: each query's list by FIRST, then by SECOND.")
+@common.json_option
+def command(
+    first: Path, second: Path, unit: Any, level: float, draws: int, seed: int, show: int, sheet: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Is SECOND better than FIRST?  Both are runs, or folders of one evaluation, judged on the same queries.
+
+    A paired test: the same queries answered by both.  Names the queries that one answers at rank 1 and the other
+    does not.
+    """
+    from resight.evaluation import compare
+
+    a, b = _result(first), _result(second)
+    _same_pictures(first, a, second, b)
+    change = compare(a.report, b.report, unit, level, draws, seed)
+    if sheet is not None:
+        click.echo(_sheet(sheet, a, b, change, show), err=True)
+    if as_json:
+        common.print_json(_record(change, a) | {"first": str(first), "second": str(second)})
+        return
+    click.echo(f"first:  {a}")
+    click.echo(f"second: {b}")
+    for score, interval in change.difference.items():
+        low, high = 100 * interval.low, 100 * interval.high
+        chance = change.p_value[score]
+        click.echo(f"  {score:<6}{100 * interval.value:+7.2f} points  [{low:+.2f}, {high:+.2f}]  p = {chance:.4f}")
+    for title, rows in (("gained at rank 1", change.gained), ("lost at rank 1", change.lost)):
+        click.echo(f"{title}: {len(rows)} of {change.used} queries")
+        for row in rows[:show]:
+            click.echo(f"  {a.query.paths[row]}  AP {a.report.ap[row]:.3f} -> {b.report.ap[row]:.3f}")
+
+
+def _result(where: Path) -> Result:
+    """An evaluation's folder, or the newest one of a run."""
+    from resight.embedding import Result
+    from resight.errors import UsageError
+
+    if (where / "result.json").is_file():
+        return Result.load(where)
+    found = sorted((where / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UsageError(f"there is no evaluation in {where}. Make one with: resight evaluate {where}")
+    return Result.load(found[-1].parent)
+
+
+def _same_pictures(first: Path, a: Result, second: Path, b: Result) -> None:
+    from resight.errors import EvaluationError
+
+    if a.query.paths != b.query.paths or a.gallery.paths != b.gallery.paths:
+        raise EvaluationError(
+            f"{first} and {second} were not judged on the same pictures ({a.context.get('dataset', '?')} and "
+            f"{b.context.get('dataset', '?')}); judge both on one data set first."
+        )
+
+
+def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> str:
+    """One picture: every flipped query twice, as FIRST and as SECOND answered it."""
+    from resight.reporting.lists import judged_rows
+    from resight.reporting.sheet import contact_sheet
+
+    flipped = [int(row) for rows in (change.gained, change.lost) for row in rows[:show]]
+    if not flipped:
+        return "no query flipped: no sheet written"
+    both = zip(judged_rows(a, flipped), judged_rows(b, flipped), strict=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet([row for pair in both for row in pair], columns=10, title="first, then second").save(file)
+    return f"sheet: {file}"
+
+
+def _record(change: Comparison, result: Result) -> dict[str, Any]:
+    def named(rows: Any) -> list[dict[str, Any]]:
+        return [{"query": int(row), "path": result.query.paths[row]} for row in rows]
+
+    return {
+        "difference": {score: asdict(interval) for score, interval in change.difference.items()},
+        "p_value": change.p_value,
+        "unit": change.unit,
+        "queries": change.used,
+        "gained": named(change.gained),
+        "lost": named(change.lost),
+    }

@@ -1,0 +1,239 @@
+"""resight data: check, split, convert"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resight.cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resight.data import Dataset
+    from resight.data.doctor import Checkup
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+FORMS = ("csv", "folder", "list", "market")
+as_option = click.option("--as", "name", metavar="NAME", help="Read it as this data set instead of guessing.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the reader, as in boxes=labeled."
+)
+
+
+@click.group(epilog=common.example("resight data check data/market1501", "resight data split my_people/ --seed 0"))
+def command() -> None:
+    """Look after data sets: the doctor, splitting, converting."""
+
+
+@command.command(
+    epilog=common.example(
+        "resight data check data/market1501",
+        "resight data check my_people/ --near --sheet people.png",
+        "resight data check data/cuhk03 --as cuhk03 --set boxes=labeled --json",
+    )
+)
+@click.argument("root", type=common.FILE)
+@as_option
+@set_option
+@click.option("--quick", is_flag=True, help="Labels only; open no picture.")
+@click.option("--near", is_flag=True, help="Also look for near-duplicates across train and test.")
+@click.option("--sheet", type=common.FILE, help="Write a contact sheet, a row per person (.png or .jpg).")
+@common.json_option
+def check(
+    root: Path, name: str | None, settings: tuple[str, ...], quick: bool, near: bool, sheet: Path | None, as_json: bool
+) -> None:
+    """The doctor: which data set ROOT holds, what is wrong with it, and what to do.
+
+    Exit code 1 where something must be mended.
+    """
+    from resight.data.doctor import examine
+    from resight.data.sheet import contact_sheet
+
+    progress = common.counting(common.bar(), "looking at pictures")
+    checkup = examine(root, name=name, options=options_of(settings), pictures=not quick, near=near, progress=progress)
+    if sheet is not None and checkup.dataset is not None:
+        dataset = checkup.dataset
+        contact_sheet((*dataset.train, *dataset.query, *dataset.gallery)).save(sheet)
+    if as_json:
+        common.print_json(checkup.as_json())
+    else:
+        _show(checkup)
+    raise SystemExit(0 if checkup.sound else 1)
+
+
+@command.command(
+    epilog=common.example(
+        "resight data split my_people/",
+        "resight data split crops/ --pattern '{pid}_c{camid}_{frame}' --test 0.3 --seed 1",
+        "resight data split my_people/ --cameras ignore --form folder --out my_people_split",
+    )
+)
+@click.argument("source", type=common.FILE)
+@click.option("--pattern", help="Person and camera in the file name, as in '{pid}_c{camid}_{frame}'; * is anything.")
+@click.option("--camera", help=r"For a folder per person: regular expression of the camera number, as in '_c(\d+)'.")
+@click.option(
+    "--cameras",
+    type=click.Choice(["file", "ignore"]),
+    default="file",
+    show_default=True,
+    help="ignore: declare cameras unknown, so that any other picture of a person is a match.",
+)
+@click.option("--test", type=float, default=0.5, show_default=True, help="Fraction of the persons to test on.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which persons these are.")
+@click.option("--form", type=click.Choice(FORMS), default="csv", show_default=True, help="What to write.")
+@click.option("--out", type=common.FILE, help="Where to.  Default: split.csv in SOURCE.")
+@click.option("--copy", is_flag=True, help="Copy pictures instead of linking them (not for csv).")
+@click.option("--replace", is_flag=True, help="Write over a CSV file that is there.")
+@common.json_option
+def split(
+    source: Path,
+    pattern: str | None,
+    camera: str | None,
+    cameras: str,
+    test: float,
+    seed: int,
+    form: str,
+    out: Path | None,
+    copy: bool,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Split the pictures of SOURCE by person into train, query and gallery.
+
+    SOURCE is a folder with a folder per person, a folder of pictures whose names follow --pattern, or a CSV file with
+    the columns path, pid and perhaps camid.  Nothing is moved: the result is a CSV file, or links in a new folder.
+    """
+    from resight.data import unsplit
+    from resight.data.patterns import Pattern, try_pattern
+    from resight.errors import UsageError
+
+    out = _out(source, form, out)
+    if pattern is not None:
+        if source.is_file():
+            raise UsageError(f"--pattern is for names of pictures; {source} is a table, whose columns say all.")
+        if not as_json:
+            _show_trial(try_pattern(Pattern(pattern), _pictures(source), source))
+    everyone = unsplit.read_unsplit(source, pattern=pattern, camera=camera)
+    parted = unsplit.split(everyone, test=test, cameras="ignore" if cameras == "ignore" else "file", seed=seed)
+    _write(parted, form, out, copy, replace, as_json)
+
+
+@command.command(
+    epilog=common.example(
+        "resight data convert data/market1501 --form csv --out data/market1501/market.csv",
+        "resight data convert people.csv --form market --out people_market",
+    )
+)
+@click.argument("source", type=common.FILE)
+@as_option
+@set_option
+@click.option("--form", type=click.Choice(FORMS), required=True, help="What to write.")
+@click.option("--out", type=common.FILE, required=True, help="A new folder, or the CSV file.")
+@click.option("--copy", is_flag=True, help="Copy pictures instead of linking them (not for csv).")
+@click.option("--replace", is_flag=True, help="Write over a CSV file that is there.")
+@common.json_option
+def convert(
+    source: Path,
+    name: str | None,
+    settings: tuple[str, ...],
+    form: str,
+    out: Path,
+    copy: bool,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Write the data set SOURCE in another form; pictures are linked, never changed."""
+    from resight.data import load_dataset, options_known_to
+    from resight.data.recognise import recognise
+    from resight.errors import UsageError
+
+    found = recognise(source)
+    if name is None and found.name in ("people", "flat"):
+        raise UsageError(f"{source} holds {found.why}. Split it first: resight data split {source}")
+    chosen = name or found.name
+    keep = {"keep_junk": True} if "keep_junk" in options_known_to(chosen) else {}
+    dataset = load_dataset(chosen, source if name else found.root, **{**keep, **options_of(settings)})
+    _write(dataset, form, out, copy, replace, as_json)
+
+
+def options_of(settings: Sequence[str]) -> dict[str, object]:
+    """KEY=VALUE, the value read as Python would where it can be: split=3 is a number, boxes=labeled a word."""
+    from resight.errors import UsageError
+
+    options: dict[str, object] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting!r}: expected KEY=VALUE, as in boxes=labeled.")
+        try:
+            options[key] = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+        except (ValueError, SyntaxError):
+            options[key] = value
+    return options
+
+
+def _out(source: Path, form: str, out: Path | None) -> Path:
+    from resight.errors import UsageError
+
+    if out is not None:
+        return out
+    if form != "csv":
+        raise UsageError(f"--form {form} writes a folder: name it with --out.")
+    return source / "split.csv" if source.is_dir() else source.with_name(f"{source.stem}_split.csv")
+
+
+def _pictures(source: Path) -> tuple[Path, ...]:
+    from resight.data.listing import list_pictures
+    from resight.errors import DatasetError
+
+    if not source.is_dir():
+        raise DatasetError(f"{source} does not exist. Name the folder that holds the pictures, or a CSV file.")
+    return list_pictures(source, source, recursive=True).pictures
+
+
+def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as_json: bool) -> None:
+    from resight.data.writing import write
+
+    notes = [*dataset.notes, *write(dataset, form, out, "copy" if copy else "link", replace)]
+    counts = {
+        split: {"ids": counts.ids, "images": counts.images, "cameras": counts.num_cameras}
+        for split, counts in dataset.counts().items()
+    }
+    if as_json:
+        common.print_json({"out": str(out), "form": form, "counts": counts, "notes": notes})
+        return
+    click.echo(str(dataset))
+    for note in notes:
+        click.echo(f"  {note}")
+    click.echo(f"written: {out}\nnext:    resight data check {out}\n         data.name={form} data.root={out}")
+
+
+def _show_trial(readings: Sequence[Any]) -> None:
+    for reading in readings:
+        fields = "  ".join(f"{name}={value}" for name, value in reading.fields.items())
+        click.echo(f"  {reading.name}  ->  {fields}", err=True)
+
+
+def _show(checkup: Checkup) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    console.print(f"[bold]{checkup.form.name}[/]  {checkup.form.root}  ({checkup.form.why})", highlight=False)
+    if checkup.dataset is not None:
+        table = Table("split", "ids", "images", "cameras", "images per id")
+        for split, numbers in checkup.statistics["splits"].items():
+            spread = numbers["images_per_identity"]
+            per = f"{spread['min']:g} .. {spread['median']:g} .. {spread['max']:g}" if spread else "-"
+            cameras = str(len(numbers["images_per_camera"])) if numbers["images_per_camera"] else "unknown"
+            table.add_row(split, f"{numbers['identities']:,}", f"{numbers['images']:,}", cameras, per)
+        console.print(table)
+        if checkup.dataset.terms:
+            console.print(f"terms: {checkup.dataset.terms}", style="dim", markup=False, highlight=False)
+    for finding in checkup.findings:
+        console.print(f"{finding.level:8s} {finding}", style=STYLES[finding.level], markup=False, highlight=False)
+    console.print("sound" if checkup.sound else "to be mended: see the errors above", style="bold")

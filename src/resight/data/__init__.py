@@ -1,0 +1,166 @@
+"""Data sets, pixels, samplers and augmentation.
+
+`load_dataset` reads any of `DATASETS`.  A new data set is one file with a grammar and a table of counts, and
+one row here.  Nothing below needs torch until pixels are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resight.data import (
+    cuhk03,
+    dukemtmcreid,
+    folder,
+    lists,
+    market,
+    market1501,
+    msmt17,
+    pku_reid_mini,
+    sample,
+    synergyreid,
+    table,
+)
+from resight.data.dataset import Counts, Dataset, attribute_columns, dense_labels
+from resight.data.joining import join
+from resight.data.splitting import hold_out
+from resight.errors import DatasetError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resight.data.cache import PixelCache as PixelCache
+    from resight.data.images import decode as decode
+    from resight.data.pixels import Pixels as Pixels
+    from resight.data.pixels import open_pixels as open_pixels
+    from resight.data.samplers import PKSampler as PKSampler
+    from resight.data.samplers import RandomSampler as RandomSampler
+    from resight.data.stream import PixelStream as PixelStream
+    from resight.data.transforms import Augment as Augment
+    from resight.data.transforms import Augmenter as Augmenter
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "csv": table.read,
+    "cuhk03": cuhk03.read,
+    "dukemtmcreid": dukemtmcreid.read,
+    "folder": folder.read,
+    "list": lists.read,
+    "market": market.read,
+    "market1501": market1501.read,
+    "msmt17": msmt17.read,
+    "pku_reid_mini": pku_reid_mini.read,
+    "sample": sample.read,
+    "synergyreid": synergyreid.read,
+}
+ALIASES = {
+    "cuhk03_np": "cuhk03",
+    "duke": "dukemtmcreid",
+    "dukemtmc": "dukemtmcreid",
+    "dukemtmc_reid": "dukemtmcreid",
+    "market_1501": "market1501",
+    "msmt": "msmt17",
+    "pku": "pku_reid_mini",
+    "pku_reid": "pku_reid_mini",
+    "synergy": "synergyreid",
+    "synergy_reid": "synergyreid",
+    "synthetic": "sample",
+}
+DATA_HOME = "RESIGHT_DATA"  # the folder that is searched where no root is given
+
+_LAZY = {
+    "Augment": "transforms",
+    "Augmenter": "transforms",
+    "PKSampler": "samplers",
+    "PixelCache": "cache",
+    "PixelStream": "stream",
+    "Pixels": "pixels",
+    "RandomSampler": "samplers",
+    "decode": "images",
+    "open_pixels": "pixels",
+}
+__all__ = [
+    "ALIASES",
+    "DATASETS",
+    "Augment",
+    "Augmenter",
+    "Counts",
+    "Dataset",
+    "PKSampler",
+    "PixelCache",
+    "PixelStream",
+    "Pixels",
+    "RandomSampler",
+    "attribute_columns",
+    "canonical_name",
+    "decode",
+    "dense_labels",
+    "hold_out",
+    "join",
+    "load_dataset",
+    "open_pixels",
+    "options_known_to",
+]
+
+
+def load_dataset(name: str, root: str | Path | None = None, **options: object) -> Dataset:
+    """Read a data set by name, or several joined by a plus, as in "market1501+msmt17".
+
+    root     where it lies; without one the folder that RESIGHT_DATA names is searched
+    options  what the reader takes, as `assert_counts="strict"`; of several sets, each takes those it knows
+
+    Raises UnknownNameError for a name in no table, UsageError for an option no reader has, DatasetError where
+    the files are not what was asked for.
+    """
+    names = [canonical_name(part) for part in name.split("+")]
+    known = {one: options_known_to(one) for one in names}
+    everything = sorted({option for those in known.values() for option in those})
+    strange = sorted(set(options) - set(everything))
+    if strange:
+        raise UsageError(
+            f"{'+'.join(names)} has no option {', '.join(strange)}; it takes {', '.join(everything) or 'none'}."
+        )
+    datasets = [
+        DATASETS[one](_root_of(one, root), **{key: options[key] for key in known[one] if key in options})
+        for one in names
+    ]
+    return datasets[0] if len(datasets) == 1 else join(datasets)
+
+
+def options_known_to(name: str) -> list[str]:
+    """The options a reader takes."""
+    reader = DATASETS[canonical_name(name)]
+    return [parameter for parameter in inspect.signature(reader).parameters if parameter != "root"]
+
+
+def canonical_name(name: str) -> str:
+    """The table's name for what a person may write: `Market-1501` is market1501."""
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+    plain = ALIASES.get(plain, plain)
+    if plain not in DATASETS:
+        raise UnknownNameError("data set", name, [*DATASETS, *ALIASES])
+    return plain
+
+
+def _root_of(name: str, root: str | Path | None) -> Path | None:
+    if root is not None:
+        return Path(root).expanduser()
+    if name == "sample":
+        return None
+    home = os.environ.get(DATA_HOME)
+    if not home:
+        raise DatasetError(
+            f"{name}: no root given and {DATA_HOME} is not set. "
+            f"Say where the data lie (--root, data.root), or set {DATA_HOME} to the folder that holds your "
+            f"data sets."
+        )
+    return Path(home).expanduser()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"resight.data.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,171 @@
+"""Finding pictures on disk: the right root, sorted names, what was left out and why.
+
+File lists are sorted before anything else happens to them, a name must match its grammar from end to end, and
+only the base name is looked at, so a folder called `run_3_c2` is never read as a person.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resight.errors import DatasetError
+from resight.types import Sample, Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+NEVER_MIND = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a file name says."""
+
+    pid: int
+    camid: int
+    frame: int | None = None
+    attributes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A naming rule: the words a person reads and the function that reads the name."""
+
+    pattern: str  # as in "PPPP_cCsS_FFFFFF_BB.jpg"
+    example: str
+    read: Callable[[str], Parsed | None]
+
+
+def regex_grammar(pattern: str, example: str, regex: str) -> Grammar:
+    """A grammar from an expression with groups pid, camid and perhaps frame, matched from end to end."""
+    compiled = re.compile(regex, re.ASCII)
+
+    def read(name: str) -> Parsed | None:
+        match = compiled.fullmatch(name)
+        if match is None:
+            return None
+        parts = match.groupdict()
+        frame = parts.get("frame")
+        return Parsed(int(parts["pid"]), int(parts["camid"]), int(frame) if frame else None)
+
+    return Grammar(pattern, example, read)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Pictures of a folder in sorted order, and what else lay there."""
+
+    pictures: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+    outside: tuple[Path, ...] = ()  # links that leave the root
+
+
+def list_pictures(folder: Path, root: Path, *, recursive: bool = False) -> Listing:
+    """Sorted pictures of a folder.  Hidden files are passed over; no link that leaves `root` is followed."""
+    pictures: list[Path] = []
+    others: list[Path] = []
+    outside: list[Path] = []
+    for entry in _entries(folder, recursive):
+        path = Path(entry.path)
+        if entry.name.startswith(".") or entry.name.lower() in NEVER_MIND:
+            continue
+        if entry.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+            outside.append(path)
+        elif path.suffix.lower() in PICTURES:
+            pictures.append(path)
+        else:
+            others.append(path)
+    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(outside)))
+
+
+def _entries(folder: Path, recursive: bool) -> Iterable[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):  # a link to a folder is not entered
+                if recursive and not entry.name.startswith("."):
+                    yield from _entries(Path(entry.path), recursive)
+            elif entry.is_file():  # not a pipe, a socket, a link to nothing
+                yield entry
+
+
+def read_names(
+    listing: Listing, split: Split, dataset: str, grammar: Grammar, folder: Path
+) -> tuple[list[Sample], list[str]]:
+    """Parse the names of a folder -> samples, notes.  A folder where nothing parses is an error."""
+    samples: list[Sample] = []
+    strange: list[Path] = []
+    for path in listing.pictures:
+        parsed = grammar.read(path.name)
+        if parsed is None:
+            strange.append(path)
+        else:
+            samples.append(Sample(path, parsed.pid, parsed.camid, split, dataset, parsed.frame, parsed.attributes))
+    if strange and not samples:
+        raise DatasetError(
+            f"{dataset}: none of the {len(strange):,} pictures in {folder} is named {grammar.pattern} as in "
+            f"{grammar.example}; the first is {strange[0].name!r}. Choose the reader that fits these names "
+            f"(folder, csv, list), or ask `resight data check {folder.parent}` which it is."
+        )
+    return samples, left_out(listing, strange, folder, grammar.pattern)
+
+
+def left_out(listing: Listing, strange: Sequence[Path], folder: Path, pattern: str) -> list[str]:
+    """One sentence per reason why files of a folder were not read."""
+    reasons = [
+        (strange, f"pictures not named {pattern}"),
+        (listing.others, "files that are not pictures"),
+        (listing.outside, "links that leave the data set's root"),
+    ]
+    return [
+        f"{folder.name}: left out {len(paths):,} {reason}: {some([path.name for path in paths])}"
+        for paths, reason in reasons
+        if paths
+    ]
+
+
+def some(names: Sequence[str], limit: int = 3) -> str:
+    """The first few names and how many more there are."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def find_root(dataset: str, root: Path, needed: Sequence[str], inner: Sequence[str] = ()) -> Path:
+    """The folder that holds every folder or file of `needed`: `root` itself, one of `inner`, or a single
+    child.
+
+    Raises DatasetError that says what lies there instead; when `root` is one of the needed folders, that its
+    parent was meant.
+    """
+    if not root.is_dir():
+        kind = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DatasetError(f"{dataset}: {root} {kind}. Point the root at the folder that holds {_and(needed)}.")
+    candidates = [root, *(root / name for name in inner)]
+    candidates += sorted(child for child in root.iterdir() if child.is_dir() and child not in candidates)
+    fitting = [folder for folder in candidates if all((folder / name).exists() for name in needed)]
+    if fitting and (fitting[0] == root or fitting[0].name in inner or len(fitting) == 1):
+        return fitting[0]
+    if fitting:
+        raise DatasetError(
+            f"{dataset}: {root} holds several data sets: {some([folder.name for folder in fitting], 5)}. "
+            f"Point the root at one of them."
+        )
+    raise DatasetError(f"{dataset}: {_wrong_root(root, needed)}")
+
+
+def _wrong_root(root: Path, needed: Sequence[str]) -> str:
+    where = root.resolve()
+    if all((where.parent / name).exists() for name in needed):
+        return f"{root} is one level too deep. Point the root at {where.parent}."
+    missing = [name for name in needed if not (root / name).exists()]
+    names = sorted(child.name + ("/" if child.is_dir() else "") for child in root.iterdir())
+    lies = some(names, 5) if names else "nothing"
+    return f"{root} lacks {_and(missing)}; there is {lies}. Point the root at the folder that holds {_and(needed)}."
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

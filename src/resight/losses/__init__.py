@@ -1,0 +1,142 @@
+"""Losses: equations with a docstring, in a table by name.
+
+    from resight import losses
+    triplet = losses.build("trihard", margin=0.3)      # or losses.TriHard(margin=0.3)
+    triplet(features, pids).backward()
+
+Each class says in `takes` what it judges: features, logits, maps or a pair.  docs/methods/losses.md has
+them all with their equations, sources and the numbers the tests assert.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from resight.errors import UnknownNameError, UsageError
+from resight.losses.agreement import AttentionDiversity, Distillation, ForegroundMass
+from resight.losses.attributes import Attribute, AttributeLoss, balanced
+from resight.losses.base import Clocked, Loss, MetricLoss, valid_anchors
+from resight.losses.centre import Centre
+from resight.losses.circle import PairwiseCircle
+from resight.losses.classification import CrossEntropy
+from resight.losses.curriculum import CurriculumTriplet
+from resight.losses.focal import AttentionLoss, SigmoidFocal, SoftmaxFocal
+from resight.losses.margin import ArcFace, Circle, CosFace, Cosine
+from resight.losses.mining import Curriculum
+from resight.losses.quadruplet import Quadruplet
+from resight.losses.ranking import TriHard
+from resight.losses.selection import AdaptiveHard
+from resight.losses.sets import HAP2S, AdaptiveTriplet, Lifted
+from resight.losses.sharded import ShardedClassifier
+from resight.losses.triplets import Contrastive, ImprovedTriplet, Triplet
+from resight.losses.verification import PairClassifier, PairVerification, Verification
+
+LOSSES: dict[str, type[Loss]] = {
+    "adaptive_hard": AdaptiveHard,
+    "adaptive_triplet": AdaptiveTriplet,
+    "arcface": ArcFace,
+    "attention": AttentionLoss,
+    "attention_diversity": AttentionDiversity,
+    "attribute": Attribute,
+    "centre": Centre,
+    "circle": Circle,
+    "contrastive": Contrastive,
+    "cosface": CosFace,
+    "cosine": Cosine,
+    "cross_entropy": CrossEntropy,
+    "curriculum_triplet": CurriculumTriplet,
+    "distillation": Distillation,
+    "foreground_mass": ForegroundMass,
+    "hap2s": HAP2S,
+    "improved_triplet": ImprovedTriplet,
+    "lifted": Lifted,
+    "pair_verification": PairVerification,
+    "pairwise_circle": PairwiseCircle,
+    "quadruplet": Quadruplet,
+    "sharded": ShardedClassifier,
+    "sigmoid_focal": SigmoidFocal,
+    "softmax_focal": SoftmaxFocal,
+    "trihard": TriHard,
+    "triplet": Triplet,
+    "verification": Verification,
+}
+
+
+def available() -> list[str]:
+    """The names `build` knows, sorted."""
+    return sorted(LOSSES)
+
+
+def build(name: str, **options: Any) -> Loss:
+    """The loss called `name`.  Raises UnknownNameError; UsageError for an option too many or too few."""
+    known, required = options_of(name)
+    unknown = sorted(set(options) - set(known))
+    missing = [option for option in required if option not in options]
+    if unknown:
+        offered = ", ".join(known) or "none"
+        raise UsageError(f"loss {name!r} has no option {', '.join(unknown)}; it has {offered}.")
+    if missing:
+        raise UsageError(f"loss {name!r} needs a value for {', '.join(missing)}.")
+    return LOSSES[name](**options)
+
+
+def options_of(name: str) -> tuple[list[str], list[str]]:
+    """(all options, those without a default) of a loss; `dim` and `num_ids` come from the model."""
+    if name not in LOSSES:
+        raise UnknownNameError("loss", name, LOSSES)
+    known: list[str] = []
+    required: list[str] = []
+    for ancestor in LOSSES[name].__mro__:
+        if "__init__" not in vars(ancestor):
+            continue
+        parameters = list(inspect.signature(vars(ancestor)["__init__"]).parameters.values())[1:]
+        named = [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL]
+        known += [p.name for p in named if p.name not in known]
+        required += [p.name for p in named if p.default is p.empty]
+        if len(named) == len(parameters):  # nothing is passed on to the next ancestor
+            break
+    return known, required
+
+
+__all__ = [
+    "HAP2S",
+    "LOSSES",
+    "AdaptiveHard",
+    "AdaptiveTriplet",
+    "ArcFace",
+    "AttentionDiversity",
+    "AttentionLoss",
+    "Attribute",
+    "AttributeLoss",
+    "Centre",
+    "Circle",
+    "Clocked",
+    "Contrastive",
+    "CosFace",
+    "Cosine",
+    "CrossEntropy",
+    "Curriculum",
+    "CurriculumTriplet",
+    "Distillation",
+    "ForegroundMass",
+    "ImprovedTriplet",
+    "Lifted",
+    "Loss",
+    "MetricLoss",
+    "PairClassifier",
+    "PairVerification",
+    "PairwiseCircle",
+    "Quadruplet",
+    "ShardedClassifier",
+    "SigmoidFocal",
+    "SoftmaxFocal",
+    "TriHard",
+    "Triplet",
+    "Verification",
+    "available",
+    "balanced",
+    "build",
+    "options_of",
+    "valid_anchors",
+]

@@ -1,0 +1,189 @@
+"""What every loss of this folder promises, and what all losses over distances share.
+
+A loss is a module: tensors in, a scalar out.  It says what it judges in `takes`; `forward` has no memory
+beyond buffers and parameters, and a loss with a schedule is told the time by `set_clock`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from resight.dist import gather, gather_labels, mean_over_ranks, own_rows, sum_over_ranks, world_size
+from resight.errors import UsageError
+from resight.losses.distances import DISTANCES, full_precision, known_distance, lift, unit
+
+Takes = Literal["features", "logits", "maps", "pair"]
+Distance = Literal["euclidean", "cosine", "squared"]
+Reduction = Literal["mean", "sum", "none", "mean_nonzero"]
+Margin = float | Literal["soft"]
+
+REDUCTIONS = ("mean", "sum", "none", "mean_nonzero")
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A loss that follows training: told the step and the epoch (both from 0) before each forward pass."""
+
+    def set_clock(self, step: int, epoch: float) -> None: ...
+
+
+class Loss(nn.Module):
+    """Base of all losses.
+
+    takes: "features" loss(features (B, D), pids (B,)); "logits" loss(logits (B, K), targets (B,));
+    "maps" loss(maps); "pair" loss(a, b).  A constructor that asks for `dim` or `num_ids` wants the width of
+    what it judges and the number of identities in training: both are known once the model is.
+    """
+
+    takes: ClassVar[Takes] = "features"
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if _is_option(name, value))
+
+
+class MetricOptions(TypedDict, total=False):
+    """What every metric loss accepts."""
+
+    distance: Distance
+    normalise: bool
+    reduction: Reduction
+    exclude_same_index: bool
+
+
+class MetricLoss(Loss):
+    """A loss over distances inside the batch: mean over what is valid of a value per anchor, pair or triplet.
+
+    P(a) are the other rows of the same identity, N(a) the rows of another one; an anchor is valid if it has
+    both.  The mean is over all valid values, whether or not their hinge is active; a batch without any gives
+    0, with a graph and a zero gradient.  Under several processes each rank judges its own anchors against
+    the gathered batch, and the averaged gradient is that of one process with the whole batch.
+
+    distance             euclidean, cosine or squared (euclidean)
+    normalise            scale features to unit length first
+    reduction            "mean"; "sum"; "mean_nonzero" over values above 0; "none" for the local values, 0
+                         where not valid (`parts` gives the mask)
+    exclude_same_index   ignore pairs that are one picture drawn twice; wants the pictures' index
+
+    Shapes: features (B, D), pids (B,), index (B,) or None -> ().  Half precision is lifted to float32.
+    """
+
+    def __init__(
+        self,
+        *,
+        distance: Distance = "euclidean",
+        normalise: bool = False,
+        reduction: Reduction = "mean",
+        exclude_same_index: bool = False,
+    ) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise UsageError(f"reduction is {reduction!r}; it is one of {', '.join(REDUCTIONS)}.")
+        self.distance: Distance = known_distance(distance)  # type: ignore[assignment]
+        self.normalise = normalise
+        self.reduction: Reduction = reduction
+        self.exclude_same_index = exclude_same_index
+
+    def forward(self, features: Tensor, pids: Tensor, index: Tensor | None = None) -> Tensor:
+        reduced = [reduce(part, self.reduction) for part in self.parts(features, pids, index)]
+        if self.reduction == "none":
+            return torch.cat(reduced)
+        return torch.stack(reduced).sum()
+
+    def parts(self, features: Tensor, pids: Tensor, index: Tensor | None = None) -> list[Part]:
+        """What is averaged, and which of it counts, for this rank's share; most losses have one part."""
+        with full_precision(features):
+            features = lift(features)
+            return self.compare(unit(features) if self.normalise else features, self.relations(pids, index))
+
+    def relations(self, pids: Tensor, index: Tensor | None = None) -> Relations:
+        """Who is what to whom.  Raises UsageError when `exclude_same_index` has no index to go by."""
+        if self.exclude_same_index and index is None:
+            raise UsageError(
+                "exclude_same_index is set, but no index came with the batch. "
+                "Call loss(features, pids, index) with the pictures' rows in the training set."
+            )
+        return Relations(pids, index if self.exclude_same_index else None)
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Local rows against everybody: (b, D) -> (b, B)."""
+        return DISTANCES[self.distance](features, gather(features))
+
+    @abstractmethod
+    def compare(self, features: Tensor, who: Relations) -> list[Part]:
+        """The loss itself: (b, D) -> the means it is the sum of."""
+
+
+class Part(NamedTuple):
+    """Values (M,) whose mean is a loss, and which count: bool, or how many terms each value is the sum of."""
+
+    values: Tensor
+    valid: Tensor
+
+
+class Relations:
+    """Local anchors against the gathered batch, by identity.
+
+    positive (b, B): same identity, not the anchor itself; negative (b, B): another identity;
+    valid (b,): the anchor has at least one of each; everyone (B,): all identities.
+    """
+
+    def __init__(self, pids: Tensor, index: Tensor | None = None) -> None:
+        self.pids, self.everyone = pids, gather_labels(pids)
+        same = pids[:, None] == self.everyone[None, :]
+        self.positive, self.negative = same & ~own_rows(pids), ~same
+        if index is not None:
+            other_picture = index[:, None] != gather_labels(index)[None, :]
+            self.positive, self.negative = self.positive & other_picture, self.negative & other_picture
+        self.valid = self.positive.any(dim=1) & self.negative.any(dim=1)
+
+
+def reduce(part: Part, reduction: Reduction) -> Tensor:
+    """Values that count to one number; exact under the averaging of data-parallel training."""
+    values, valid = part.values.masked_fill(part.valid == 0, 0), part.valid
+    if reduction == "none":
+        return values / valid.clamp_min(1) if valid.dtype != torch.bool else values
+    if reduction == "sum":
+        return world_size() * values.sum()
+    return mean_over_ranks(values, valid * (values.detach() > 0) if reduction == "mean_nonzero" else valid)
+
+
+def valid_anchors(pids: Tensor) -> Tensor:
+    """How many anchors of the global batch have a positive and a negative: () int64; 0 is worth a metric."""
+    return sum_over_ranks(Relations(pids).valid.sum())
+
+
+def hinge(gap: Tensor, margin: Margin) -> Tensor:
+    """[gap + margin]_+, or log(1 + e^gap) where the margin is "soft"."""
+    return nn.functional.softplus(gap) if margin == "soft" else (gap + margin).relu()
+
+
+def known_margin(margin: float | str) -> Margin:
+    """The margin, if it is a number or "soft".  Raises UsageError."""
+    if isinstance(margin, (int, float)):
+        return float(margin)
+    if margin == "soft":
+        return "soft"
+    raise UsageError(f"margin is {margin!r}; it is a number or 'soft'.")
+
+
+def _is_option(name: str, value: object) -> bool:
+    return name != "training" and not name.startswith("_") and isinstance(value, (int, float, str, Mapping))
+
+
+def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
+    """Softmax along each row over the allowed entries; a row without any gives zeros and finite gradients."""
+    some = allowed.any(dim=1, keepdim=True)
+    weights = scores.masked_fill(~allowed & some, -torch.inf).softmax(dim=1)
+    return weights.masked_fill(~allowed, 0)
+
+
+def masked_logsumexp(scores: Tensor, allowed: Tensor) -> Tensor:
+    """Log-sum-exp along each row over the allowed entries; a row without any gives 0 and no gradient."""
+    some = allowed.any(dim=1)
+    total = scores.masked_fill(~allowed & some[:, None], -torch.inf).logsumexp(dim=1)
+    return total.masked_fill(~some, 0)

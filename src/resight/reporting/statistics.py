@@ -1,0 +1,115 @@
+"""What the data hold, counted: persons, pictures, cameras, sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resight.embedding.vectors import Vectors
+from resight.reporting.thumbnails import shape
+from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from resight.data import Dataset
+    from resight.embedding import Result
+
+SIZES_READ = 300  # headers looked at: enough for a median, quick on a network drive
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest, middle and largest of a list of numbers."""
+
+    least: float
+    median: float
+    most: float
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Spread | None:
+        values = np.asarray(values, np.float64)
+        return cls(float(values.min()), float(np.median(values)), float(values.max())) if values.size else None
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"{self.least:g}"
+        return f"{self.median:g} ({self.least:g} to {self.most:g})"
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """One split.  Identities that mean nobody are pictures but no persons."""
+
+    split: str
+    images: int
+    cameras: dict[int, int]  # known camera -> pictures
+    per_identity: NDArray[np.int64]  # pictures of each person
+
+    @classmethod
+    def of(cls, split: str, pids: ArrayLike, camids: ArrayLike, nobody: Sequence[int]) -> SplitCounts:
+        pids, camids = np.asarray(pids, np.int64), np.asarray(camids, np.int64)
+        cams, images = np.unique(camids[camids != UNKNOWN_CAMERA], return_counts=True)
+        _, per_identity = np.unique(pids[~np.isin(pids, nobody)], return_counts=True)
+        return cls(split, len(pids), dict(zip(cams.tolist(), images.tolist(), strict=True)), per_identity)
+
+    @property
+    def identities(self) -> int:
+        return len(self.per_identity)
+
+    @property
+    def images_per_identity(self) -> Spread | None:
+        return Spread.of(self.per_identity)
+
+
+@dataclass(frozen=True)
+class DataStatistics:
+    """All splits, and the sizes of a seeded sample of pictures."""
+
+    splits: tuple[SplitCounts, ...]
+    sizes_of: int  # pictures whose header could be read
+    height: Spread | None
+    width: Spread | None
+
+    @property
+    def cameras(self) -> list[int]:
+        return sorted({camera for split in self.splits for camera in split.cameras})
+
+
+def data_statistics(dataset: Dataset | None, result: Result | None, seed: int) -> DataStatistics | None:
+    """Of the data set where one is given, else of what was judged; None where there is neither."""
+    nobody = nobody_of(result)
+    if dataset is not None:
+        parts = [(name, dataset.split(name)) for name in ("train", "query", "gallery")]
+        splits = [
+            SplitCounts.of(name, [s.pid for s in samples], [s.camid for s in samples], nobody)
+            for name, samples in parts
+            if samples
+        ]
+        paths = [sample.path for _, samples in parts for sample in samples]
+    elif result is not None:
+        both = (("query", result.query), ("gallery", result.gallery))
+        splits = [SplitCounts.of(name, part.pids, part.camids, nobody) for name, part in both]
+        paths = [part.path(row) for _, part in both for row in range(len(part))]
+    else:
+        return None
+    sizes = _sizes(paths, seed)
+    heights, widths = [size[0] for size in sizes], [size[1] for size in sizes]
+    return DataStatistics(tuple(splits), len(sizes), Spread.of(heights), Spread.of(widths))
+
+
+def nobody_of(result: Result | None) -> list[int]:
+    """The identities that are no person under the rules of the verdict, or usually."""
+    rules = (JUNK, DISTRACTOR) if result is None else (result.report.protocol.junk, result.report.protocol.distractor)
+    return [Vectors.UNKNOWN_PID, *(pid for pid in rules if pid is not None)]
+
+
+def _sizes(paths: Sequence[Path], seed: int) -> list[tuple[int, int]]:
+    chosen = np.random.default_rng(seed).permutation(len(paths))[:SIZES_READ]
+    found = (shape(paths[int(row)]) for row in chosen)
+    return [size for size in found if size is not None]

@@ -1,0 +1,256 @@
+"""A sweep: recipes x overrides x seeds, as a page of TOML that says what is compared with what.
+
+    sweep = Sweep.load("hacnn")                 # one that comes with the package, or a file
+    for trial in sweep.trials(): print(trial)   # every run it asks for, all variants before the next seed
+
+`sweeping` carries it out, `comparison` reads what it left.  docs/sweeps.md has the format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from resight.errors import RecipeError, UnknownNameError
+from resight.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One data set every run is judged on; `name` tells two of one kind apart."""
+
+    dataset: str
+    root: str | None = None
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.name or self.dataset
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table: a recipe and what is changed in it."""
+
+    name: str
+    recipe: str = ""  # a name of `recipes()`, or a file beside the sweep's
+    about: str = ""
+    set: tuple[str, ...] = ()  # overrides, key.path=value
+    drop: tuple[str, ...] = ()  # terms of the objective that are left out
+    add: tuple[dict[str, Any], ...] = ()  # terms that join it
+    grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # key.path -> values: one variant for each product
+    weights_of: str | None = None  # judge the weights of an earlier variant instead of training
+
+    @property
+    def slug(self) -> str:
+        """The name of its folder."""
+        return re.sub(r"[^A-Za-z0-9.=_]+", "-", self.name).strip("-.")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run: a variant under a seed."""
+
+    variant: Variant
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        return out / self.variant.slug / f"seed-{self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.variant.name}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is compared.  The first variant is the one the others are held against."""
+
+    name: str
+    variants: tuple[Variant, ...]
+    about: str = ""
+    seeds: tuple[int, ...] = (0, 1)
+    evaluate: tuple[Judged, ...] = ()  # none: each recipe's own data set
+    set: tuple[str, ...] = ()  # overrides of every variant, before its own
+    presentations: int | None = None  # pictures shown in training to each; None: the recipes' own epochs
+    folder: Path | None = None  # that recipe files are relative to
+
+    @classmethod
+    def load(cls, where: str | Path) -> Sweep:
+        """A name of `sweeps()`, or a TOML file.  Raises RecipeError with the key that is wrong."""
+        path = Path(where)
+        if path.suffix == ".toml" or path.is_file():
+            if not path.is_file():
+                raise RecipeError(f"there is no sweep file {path}.")
+            return cls.from_toml(path.read_text(encoding="utf-8"), str(path), path.parent)
+        if str(where) not in sweeps():
+            raise UnknownNameError("sweep", str(where), sweeps())
+        return cls.from_toml((resources.files("resight.sweeps") / f"{where}.toml").read_text("utf-8"), str(where))
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "sweep", folder: Path | None = None) -> Sweep:
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{source} is not TOML: {error}.") from error
+        return replace(_checked(values, source), folder=folder)
+
+    def trials(self) -> list[Trial]:
+        """Every variant under the first seed, then under the next: a whole table stands as early as can be."""
+        return [Trial(variant, seed) for seed in self.seeds for variant in self.variants]
+
+    def variant(self, name: str) -> Variant:
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise UnknownNameError("variant", name, [variant.name for variant in self.variants])
+
+    def only(self, names: tuple[str, ...]) -> Sweep:
+        """The first variant, the named ones, and those whose weights they need."""
+        wanted = {self.variants[0].name, *(self.variant(name).name for name in names)}
+        wanted |= {v.weights_of for v in self.variants if v.name in wanted and v.weights_of}
+        return replace(self, variants=tuple(v for v in self.variants if v.name in wanted))
+
+    def recipe(self, variant: Variant, seed: int = 0) -> Recipe:
+        """The variant's recipe with every change but the budget.  Raises RecipeError naming the variant."""
+        try:
+            if variant.weights_of is not None:
+                base = self.recipe(self.variant(variant.weights_of), seed)
+            else:
+                base = Recipe.load(self._place(variant.recipe)).override(*self.set)
+            return _with_terms(base, variant).override(*variant.set, f"seed={seed}")
+        except RecipeError as error:
+            raise RecipeError(f"variant {variant.name!r}: {error}") from error
+
+    def _place(self, recipe: str) -> str | Path:
+        return self.folder / recipe if self.folder is not None and recipe.endswith(".toml") else recipe
+
+
+def sweeps() -> list[str]:
+    """The sweeps that come with the package."""
+    files = resources.files("resight.sweeps").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def budgeted(recipe: Recipe, presentations: int, pictures: int) -> Recipe:
+    """`recipe` with as many epochs as show about so many pictures, its schedule stretched to match.
+
+    An epoch shows whole batches of its first source.  Warm-up, milestones and start keep their share of the
+    run, as do the times a recipe gives a curriculum.  Raises RecipeError where the budget is less than an epoch.
+    """
+    batch = next(iter(recipe.feed.values())).batch_size
+    shown = batch * (recipe.train.steps_per_epoch or max(pictures // batch, 1))
+    if presentations < shown:
+        raise RecipeError(
+            f"{recipe.name}: an epoch shows {shown} pictures, more than the budget of {presentations}. Raise the "
+            f"budget, or lower train.steps_per_epoch."
+        )
+    epochs = round(presentations / shown)
+    stretch, schedule = epochs / recipe.train.epochs, recipe.schedule
+    terms = tuple(replace(t, options=_stretched(t.options, stretch)) for t in recipe.objective.terms)
+    return replace(
+        recipe,
+        objective=replace(recipe.objective, terms=terms),
+        train=replace(recipe.train, epochs=epochs),
+        schedule=replace(
+            schedule,
+            warmup=schedule.warmup * stretch,
+            milestones=tuple(milestone * stretch for milestone in schedule.milestones),
+            start=schedule.start * stretch,
+        ),
+    )
+
+
+def _stretched(options: dict[str, Any], stretch: float) -> dict[str, Any]:
+    """A loss's own times, in epochs (`t0` and `t1` of a curriculum), that the recipe gives."""
+    return {name: value * stretch if name in ("t0", "t1") else value for name, value in options.items()}
+
+
+def _with_terms(recipe: Recipe, variant: Variant) -> Recipe:
+    """Terms dropped by name, then those that join."""
+    if not variant.drop and not variant.add:
+        return recipe
+    values = recipe.to_dict()
+    terms = values["objective"]["terms"]
+    names = [term["name"] for term in terms]
+    for name in variant.drop:
+        if name not in names:
+            raise RecipeError(f"drop: {UnknownNameError('term', name, names)}")
+    kept = [term for term in terms if term["name"] not in variant.drop]
+    values["objective"]["terms"] = kept + [dict(term) for term in variant.add]
+    return Recipe.from_dict(values)
+
+
+def _checked(values: dict[str, Any], source: str) -> Sweep:
+    from pydantic import TypeAdapter, ValidationError
+
+    _refuse_unknown(Sweep, values, source, leave_out="folder")
+    for key, kind in (("variants", Variant), ("evaluate", Judged)):
+        for number, table in enumerate(values.get(key, [])):
+            _refuse_unknown(kind, table, f"{source}: {key}[{number}]")
+    try:
+        sweep = TypeAdapter(Sweep).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RecipeError(f"{source}: {where}: {first['msg'].lower()}, found {first['input']!r}.") from error
+    sweep = replace(sweep, variants=tuple(itertools.chain.from_iterable(map(_expanded, sweep.variants))))
+    _refuse_unclear(sweep, source)
+    return sweep
+
+
+def _refuse_unknown(kind: type[Any], table: Any, where: str, leave_out: str = "") -> None:
+    known = [f.name for f in dataclasses.fields(kind) if f.name != leave_out]
+    for key in table if isinstance(table, dict) else ():
+        if key not in known:
+            raise RecipeError(f"{where}: {UnknownNameError('key', key, known)}")
+
+
+def _refuse_unclear(sweep: Sweep, source: str) -> None:
+    """Variants that could not be told apart, have no recipe, or take weights from nowhere."""
+    if not sweep.variants or not sweep.seeds:
+        raise RecipeError(f"{source}: a sweep needs at least one [[variants]] and one seed.")
+    if sweep.presentations is not None and sweep.presentations < 1:
+        raise RecipeError(f"{source}: presentations is {sweep.presentations}; expected at least 1.")
+    seen: dict[str, str] = {}  # folder -> variant
+    for variant in sweep.variants:
+        if not variant.slug or variant.slug.lower() in seen:
+            raise RecipeError(
+                f"{source}: the variant {variant.name!r} has no folder of its own; give it a name of letters and "
+                f"digits that no other has."
+            )
+        if variant.weights_of is None and not variant.recipe:
+            raise RecipeError(f"{source}: variant {variant.name!r} names no recipe.")
+        if variant.weights_of is not None and variant.weights_of not in seen.values():
+            raise RecipeError(
+                f"{source}: variant {variant.name!r} takes the weights of {variant.weights_of!r}, which is no variant "
+                f"before it."
+            )
+        seen[variant.slug.lower()] = variant.name
+    labels = [judged.label for judged in sweep.evaluate]
+    if len(set(labels)) < len(labels) or not all(re.fullmatch(r"[\w.=-]+", label) for label in labels):
+        raise RecipeError(f"{source}: evaluate: the names {', '.join(labels)}; expected different plain words.")
+
+
+def _expanded(variant: Variant) -> list[Variant]:
+    """A grid as one variant for each combination of its values."""
+    if not variant.grid:
+        return [variant]
+    found = []
+    for values in itertools.product(*variant.grid.values()):
+        settings = dict(zip(variant.grid, values, strict=True))
+        words = " ".join(f"{key.rpartition('.')[2]}={_word(value)}" for key, value in settings.items())
+        changes = tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
+        name = f"{variant.name} {words}".strip()
+        found.append(replace(variant, name=name, set=variant.set + changes, grid={}))
+    return found
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,89 @@
+"""`resight compare` and `resight calibrate` on files of vectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from resight.cli.calibrate import command as calibrate
+from resight.cli.compare import command as compare
+from resight.embedding import Result
+from resight.embedding.vectors import Vectors
+from resight.errors import CheckpointError, EvaluationError, UsageError
+from resight.evaluation import Calibration, evaluate_features
+
+
+def people(noise: float, pictures: int, seed: int, camera: int, fingerprint: str = "m") -> Vectors:
+    rng = np.random.default_rng(seed)
+    pids = np.repeat(np.arange(1, 41), pictures)
+    vectors = np.random.default_rng(0).normal(size=(41, 16))[pids] + noise * rng.normal(size=(len(pids), 16))
+    paths = tuple(f"{camera}/{row}.jpg" for row in range(len(pids)))
+    cams = np.full(len(pids), camera)
+    return Vectors(vectors.astype(np.float32), paths, paths, pids, cams, "/nowhere", fingerprint, "cosine")
+
+
+def judged(folder: Path, noise: float) -> Path:
+    q, g = people(noise, 2, 1, 1), people(noise, 4, 2, 2)
+    report = evaluate_features(q.vectors, g.vectors, q.pids, g.pids, q.camids, g.camids)
+    Result(report, q, g, {"dataset": "made up", "model": "noise"}).save(folder / "evaluation" / "made_up")
+    return folder
+
+
+def call(command: Any, *words: object) -> str:
+    result = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_compare_says_which_is_better(tmp_path: Path) -> None:
+    a, b = judged(tmp_path / "a", 2.0), judged(tmp_path / "b", 1.0)
+    text = call(compare, a, b, "--draws", 500)
+    assert "gained at rank 1" in text
+    record = json.loads(call(compare, a, b / "evaluation" / "made_up", "--json", "--draws", 500))
+    assert record["difference"]["mAP"]["low"] > 0
+    assert record["p_value"]["mAP"] < 0.01
+    assert len(record["gained"]) > len(record["lost"])
+    assert record["gained"][0]["path"].endswith(".jpg")
+    call(compare, a, b, "--draws", 500, "--show", 2, "--sheet", tmp_path / "new" / "flips.png")
+    with Image.open(tmp_path / "new" / "flips.png") as sheet:
+        assert sheet.height > 4 * 192  # two gained and up to two lost, each answered twice
+    call(compare, a, a, "--draws", 500, "--sheet", tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_compare_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
+    a = judged(tmp_path / "a", 1.0)
+    with pytest.raises(UsageError, match="no evaluation in"):
+        call(compare, a, tmp_path)
+    other = Result.load(a / "evaluation" / "made_up")
+    q = people(1.0, 2, 1, 5)
+    Result(other.report, q, other.gallery, {}).save(tmp_path / "b")
+    with pytest.raises(EvaluationError, match="not judged on the same pictures"):
+        call(compare, a, tmp_path / "b")
+
+
+def test_calibrate_writes_a_file_that_answers(tmp_path: Path) -> None:
+    people(0.5, 3, 1, 1).save(tmp_path / "one.npz")
+    people(0.5, 3, 2, 2).save(tmp_path / "two.npz")
+    text = call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", "--fmr", 0.01)
+    assert "40 people, isotonic, cosine" in text
+    made = Calibration.load(tmp_path / "calibration.json")
+    assert made.model == "m"
+    assert made.probability(0.99) > 0.9 > 0.1 > made.probability(0.0)
+    out = tmp_path / "new" / "c.json"
+    record = json.loads(call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", "--out", out, "--json"))
+    assert record["file"] == str(out)
+    assert [point["fmr"] for point in record["operating"]] == [1e-4, 1e-3, 1e-2]
+
+
+def test_calibrate_refuses_two_models(tmp_path: Path) -> None:
+    people(0.5, 3, 1, 1).save(tmp_path / "one.npz")
+    people(0.5, 3, 2, 2, "other").save(tmp_path / "two.npz")
+    with pytest.raises(CheckpointError, match="two models"):
+        call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz")

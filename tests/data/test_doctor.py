@@ -1,0 +1,342 @@
+"""The doctor's answers to the commonest mistakes, and what it says of a sound set."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from resight.cli.data import command
+from resight.data import load_dataset
+from resight.data.checks import quick_check, stop_if_unsound
+from resight.data.dataset import Dataset
+from resight.data.doctor import examine
+from resight.data.inspection import near_pairs
+from resight.data.recognise import recognise
+from resight.data.statistics import camera_pairs, five_numbers
+from resight.errors import DatasetError, ResightError
+from resight.types import Sample
+
+from . import forms
+from .made import market, picture, pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+
+def _codes(root: Path, **options: object) -> dict[str, str]:
+    return {finding.code: str(finding) for finding in examine(root, **options).findings}  # type: ignore[arg-type]
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+# which form is it
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (market, "market"),
+        (forms.duke, "dukemtmcreid"),
+        (forms.synergy, "synergyreid"),
+        (forms.msmt17, "msmt17"),
+        (forms.cuhk_repacked, "cuhk03"),
+        (forms.cuhk_protocol, "cuhk03"),
+        (forms.table, "csv"),
+        (forms.people, "folder"),
+        (forms.lists, "list"),
+    ],
+)
+def test_every_form_is_recognised(build: Callable[[Path], Path], name: str, tmp_path: Path) -> None:
+    assert recognise(build(tmp_path / "here")).name == name
+
+
+def test_a_large_set_in_markets_names_is_market1501(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = market(tmp_path)
+    assert recognise(root).name == "market"
+    monkeypatch.setattr("resight.data.recognise.ENOUGH", 5)
+    assert recognise(root).name == "market1501"
+
+
+def test_a_sound_set_is_called_sound(tmp_path: Path) -> None:
+    checkup = examine(market(tmp_path))
+    assert checkup.sound and checkup.form.name == "market"
+    assert checkup.statistics["splits"]["gallery"]["distractors"] == 1
+    assert checkup.statistics["pictures"]["width"]["median"] == 8
+
+
+# the ten commonest mistakes
+
+
+def test_one_camera_for_all(tmp_path: Path) -> None:
+    root = forms.table(tmp_path)
+    (root / "people.csv").write_text(
+        "path,pid,camid,split\na.jpg,1,1,train\nb.jpg,2,1,train\nc.jpg,3,1,query\nd.jpg,3,1,gallery\n"
+    )
+    said = _codes(root)["no_match"]
+    assert "Every picture has camera 1" in said and "cameras='ignore'" in said
+    assert "no_match" not in _codes(root, options={"cameras": "ignore"})
+
+
+def test_query_ids_missing_in_the_gallery(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    picture(root / "query" / "0042_c1s1_000001_00.jpg", 70)
+    said = _codes(root)["some_without_match"]
+    assert "1 of 3 queries ask for persons who are not in the gallery (persons 42)" in said
+    for path in (root / "bounding_box_test").iterdir():
+        path.unlink()
+    picture(root / "bounding_box_test" / "0500_c1s1_000001_00.jpg", 71)
+    said = _codes(root)["no_match"]
+    assert "3 of 3 queries" in said and "check that both come from one set and one numbering" in said
+
+
+def test_query_and_gallery_sharing_id_and_camera(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    (root / "bounding_box_test" / "0003_c6s3_001055_01.jpg").rename(
+        root / "bounding_box_test" / "0003_c5s3_001055_01.jpg"
+    )
+    said = _codes(root)["some_without_match"]
+    assert "by the query's own camera only (persons 3)" in said and "Move a picture by another camera" in said
+
+
+def test_labels_not_contiguous_are_no_mistake(tmp_path: Path) -> None:
+    checkup = examine(market(tmp_path))
+    finding = next(finding for finding in checkup.findings if finding.code == "labels")
+    assert finding.level == "note" and "2 to 10, with gaps" in finding.what and "Nothing to do" in finding.cure
+
+
+@pytest.mark.parametrize("move", ["up", "down"])
+def test_the_root_one_level_up_or_down(tmp_path: Path, move: str) -> None:
+    root = market(tmp_path / "outer" / "inner")
+    said = _codes(tmp_path / "outer" if move == "up" else root / "query")["root"]
+    assert "is not the root" in said and f"Use {root}" in said
+
+
+def test_versions_mixed(tmp_path: Path) -> None:
+    forms.msmt17(tmp_path)
+    forms.msmt17(tmp_path, "MSMT17_V2", "mask_train_v2", "mask_test_v2")
+    with pytest.raises(DatasetError, match="V1 and V2, whose figures cannot be compared"):
+        examine(tmp_path)
+    v2 = tmp_path / "MSMT17_V2"
+    (v2 / "list_query.txt").write_text("0007/0007_000_05_0303morning_0010_0.jpg 7\n")
+    with pytest.raises(DatasetError, match="Lists of one version do not fit"):
+        examine(v2)
+
+
+def test_protocols_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = forms.cuhk_repacked(tmp_path)
+    monkeypatch.setattr("resight.data.cuhk03.CLASSIC", {"train": 2, "query": 1, "gallery": 1})
+    said = " ".join(str(finding) for finding in examine(root).findings)
+    assert "classic protocol's 1,367 and 100 persons: pass protocol='classic'" in said
+    from resight.data import cuhk03
+    from resight.data.dataset import Counts
+
+    counts = {"train": Counts(2, 2, 2), "query": Counts(1, 1, 1), "gallery": Counts(1, 1, 1)}
+    monkeypatch.setitem(cuhk03.COUNTS, "labeled", counts)
+    monkeypatch.setattr("resight.data.cuhk03.CLASSIC", {})
+    assert "These are the labeled boxes" in " ".join(str(finding) for finding in examine(root).findings)
+
+
+def test_pictures_in_train_and_test(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    (root / "query" / "0001_c1s1_001051_00.jpg").write_bytes(
+        (root / "bounding_box_train" / "0002_c1s1_000451_03.jpg").read_bytes()
+    )
+    checkup = examine(root)
+    finding = next(finding for finding in checkup.findings if finding.code == "duplicates")
+    assert not checkup.sound and finding.level == "error"
+    assert "train/0002_c1s1_000451_03.jpg = query/0001_c1s1_001051_00.jpg" in finding.what
+    assert "Remove them from one of the two" in finding.cure
+
+
+def test_a_folder_of_text_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(DatasetError, match=r"holds 1 files \(.txt\) and no picture"):
+        examine(tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DatasetError, match="no picture and no table"):
+        examine(empty)
+
+
+def test_a_pattern_that_catches_the_folders_digits(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "run_3_c2", [f"run3_img{i:03d}_p{i // 3}.jpg" for i in range(30)])
+    result = _run("split", root, "--pattern", "run{pid}_*")
+    assert isinstance(result.exception, DatasetError)
+    assert "reads person '3' in all 10 names tried" in str(result.exception)
+    assert "perhaps the folder's" in str(result.exception)
+    table = forms.table(tmp_path / "t")
+    (table / "people.csv").write_text("path,pid,camid,split\na.jpg,3,1,train\nb.jpg,3,2,train\n")
+    assert "belong to 1 person" in _codes(table)["one_person"]
+
+
+# further findings
+
+
+def _dataset(**splits: Iterable[tuple[str, int, int]]) -> Dataset:
+    from pathlib import Path
+
+    made: dict[str, tuple[Sample, ...]] = {
+        split: tuple(Sample(Path(name), pid, camid, split, "made") for name, pid, camid in rows)  # type: ignore[arg-type]
+        for split, rows in splits.items()
+    }
+    train, query, gallery = (made.get(split, ()) for split in ("train", "query", "gallery"))
+    return Dataset("made", "1", Path(), train, query, gallery)
+
+
+def test_persons_in_train_and_test_are_found() -> None:
+    dataset = _dataset(train=[("a", 1, 1), ("b", 2, 1)], query=[("c", 2, 1)], gallery=[("d", 2, 2), ("a", 1, 1)])
+    codes = {finding.code: str(finding) for finding in quick_check(dataset)}
+    assert "2 persons are in train and in the test (1, 2)" in codes["overlap"]
+    assert "1 pictures are in two splits (a)" in codes["shared_files"]
+
+
+def test_a_declared_query_equal_to_the_gallery_is_no_mistake() -> None:
+    both = [("c", 3, 1), ("d", 3, 2)]
+    codes = {f.code for f in quick_check(_dataset(train=[("a", 1, 1), ("b", 2, 1)], query=both, gallery=both))}
+    assert "shared_files" not in codes
+
+
+@pytest.mark.parametrize(
+    ("purpose", "splits", "sentence"),
+    [
+        ("train", {"query": [("a", 1, 1)]}, "no training pictures"),
+        ("train", {"train": [("a", 1, 1), ("b", 1, 2)]}, "belong to 1 person"),
+        ("evaluate", {"train": [("a", 1, 1), ("b", 2, 2)]}, "neither query nor gallery"),
+        ("evaluate", {"gallery": [("a", 1, 1)]}, "a gallery and no query"),
+        ("evaluate", {"query": [("a", 1, 1)]}, "queries and no gallery"),
+        ("evaluate", {"query": [("a", 1, 1)], "gallery": [("b", 1, 1)]}, "Every picture has camera 1"),
+        ("evaluate", {"query": [("a", 1, 1)], "gallery": [("b", 2, 1)]}, "not in the gallery"),
+    ],
+)
+def test_training_and_evaluation_stop_with_the_doctors_sentence(
+    purpose: str, splits: dict[str, list[tuple[str, int, int]]], sentence: str
+) -> None:
+    with pytest.raises(DatasetError, match=sentence):
+        stop_if_unsound(_dataset(**splits), purpose)  # type: ignore[arg-type]
+
+
+def test_what_can_be_used_is_not_stopped() -> None:
+    usable = _dataset(
+        train=[("a", 1, 1), ("b", 2, 1)], query=[("c", 3, 1), ("x", 9, 1)], gallery=[("d", 3, 2), ("e", 4, 1)]
+    )
+    assert {finding.code for finding in stop_if_unsound(usable, "evaluate")} == {"some_without_match", "single"}
+    assert stop_if_unsound(usable, "train")
+
+
+def test_odd_small_and_unreadable_pictures_are_reported(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    gallery = root / "bounding_box_test"
+    (gallery / "0001_c2s1_001053_01.jpg").write_bytes(b"")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(gallery / "0001_c1s1_001054_02.jpg", exif=exif)
+    Image.new("CMYK", (20, 20)).save(gallery / "0003_c6s3_001055_01.jpg")
+    checkup = examine(root)
+    said = " ".join(str(finding) for finding in checkup.findings)
+    assert checkup.sound and "1 of 12 pictures cannot be read" in said and "is empty" in said
+    assert "turned by EXIF" in said and "mode CMYK" in said and "under 16 pixels" in said
+    assert checkup.statistics["unreadable"] == 1
+
+
+def test_the_same_picture_under_two_persons_is_reported(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    train = root / "bounding_box_train"
+    (train / "0010_c4s1_000003_01.jpg").write_bytes((train / "0007_c1s1_000001_01.jpg").read_bytes())
+    (train / "0002_c2s1_000776_01.jpg").write_bytes((train / "0002_c1s1_000451_03.jpg").read_bytes())
+    codes = _codes(root)
+    assert "1 pictures stand under several persons" in codes["two_persons"]
+    assert "copies in their own split" in codes["copies"]
+
+
+def test_near_duplicates_are_looked_for_on_request(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    colours = np.random.default_rng(5).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    smooth = Image.fromarray(colours).resize((64, 128), Image.Resampling.BICUBIC)
+    smooth.save(root / "bounding_box_train" / "0002_c1s1_000451_03.jpg", quality=95)
+    smooth.save(root / "query" / "0001_c1s1_001051_00.jpg", quality=60)
+    assert "near_duplicates" not in _codes(root)
+    assert "look alike" in _codes(root, near=True)["near_duplicates"]
+
+
+def test_near_pairs_are_the_double_loop() -> None:
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(0, 2**64, n, dtype=np.uint64) for n in (700, 9))
+    b[3] = a[600] ^ np.uint64(0b1011)
+    b[4] = a[600] ^ np.uint64(0b11011)
+    slow = [(i, j) for i in range(700) for j in range(9) if bin(int(a[i] ^ b[j])).count("1") <= 3]
+    assert near_pairs(a, b) == slow == [(600, 3)]
+
+
+# statistics
+
+
+def test_the_camera_pair_matrix_counts_persons() -> None:
+    dataset = _dataset(train=[("a", 1, 1), ("b", 1, 2), ("c", 2, 2), ("d", 2, 2), ("e", 3, -1), ("f", 0, 1)])
+    assert camera_pairs(dataset.train) == {"cameras": [1, 2], "persons": [[1, 1], [1, 2]]}
+    assert five_numbers([1, 2, 3, 4, 5]) == {"min": 1, "q1": 2, "median": 3, "q3": 4, "max": 5}
+    assert five_numbers([]) == {}
+
+
+# on the command line
+
+
+def test_check_prints_the_verdict_and_its_exit_code(tmp_path: Path) -> None:
+    good = market(tmp_path / "good")
+    sheet = tmp_path / "sheet.png"
+    result = _run("check", good, "--sheet", sheet)
+    assert result.exit_code == 0 and "sound" in result.output
+    with Image.open(sheet) as image:
+        assert image.size[1] == 5 * 130 + 2
+    (good / "query" / "0003_c5s1_001052_00.jpg").unlink()
+    (good / "query" / "0001_c1s1_001051_00.jpg").rename(good / "query" / "0002_c1s1_001051_00.jpg")
+    result = _run("check", good, "--json", "--quick")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 1 and answer["sound"] is False
+    assert {"overlap", "no_match"} <= {finding["code"] for finding in answer["findings"]}
+    assert answer["statistics"]["splits"]["train"]["identities"] == 3
+
+
+def test_check_reads_as_it_is_told(tmp_path: Path) -> None:
+    root = forms.cuhk_repacked(tmp_path)
+    result = _run("check", root, "--as", "cuhk03", "--set", "boxes=labeled", "--quick")
+    assert isinstance(result.exception, ResightError) and "labeled" in str(result.exception)
+    result = _run("check", root, "--set", "boxes", "--quick")
+    assert "expected KEY=VALUE" in str(result.exception)
+    result = _run("check", forms.duke(tmp_path / "d"), "--quick")
+    assert result.exit_code == 0 and "WITHDRAWN" in result.output
+
+
+def test_what_is_not_split_is_sent_to_split(tmp_path: Path) -> None:
+    flat = pictures(tmp_path / "flat", ["a_1.jpg", "b_1.jpg"])
+    result = _run("check", flat)
+    assert result.exit_code == 1 and "resight data split" in result.output and "--pattern" in result.output
+    people = pictures(tmp_path / "people", ["ann/1.jpg", "bob/1.jpg"])
+    assert "2 folders of pictures, no splits" in _run("check", people).output
+
+
+@pytest.mark.parametrize("arguments", [[], ["check"], ["split"], ["convert"]])
+def test_every_help_ends_with_an_example(arguments: list[str]) -> None:
+    result = _run(*arguments, "--help")
+    assert result.exit_code == 0 and result.output.rstrip().splitlines()[-1].strip().startswith("resight data")
+
+
+def test_several_data_sets_in_one_folder_are_named(tmp_path: Path) -> None:
+    market(tmp_path / "one")
+    forms.people(tmp_path / "two")
+    with pytest.raises(DatasetError, match=r"several data sets: one \(market\), two \(folder\)"):
+        recognise(tmp_path)
+
+
+def test_the_doctor_opens_real_crops(pku_root: Path) -> None:
+    checkup = examine(pku_root)
+    assert checkup.sound and checkup.form.name == "pku_reid_mini"
+    assert any("0085_c1s1_000004_00.jpg" in str(finding) for finding in checkup.findings)  # twice in the source
+    assert load_dataset("pku", pku_root).counts()["train"].ids == 30

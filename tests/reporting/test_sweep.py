@@ -1,0 +1,338 @@
+"""A sweep asks for what its page says, goes on where it stopped, and claims no difference it cannot show."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from resight import models
+from resight.cli.sweep import command
+from resight.data import load_dataset
+from resight.data.images import decode
+from resight.embedding import Result
+from resight.errors import Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
+from resight.evaluation import compare, evaluate_features
+from resight.recipe import Recipe
+from resight.reporting import sweeping
+from resight.reporting.comparison import SAME, compare_runs, pooled
+from resight.reporting.sweep import Sweep, budgeted, sweeps
+from resight.reporting.sweep_table import comma_separated, markdown, page, write_tables
+from resight.reporting.sweeping import Bench
+from resight.run import build_model, build_objective, load_data
+from tests.people import write_people
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resight.data import Dataset
+    from resight.evaluation import Report
+
+TINY = """
+name = "tiny"
+[data]
+name = "market"
+root = "ROOT"
+[model]
+name = "strong_baseline"
+input_size = [64, 32]
+[model.backbone]
+name = "resnet10"
+width = 8
+[[objective.terms]]
+name = "identity"
+loss = "cross_entropy"
+on = "logits.identity"
+[[objective.terms]]
+name = "triplet"
+loss = "trihard"
+on = "features.global"
+[feed.main]
+ids = 3
+images = 2
+[schedule]
+name = "step"
+warmup = 1
+milestones = [2]
+[train]
+epochs = 4
+steps_per_epoch = 2
+precision = "fp32"
+"""
+SWEEP = """
+name = "small"
+seeds = [0, 1]
+[[variants]]
+name = "both"
+recipe = "tiny.toml"
+[[variants]]
+name = "identity | only"
+recipe = "tiny.toml"
+drop = ["triplet"]
+set = ["train.epochs=2"]
+[[variants]]
+name = "before the neck"
+weights_of = "both"
+set = ['model.retrieval=["global"]']
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    people = write_people(folder / "people")
+    (folder / "tiny.toml").write_text(TINY.replace("ROOT", str(people)))
+    (folder / "small.toml").write_text(SWEEP)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path) -> tuple[Sweep, Path]:
+    sweep, out = Sweep.load(home / "small.toml"), home / "out"
+    assert Bench(sweep, out, "cpu").run() == []
+    return sweep, out
+
+
+@pytest.fixture(scope="module")
+def sample() -> Dataset:
+    return load_dataset("sample")
+
+
+@pytest.mark.parametrize("name", sweeps())
+def test_every_packaged_sweep_can_be_trained(name: str, sample: Dataset) -> None:
+    """Each variant's objective fits its model, on the meta device."""
+    sweep = Sweep.load(name)
+    assert sweep.name == name and sweep.about and len(sweep.seeds) >= 2 and len(sweep.variants) >= 3
+    for variant in sweep.variants:
+        recipe = sweep.recipe(variant, 1)
+        assert recipe.seed == 1
+        with torch.device("meta"):
+            build_objective(recipe, sample)
+        if sweep.presentations is not None:
+            assert budgeted(recipe, sweep.presentations, len(sample.train)).train.epochs >= 1
+
+
+def test_the_methods_and_the_lecture_are_provided() -> None:
+    assert {"mancs", "hacnn", "pyramid", "mdpr", "lecture", "heads", "systems"} <= set(sweeps())
+
+
+def test_variants_of_one_sweep_differ(sample: Dataset) -> None:
+    for name in sweeps():
+        sweep = Sweep.load(name)
+        hashes = [sweep.recipe(variant).hash for variant in sweep.variants]
+        assert len(set(hashes)) == len(hashes), name
+
+
+def test_a_grid_is_the_product_of_its_values(home: Path) -> None:
+    text = '[[variants]]\nname = "k"\nrecipe = "tiny.toml"\ngrid = { "optim.lr" = [1e-3, 2e-3], "seed" = [0, 1, 2] }\n'
+    sweep = Sweep.from_toml('name = "g"\n' + text, folder=home)
+    assert len(sweep.variants) == 6
+    assert sweep.variants[4].name == "k lr=0.002 seed=1"
+    assert sweep.recipe(sweep.variants[4]).optim.lr == 2e-3
+
+
+def test_seeds_come_last_so_that_a_whole_table_stands_early(home: Path) -> None:
+    trials = Sweep.load(home / "small.toml").trials()
+    assert [trial.seed for trial in trials] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name = 1 =", "not TOML"),
+        ('name = "x"\nvariants = []', "at least one"),
+        ('name = "x"\nvariant = []', "variants"),
+        ('name = "x"\n[[variants]]\nname = "a"\n', "names no recipe"),
+        ('name = "x"\n[[variants]]\nname = "a"\nrecpe = "b"\n', "recipe"),
+        ('name = "x"\n[[variants]]\nname = "a"\nrecipe = "t"\n[[variants]]\nname = "A"\nrecipe = "t"\n', "no folder"),
+        ('name = "x"\n[[variants]]\nname = "../.."\nrecipe = "t"\n', "no folder"),
+        ('name = "x"\n[[variants]]\nname = "a"\nweights_of = "b"\n', "no variant before"),
+        ('name = "x"\npresentations = 0\n[[variants]]\nname = "a"\nrecipe = "t"\n', "at least 1"),
+        ('name = "x"\nseeds = ["a"]\n[[variants]]\nname = "a"\nrecipe = "t"\n', "seeds.0"),
+        ('name = "x"\n[[variants]]\nname = "a"\nrecipe = "t"\n[[evaluate]]\ndataset = "../m"\n', "plain words"),
+    ],
+)
+def test_a_wrong_page_is_answered_with_the_key(text: str, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        Sweep.from_toml(text)
+
+
+def test_what_does_not_exist_is_named(home: Path) -> None:
+    with pytest.raises(UnknownNameError, match="hacnn"):
+        Sweep.load("hacn")
+    sweep = Sweep.load(home / "small.toml")
+    wrong = replace(sweep.variants[1], drop=("tripel",))
+    with pytest.raises(RecipeError, match=r"identity \| only.*triplet"):
+        sweep.recipe(wrong)
+
+
+def test_a_budget_is_kept_and_the_schedule_stretched(home: Path) -> None:
+    recipe = Recipe.load(home / "tiny.toml")  # 2 steps of 6 pictures an epoch
+    changed = budgeted(recipe, 96, pictures=36)
+    assert changed.train.epochs == 8
+    assert changed.schedule.warmup == 2 and changed.schedule.milestones == (4,)
+    free = replace(recipe, train=replace(recipe.train, steps_per_epoch=None))
+    assert budgeted(free, 108, pictures=38).train.epochs == 3  # 6 batches of 6
+    with pytest.raises(RecipeError, match="budget"):
+        budgeted(recipe, 11, pictures=36)
+    timed = Recipe.load("mancs_sample")
+    doubled = budgeted(timed, 2 * 40 * 7 * 64, pictures=500).objective.terms[0].options
+    assert (doubled["t0"], doubled["t1"]) == (16, 32)
+
+
+def test_finished_runs_are_kept(finished: tuple[Sweep, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, out = finished
+    assert (out / "identity-only" / "seed-1" / "recipe.toml").is_file()
+    monkeypatch.setattr(sweeping, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert Bench(sweep, out, "cpu").run() == []
+
+
+def test_a_folder_of_another_recipe_is_refused(finished: tuple[Sweep, Path]) -> None:
+    sweep, out = finished
+    with pytest.raises(UsageError, match="another recipe"):
+        Bench(sweep, out, "cpu", overrides=("optim.lr=0.5",)).run()
+
+
+def test_an_interrupted_sweep_goes_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, calls = replace(Sweep.load(home / "small.toml"), seeds=(0,)), []
+    real = sweeping.train
+
+    def stopping(recipe: Any, out: Any, **how: Any) -> Any:
+        calls.append(out)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(recipe, out, **how)
+
+    monkeypatch.setattr(sweeping, "train", stopping)
+    with pytest.raises(Interrupted, match="goes on from there"):
+        Bench(sweep, tmp_path, "cpu").run()
+    assert compare_runs(sweep, tmp_path).done == 1
+    assert Bench(sweep, tmp_path, "cpu").run() == []
+    assert len(calls) == 3  # the first run was not trained again
+    assert compare_runs(sweep, tmp_path).done == 3
+
+
+def test_a_run_that_fails_does_not_stop_the_others(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = replace(Sweep.load(home / "small.toml"), seeds=(0,))
+    sweep, real = replace(sweep, variants=sweep.variants[:2]), sweeping.train
+
+    def failing(recipe: Any, out: Any, **how: Any) -> Any:
+        if "both" in str(out):
+            raise TrainingError("the loss is not finite")
+        return real(recipe, out, **how)
+
+    monkeypatch.setattr(sweeping, "train", failing)
+    (said,) = Bench(sweep, tmp_path, "cpu").run()
+    assert said == "both, seed 0: the loss is not finite"
+    found = compare_runs(sweep, tmp_path)
+    assert [line.seeds for line in found.lines] == [0, 1]
+    assert "1 of 2 runs to come" in markdown(found)
+
+
+def test_borrowed_weights_are_the_lender_s(finished: tuple[Sweep, Path]) -> None:
+    """The table's third row is the first model before its neck: same weights, other vectors, no training."""
+    sweep, out = finished
+    assert not (out / "before-the-neck" / "seed-0" / "model.safetensors").exists()
+    found = compare_runs(sweep, out)
+    both, _, borrowed = found.lines
+    assert borrowed.seconds == both.seconds and both.seconds is not None
+    assert borrowed.seeds == 2
+    lent, own = (
+        Result.load(out / name / "seed-0" / "evaluation" / "market") for name in ("both", "before-the-neck")
+    )
+    assert not np.allclose(lent.query.vectors, own.query.vectors)
+    model = models.load_model(out / "both" / "seed-0").eval()
+    pictures = torch.from_numpy(np.stack([decode(own.query.path(row), model.input_size) for row in range(3)]))
+    with torch.no_grad():
+        pooled_maps = model(pictures.permute(0, 3, 1, 2)).features["global"]
+    expected = torch.nn.functional.normalize(pooled_maps).numpy()
+    np.testing.assert_allclose(own.query.vectors[:3], expected, atol=1e-5)
+
+
+def test_the_table_says_the_same_in_every_form(finished: tuple[Sweep, Path], tmp_path: Path) -> None:
+    sweep, out = finished
+    found = compare_runs(sweep, out)
+    write_tables(found, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.html", "table.json", "table.md"]
+    rows = list(csv.DictReader(comma_separated(found).splitlines()))
+    first = found.lines[0]
+    assert [row["variant"] for row in rows] == [line.name for line in found.lines]
+    assert float(rows[0]["mAP"]) == first.scores["market"]["mAP"].mean
+    assert str(first.scores["market"]["mAP"]) in markdown(found) and str(first.scores["market"]["mAP"]) in page(found)
+    assert "identity \\| only" in markdown(found)
+    assert first.parameters == sum(p.numel() for p in build_model_of(sweep).parameters()) and first.macs
+    assert json.loads((tmp_path / "table.json").read_text())["done"] == 6
+    assert not first.differences and "market" in found.lines[1].differences
+
+
+def build_model_of(sweep: Sweep) -> Any:
+    recipe = sweep.recipe(sweep.variants[0])
+    model = build_model(recipe, load_data(recipe))
+    model.classifier = None
+    return model
+
+
+def test_a_sheet_of_html_cannot_be_written_into(finished: tuple[Sweep, Path]) -> None:
+    sweep, out = finished
+    named = replace(sweep.variants[0], about="<script>alert(1)</script>")
+    found = compare_runs(replace(sweep, variants=(named, *sweep.variants[1:])), out)
+    assert "<script>" not in page(found)
+
+
+def report(noise: float, seed: int) -> Report:
+    """Twelve persons, two queries each."""
+    rng = np.random.default_rng(seed)
+    pids = np.repeat(np.arange(1, 13), 2)
+    centres = np.random.default_rng(99).normal(size=(13, 6))
+    q, g = (centres[pids] + noise * rng.normal(size=(24, 6)) for _ in range(2))
+    return evaluate_features(q, g, pids, pids, np.zeros(24, int), np.ones(24, int), metric="cosine")
+
+
+def test_pooling_gives_the_mean_over_seeds() -> None:
+    good, bad = [report(0.3, s) for s in (0, 1)], [report(3.0, s) for s in (2, 3)]
+    verdict = compare(pooled(good), pooled(bad)).difference["mAP"]
+    assert verdict.value == pytest.approx(np.mean([r.mAP for r in bad]) - np.mean([r.mAP for r in good]))
+    assert verdict.high < 0
+
+
+def test_the_same_runs_are_not_distinguishable(finished: tuple[Sweep, Path], tmp_path: Path) -> None:
+    sweep, out = finished
+    twin = replace(sweep.variants[0], name="twin")
+    for seed in (0, 1):
+        (tmp_path / "twin").mkdir(exist_ok=True)
+        (tmp_path / "twin" / f"seed-{seed}").symlink_to(out / "both" / f"seed-{seed}")
+        (tmp_path / "both").mkdir(exist_ok=True)
+        (tmp_path / "both" / f"seed-{seed}").symlink_to(out / "both" / f"seed-{seed}")
+    found = compare_runs(replace(sweep, variants=(sweep.variants[0], twin)), tmp_path)
+    difference = found.lines[1].differences["market"]
+    assert difference.interval.value == 0 and difference.verdict == SAME
+    assert SAME in markdown(found)
+
+
+def test_the_verb_lists_shows_and_tables(finished: tuple[Sweep, Path], home: Path) -> None:
+    def said(*arguments: str) -> str:
+        done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.stdout
+
+    assert {row["name"] for row in json.loads(said("--list", "--json"))} == set(sweeps())
+    assert "weights of both" in said(str(home / "small.toml"), "--show")
+    page = str(home / "small.toml")
+    record = json.loads(said(page, "--out", str(finished[1]), "--device", "cpu", "--json"))
+    assert [line["seeds"] for line in record["lines"]] == [2, 2, 2] and record["failed"] == []
+    only = json.loads(said(page, "--out", str(finished[1]), "--table", "--only", "before the neck", "--json"))
+    assert [line["name"] for line in only["lines"]] == ["both", "before the neck"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("hacnn", "--budget", "epochs=3"), ("hacnn", "--seeds", "a")])
+def test_a_wrong_question_is_a_sentence(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
