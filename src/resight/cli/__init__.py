@@ -33,6 +33,8 @@ VERBS = (
     Verb("search", "Find the pictures most like a query picture."),
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
     Verb("compare", "Two runs on the same queries: which is better, and where."),
+    Verb("sweep", "Recipes x changes x seeds in one table; goes on after any stop."),
+    Verb("explain", "Draw where a model looks, or where a similarity comes from."),
     Verb("calibrate", "Which similarity means the same person, and how likely."),
     Verb("data", "Look after data sets: the doctor, splitting, converting."),
     Verb("synth", "Render people who do not exist, in as many cameras as wanted."),

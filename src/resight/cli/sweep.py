@@ -56,9 +56,7 @@ def command(
     _run(asked, out or Path("runs") / asked.name, settings, device, table_only, as_json)
 
 
-def _run(
-    sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool
-) -> None:
+def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool) -> None:
     from resight.errors import TrainingError
     from resight.reporting.comparison import compare_runs
     from resight.reporting.sweep_table import terminal, write_tables
@@ -67,9 +65,9 @@ def _run(
     labels = [judged.label for judged in sweep.evaluate] or None
     failed: list[str] = []
     if not table_only:
-        failed = Bench(
-            sweep, out, device, settings, common.bar(), after=lambda: write_tables(compare_runs(sweep, out, labels), out)
-        ).run()
+        bench = Bench(sweep, out, device, settings, common.bar())
+        bench.after = lambda: write_tables(compare_runs(sweep, out, labels), out)
+        failed = bench.run()
     found = compare_runs(sweep, out, labels)
     write_tables(found, out)
     if as_json:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from resight.reporting.sweep import Sweep, Variant
 
-SHOWN = ("mAP", "rank1")
 SAME = "not distinguishable"
 
 
@@ -122,9 +121,10 @@ def compare_runs(sweep: Sweep, out: Path, labels: Sequence[str] | None = None) -
 def pooled(reports: Sequence[Report]) -> Report:
     """The queries of several seeds as one report: its scores are the means over seeds."""
     first = reports[0]
-    joined = {name: np.concatenate([getattr(r, name) for r in reports]) for name in _PER_QUERY}
-    means = {"mAP": np.mean([r.mAP for r in reports]), "mINP": np.mean([r.mINP for r in reports])}
-    return replace(first, **joined, **{name: float(value) for name, value in means.items()})
+    changes: dict[str, Any] = {name: np.concatenate([getattr(r, name) for r in reports]) for name in _PER_QUERY}
+    changes |= {name: statistics.fmean(getattr(r, name) for r in reports) for name in ("mAP", "mINP")}
+    changes["cmc"] = np.mean([r.cmc for r in reports], axis=0)
+    return replace(first, **changes)
 
 
 _PER_QUERY = ("ap", "inp", "first_match", "num_valid", "q_pids", "q_cams")
@@ -151,7 +151,7 @@ def _line(
     took = [t for seed in held if (t := seconds(out / trained.slug / f"seed-{seed}")) is not None]
     cost = _cost(out / variant.slug / f"seed-{next(iter(held))}") if held else None
     return Line(
-        variant.name, variant.about, len(held), *(cost or (None, None)),
+        variant.name, variant.about, len(held), cost[0] if cost else None, cost[1] if cost else None,
         statistics.fmean(took) if took else None, scores, differences,
     )  # fmt: skip
 

@@ -108,7 +108,7 @@ def _unguided(
     guide = getattr(getattr(model, "soft", None), "guide", None)
     if guide is None or "attention/res4" not in output.maps:
         return []
-    handle = guide.register_forward_hook(lambda module, given, gives: torch.zeros_like(gives))
+    handle = guide.register_forward_hook(lambda _module, _given, gives: torch.zeros_like(gives))
     try:
         with torch.no_grad():
             maps = _array(model(image).maps["attention/res4"])
@@ -150,9 +150,9 @@ def _supported(
     image: Tensor, found: Support, towards: str, arrays: dict[str, NDArray[np.float32]], prefix: str = ""
 ) -> list[Panel]:
     arrays[f"{prefix}support"] = found.map
-    note = f"cosine {found.similarity:.2f}; {found.method}"
+    note = f"cosine {found.similarity:.2f}, {found.method}"
     if found.placed is not None:
-        note = f"{found.placed:.2f} of cosine {found.similarity:.2f} has a place"
+        note = f"cosine {found.similarity:.2f}, {found.placed:.2f} placed"
     return [signed(image, found.map, f"like {towards} here", note)]
 
 

@@ -65,13 +65,12 @@ def boxes(image: Tensor, corners: NDArray[np.float32], title: str) -> Panel:
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=16)
     for number, ((x0, y0), (x1, y1)) in enumerate(corners):
         colour = COLOURS[number % len(COLOURS)]
-        box = [x0 * picture.width, y0 * picture.height, x1 * picture.width - 1, y1 * picture.height - 1]
-        shift = 3 * number % 7  # windows that coincide still show side by side
-        box = [float(np.clip(box[0] + shift, 0, picture.width - 4)), float(np.clip(box[1], 0, picture.height - 4)),
-               float(np.clip(box[2] - shift, 3, picture.width - 1)), float(np.clip(box[3], 3, picture.height - 1))]  # fmt: skip
-        if box[2] > box[0] and box[3] > box[1]:
-            draw.rectangle(box, outline=colour, width=3)
-            draw.text((box[0] + 5, box[1] + 3), str(number + 1), fill=colour, font=font)
+        inset = 3 * number % 7  # windows that coincide still show side by side
+        left, right = (float(np.clip(x, 0, 1)) * (picture.width - 1) for x in (x0, x1))
+        top, bottom = (float(np.clip(y, 0, 1)) * (picture.height - 1) for y in (y0, y1))
+        if right - left > 4 * inset and bottom > top:  # what lies outside the picture has no box
+            draw.rectangle((left + inset, top, right - inset, bottom), outline=colour, width=3)
+            draw.text((left + inset + 5, top + 3), str(number + 1), fill=colour, font=font)
     return Panel(picture, title, f"{len(corners)} windows")
 
 

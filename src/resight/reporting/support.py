@@ -55,7 +55,7 @@ def _traced(model: ReIDModel, image: Tensor, towards: Tensor) -> Support | None:
         return None
     seen: list[Tensor] = []
 
-    def keep(module: nn.Module, given: Any, gives: Any) -> Any:
+    def keep(_module: nn.Module, _given: Any, gives: Any) -> Any:
         if isinstance(gives, torch.Tensor) and gives.ndim == 4:
             seen.append(gives.detach().requires_grad_())
             return seen[-1]
@@ -86,6 +86,7 @@ def covered(model: ReIDModel, image: Tensor, towards: Tensor, rows: int = 16, co
         hidden[cell, :, max(top, 0) : bottom, max(left, 0) : right] = GREY
     with torch.no_grad():
         whole = float(F.normalize(model.embed(image).float()) @ towards[0])
-        left_over = torch.cat([F.normalize(model.embed(part).float()) @ towards[0] for part in hidden.split(32)])
+        blocks = (hidden[start : start + 32] for start in range(0, len(hidden), 32))
+        left_over = torch.cat([F.normalize(model.embed(block).float()) @ towards[0] for block in blocks])
     fall = (whole - left_over).reshape(rows, columns).cpu().numpy().astype(np.float32)
-    return Support(fall, whole, None, "fall when covered")
+    return Support(fall, whole, None, "by covering")

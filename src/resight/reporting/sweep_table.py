@@ -68,8 +68,9 @@ def comma_separated(comparison: Comparison) -> str:
     for line in comparison.lines:
         for label in comparison.labels:
             named, versus = line.scores.get(label, {}), line.differences.get(label)
-            numbers = [v for s in ("mAP", "rank1") for v in ((named[s].mean, named[s].spread) if s in named else ("", ""))]
-            gap = [versus.interval.value, versus.interval.low, versus.interval.high, versus.verdict] if versus else [""] * 4
+            numbers = [number for s in named.values() for number in (s.mean, s.spread)] or [None] * 4
+            held = versus.interval if versus else None
+            gap = [held.value, held.low, held.high, versus.verdict] if versus and held else [""] * 4
             writer.writerow(
                 [_cell(line.name), label, line.seeds, line.parameters, line.macs, line.seconds, *numbers, *gap]
             )
@@ -123,7 +124,8 @@ def write_tables(comparison: Comparison, out: Path) -> None:
 def _title(comparison: Comparison) -> str:
     said = f": {comparison.sweep.about}" if comparison.sweep.about else ""
     missing = comparison.asked - comparison.done
-    return printable(f"{comparison.sweep.name}{said}" + (f" ({missing} of {comparison.asked} runs to come)" if missing else ""))
+    left = f" ({missing} of {comparison.asked} runs to come)" if missing else ""
+    return printable(f"{comparison.sweep.name}{said}{left}")
 
 
 def _cell(text: str) -> str:

@@ -149,7 +149,9 @@ def _report(file: Path) -> Report:
     try:
         return Report.from_dict(json.loads(file.read_text(encoding="utf-8"))["report"])
     except (json.JSONDecodeError, KeyError, TypeError, EvaluationError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}). Remove it; the same command judges the run again.") from error
+        raise CheckpointError(
+            f"{file} is damaged ({error}). Remove it; the same command judges the run again."
+        ) from error
 
 
 def seconds(folder: Path) -> float | None:
@@ -174,7 +176,9 @@ def _timed(folder: Path) -> Iterator[None]:
 def _untrained(options: dict[str, Any]) -> dict[str, Any]:
     """No pre-trained weights are fetched for a model that is about to be filled."""
     backbone = options.get("backbone")
-    return options | ({"backbone": backbone | {"pretrained": False, "weights": None}} if isinstance(backbone, dict) else {})
+    if not isinstance(backbone, dict):
+        return options
+    return options | {"backbone": backbone | {"pretrained": False, "weights": None}}
 
 
 def _write(path: Path, text: str) -> None:

@@ -188,7 +188,14 @@ class Trainer:
     def _log(self, journal: Journal) -> None:
         values = self.meter.read()
         lr = max(group["lr"] for group in self.optimizer.param_groups)
-        journal.write("train", self.clock.step, epoch=round(self.clock.progress, 4), lr=lr, **values, **self.objective.weighting.facts())
+        journal.write(
+            "train",
+            self.clock.step,
+            epoch=round(self.clock.progress, 4),
+            lr=lr,
+            **values,
+            **self.objective.weighting.facts(),
+        )
         parts = "  ".join(f"{name} {value:.3f}" for name, value in values["parts"].items())
         epoch = f"epoch {min(self.clock.epoch + 1, self.config.epochs)}/{self.config.epochs}"
         self.display.advance(self.clock.step, f"{epoch}  {parts}  {values['images_per_s']:.0f} images/s")

@@ -1,0 +1,41 @@
+"""Market-1501's multi-query setting: all pictures a camera has of the query's person speak as one.
+
+Zheng et al., ICCV 2015, section 5.  One pooled vector a (person, camera); the gallery and the rules stay.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from resight.errors import EvaluationError, UsageError
+from resight.evaluation.blocks import Features, Matrix, Single
+from resight.evaluation.labels import IntArray, integers
+
+Pool = Literal["mean", "max"]
+
+
+def pool_queries(
+    features: Matrix, pids: npt.ArrayLike, cams: npt.ArrayLike, how: Pool = "mean", *, normalise: bool = True
+) -> tuple[Single, IntArray, IntArray]:
+    """Vectors (N, D) -> one vector, identity and camera a group (M, D), (M,), (M,), ordered by identity, camera.
+
+    normalise: pool unit vectors, as cosine distances want; off for raw features and Euclidean distances.
+    """
+    if how not in ("mean", "max"):
+        raise UsageError(f"how={how!r}; choose mean or max.")
+    owners = np.stack([integers("pids", pids), integers("cams", cams)], axis=1)
+    these = Features("features", features)
+    if len(these) != len(owners):
+        raise EvaluationError(f"{len(these)} vectors but {len(owners)} labels.")
+    groups, member = np.unique(owners, axis=0, return_inverse=True)
+    order = np.argsort(member, kind="stable")
+    rows = these.rows(order) * (these.inverse_norms[order, None] if normalise else np.float32(1))
+    start = np.searchsorted(member[order], np.arange(len(groups)))
+    reduce = np.add if how == "mean" else np.maximum
+    pooled = reduce.reduceat(rows, start, axis=0)
+    if how == "mean":
+        pooled /= np.diff(start, append=len(order))[:, None].astype(np.float32)
+    return pooled, groups[:, 0], groups[:, 1]

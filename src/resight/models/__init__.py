@@ -1,0 +1,31 @@
+"""Figures: one file a paper, one row a model in `catalogue`.
+
+model = models.build("strong_baseline", num_ids=751, backbone="resnet18")
+out = model(images)                # ReIDOutput
+vectors = model.embed(images)      # (B, D)
+"""
+
+from resight.models.base import ModelOptions, ModelSpec, ReIDModel, Verdict
+from resight.models.catalogue import MODELS, PRESETS, available, build, options_of, probe
+from resight.models.profile import CLASSICAL, Profile, classical, profile
+from resight.models.weights import load_model, load_weights, save_model
+
+__all__ = [
+    "CLASSICAL",
+    "MODELS",
+    "PRESETS",
+    "ModelOptions",
+    "ModelSpec",
+    "Profile",
+    "ReIDModel",
+    "Verdict",
+    "available",
+    "build",
+    "classical",
+    "load_model",
+    "load_weights",
+    "options_of",
+    "probe",
+    "profile",
+    "save_model",
+]

@@ -1,0 +1,64 @@
+"""Single-gallery-shot: the closed form against printed values, all draws, and random ones."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from resight.errors import EvaluationError, UsageError
+from resight.evaluation import Case, Protocol, single_shot
+from tests.evaluation.examples import D1, LABELS1
+
+
+def example(**rules: bool) -> Case:
+    return Case.of_distances(D1, *LABELS1, protocol=Protocol(max_rank=3, **rules))  # type: ignore[arg-type]
+
+
+def test_example_1_exact() -> None:
+    result = single_shot(example())
+    expected = np.array([[0, 0, 0.5], [2 / 3, 1, 1], [0.5, 1, 1]])
+    np.testing.assert_allclose(result.per_query[:3], expected, atol=1e-12)
+    np.testing.assert_allclose(result.cmc, [0.388889, 0.666667, 0.833333], atol=1e-6)
+    assert (result.used, result.skipped) == (3, 1)
+
+
+def test_example_1_exact_separate_camera() -> None:
+    result = single_shot(example(separate_camera=True))
+    np.testing.assert_allclose(result.per_query[:3], np.array([[0, 0, 0], [0.5, 1, 1], [0, 1, 1]]), atol=1e-12)
+    np.testing.assert_allclose(result.cmc, [0.166667, 0.666667, 0.666667], atol=1e-6)
+
+
+def test_draws_approach_the_closed_form() -> None:
+    np.testing.assert_allclose(single_shot(example(), draws=20_000).cmc, single_shot(example()).cmc, atol=0.01)
+    np.testing.assert_array_equal(
+        single_shot(example(), draws=10, seed=3).cmc, single_shot(example(), draws=10, seed=3).cmc
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_closed_form_is_the_mean_over_all_draws(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g_pids = np.array([1, 1, 2, 2, 2, 3, 4, 4])
+    line = rng.permutation(8) / 8
+    case = Case.of_distances(line[None], [1], g_pids, [0], np.ones(8, int), protocol=Protocol(max_rank=4))
+    found = np.zeros(4)
+    draws = list(itertools.product(*(np.flatnonzero(g_pids == pid) for pid in (1, 2, 3, 4))))
+    for mine, *others in draws:
+        rank = 1 + sum(line[other] < line[mine] for other in others)
+        found += np.arange(1, 5) >= rank
+    np.testing.assert_allclose(single_shot(case).cmc, found / len(draws), atol=1e-12)
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(UsageError):
+        single_shot(example(), draws=0)
+    with pytest.raises(UsageError):
+        single_shot(Case.of_distances(D1, *LABELS1, protocol=Protocol(ties="expected")))
+    with pytest.raises(EvaluationError):
+        single_shot(Case.of_distances(np.zeros((1, 1)), [1], [2], [0], [1]))
+
+
+def test_the_line() -> None:
+    assert str(single_shot(example())) == "R1 38.89%  (single-gallery-shot, exact expectation, queries 3/4)"

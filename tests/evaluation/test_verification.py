@@ -1,0 +1,102 @@
+"""TPR at FPR against all pairs, and open-set search against its definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resight.errors import EvaluationError, UsageError
+from resight.evaluation import Case, Protocol, open_set, roc
+from tests.evaluation.examples import D1, LABELS1
+
+
+def crowd(seed: int, levels: int = 1000) -> tuple[Any, tuple[Any, ...]]:
+    rng = np.random.default_rng(seed)
+    labels = (rng.integers(1, 9, 40), rng.integers(-1, 9, 120), rng.integers(-1, 3, 40), rng.integers(-1, 3, 120))
+    D = rng.integers(0, levels, (40, 120)) / levels
+    return D - 0.3 * (labels[0][:, None] == labels[1]) + 0.3, labels
+
+
+def all_pairs(D: Any, q_pids: Any, g_pids: Any, q_cams: Any, g_cams: Any) -> tuple[Any, Any]:
+    positive, negative = [], []
+    for i, j in np.ndindex(D.shape):
+        same_camera = q_cams[i] == g_cams[j] != -1
+        if g_pids[j] != -1 and q_pids[i] != g_pids[j]:
+            negative.append(D[i, j])
+        elif g_pids[j] != -1 and not same_camera:
+            positive.append(D[i, j])
+    return np.array(positive), np.array(negative)
+
+
+@pytest.mark.parametrize("levels", [20, 100_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_tpr_at_fpr_equals_trying_every_threshold(seed: int, levels: int) -> None:
+    D, labels = crowd(seed, levels)
+    positive, negative = all_pairs(D, *labels)
+    rates = (0.001, 0.01, 0.1, 0.5, 1.0)
+    result = roc(Case.of_distances(D, *labels), rates)
+    assert (result.positives, result.negatives) == (len(positive), len(negative))
+    for at, rate in enumerate(rates):
+        accepted = [t for t in np.unique(D) if (negative <= t).mean() <= rate]
+        best = max(accepted, default=-np.inf)
+        assert result.tpr[at] == pytest.approx((positive <= best).mean(), abs=1e-12)
+        assert result.reached[at] == pytest.approx((negative <= best).mean(), abs=1e-12)
+        assert (positive <= result.threshold[at]).mean() == pytest.approx(result.tpr[at], abs=1e-12)
+
+
+def test_the_curve_rises() -> None:
+    D, labels = crowd(0)
+    fpr, tpr = roc(Case.of_distances(D, *labels)).curve
+    assert (np.diff(fpr) >= 0).all()
+    assert (np.diff(tpr) >= 0).all()
+
+
+def test_euclidean_thresholds_are_distances_not_squares() -> None:
+    q, g = np.array([[0.0, 0], [8, 0]]), np.array([[3.0, 4], [10, 0]])
+    result = roc(Case.of_features(q, g, [1, 2], [1, 2], [0, 0], [1, 1], "euclidean"), (0.1,))
+    assert result.threshold[0] == pytest.approx(5)
+    assert result.tpr[0] == 1
+
+
+def test_wrong_use_of_roc() -> None:
+    D, labels = crowd(0)
+    for rates in ((), (0.0,), (2.0,)):
+        with pytest.raises(UsageError):
+            roc(Case.of_distances(D, *labels), rates)
+    with pytest.raises(EvaluationError, match="missing"):
+        roc(Case.of_distances(np.zeros((1, 1)), [1], [1], [0], [1]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_open_set_by_its_definition(seed: int) -> None:
+    D, (q_pids, g_pids, q_cams, g_cams) = crowd(seed)
+    q_pids = q_pids.copy()
+    q_pids[:15] = 99  # nobody there
+    case = Case.of_distances(D, q_pids, g_pids, q_cams, g_cams)
+    result = open_set(case, far=(0, 0.2, 1), ranks=(1, 5))
+    kept = np.where(
+        (g_pids != -1) & ~((q_pids[:, None] == g_pids) & (q_cams[:, None] == g_cams) & (g_cams != -1)), D, 9
+    )
+    right = (q_pids[:, None] == g_pids) & (kept < 9)
+    known = right.any(axis=1)
+    assert (result.known, result.unknown) == (known.sum(), (~known).sum())
+    for at in range(3):
+        limit = result.threshold[at]
+        assert (kept[~known].min(axis=1) < limit).mean() == pytest.approx(result.reached[at])
+        assert result.reached[at] <= result.far[at]
+        for column, k in enumerate(result.ranks):
+            good = 0
+            for line, flags in zip(kept[known], right[known], strict=True):
+                order = np.argsort(line, kind="stable")[:k]
+                good += bool((flags[order] & (line[order] < limit)).any())
+            assert result.dir[at, column] == pytest.approx(good / known.sum())
+
+
+def test_open_set_needs_both_kinds() -> None:
+    with pytest.raises(EvaluationError, match="with and without"):
+        open_set(Case.of_distances(np.zeros((1, 1)), [1], [1], [0], [1]))
+    assert open_set(Case.of_distances(D1, *LABELS1, protocol=Protocol())).unknown == 1
+    with pytest.raises(UsageError):
+        open_set(Case.of_distances(D1, *LABELS1), far=(-1,))
