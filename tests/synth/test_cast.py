@@ -49,7 +49,9 @@ def test_attributes_say_what_is_worn() -> None:
     said = attributes(shorts)
     assert {said[name] for name in ("hat", "backpack", "bag", "handbag")} == {0}
     assert (said["up"], said["down"], said["clothes"]) == (1, 1, 1)
-    assert attributes(replace(bare, top=replace(bare.top, sleeve=0.05)))["up"] == 0
+    long = replace(bare, top=replace(bare.top, sleeve=0.05))
+    vest = replace(bare.top, kind="vest", sleeve=2.0)
+    assert attributes(long)["up"] == attributes(replace(long, outer=vest))["up"] == 0
 
 
 def test_colour_classes_fit_the_tables() -> None:

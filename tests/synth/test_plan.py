@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 
@@ -60,11 +61,13 @@ def test_more_pictures_than_a_visit_holds_make_another_sequence() -> None:
     assert {item.sequence for item in ITEMS if item.kind == "person"} == {1, 2}
 
 
-def test_the_dial_is_the_share_of_lookalikes() -> None:
-    wears = wardrobes(CONFIG)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_dial_is_the_share_of_lookalikes(seed: int) -> None:
+    wears = wardrobes(replace(CONFIG, seed=seed))
     sizes = Counter(wears.values())
     alike = [pid for pid in wears if sizes[wears[pid]] > 1]
-    assert len(alike) == 2 * round(0.4 * 15)
+    assert 2 * (0.4 * 15 - 1) <= len(alike) <= 2 * 0.4 * 15  # in twos and threes one a split may be left over
+    assert max(sizes.values()) <= 3
     for pids in (range(1, 16), range(16, 31)):  # nobody's double is in the other split
         assert {wears[pid] for pid in pids} <= set(pids)
 

@@ -48,6 +48,14 @@ def console() -> Console:
     return Console(stderr=True, soft_wrap=True)
 
 
+def table_console() -> Console:
+    """Standard output for tables: as wide as the terminal, and wide enough where there is none."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=140)
+
+
 def bar() -> Bar:
     from resight.training.display import Bar
 

@@ -36,11 +36,9 @@ def command(names: tuple[str, ...], num_ids: int, classical: tuple[str, ...], as
     if as_json:
         common.print_json(rows)
         return
-    from rich.console import Console
-
     from resight.reporting import models_table
 
-    Console().print(models_table(rows))
+    common.table_console().print(models_table(rows))
 
 
 def _profile(name: str, num_ids: int) -> Profile:

@@ -56,12 +56,10 @@ def command(
     if as_json:
         common.print_json(answer)
         return
-    from rich.console import Console
-
     from resight.reporting import hits_table
 
     for item in answer:
-        Console().print(hits_table(item))
+        common.table_console().print(hits_table(item))
         if item.get("answer") == "unknown":
             click.echo(f"unknown: no hit is as similar as a false-match rate of {fmr:g} asks for")
     if sheet is not None:

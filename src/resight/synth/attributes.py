@@ -33,7 +33,6 @@ NAMES = (
 
 def attributes(person: Person) -> dict[str, int]:
     """Name -> class of every attribute."""
-    outermost = person.outer or person.top
     kinds = {item.kind for item in person.carried}
     skirt = person.bottom.kind == "skirt"
     return {
@@ -41,7 +40,7 @@ def attributes(person: Person) -> dict[str, int]:
         "age": person.age,
         "hair": int(person.hair.long),
         "hat": int(person.hat is not None),
-        "up": int(outermost.sleeve > 0.8),
+        "up": int(person.sleeved.sleeve > 0.8),
         "down": int(_short(person, skirt)),
         "clothes": int(not skirt),
         "backpack": int("backpack" in kinds),

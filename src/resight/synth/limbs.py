@@ -19,7 +19,7 @@ SLEEVE, LEG = 28, 36  # vertices around arm and leg
 
 def sleeves(stance: Stance, person: Person, moment: int) -> list[Mesh]:
     """Bare arms with hands, and the sleeves of the outermost garment over them."""
-    top = person.outer if person.outer is not None and person.outer.sleeve < 1.99 else person.top
+    top = person.sleeved
     made = []
     for side, arm in enumerate(stance.arms):
         made += _bare_arm(stance, arm, person)

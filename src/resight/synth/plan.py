@@ -49,7 +49,10 @@ def cameras_of(config: SynthConfig, pid: int) -> list[int]:
 
 
 def wardrobes(config: SynthConfig) -> dict[int, int]:
-    """Identity -> number of its wardrobe.  Look-alikes, in twos and threes within a split, share one."""
+    """Identity -> number of its wardrobe.  Look-alikes, in twos and threes within a split, share one.
+
+    One person a split may be left over and have a wardrobe of their own.
+    """
     wears = {pid: pid for pid in range(1, config.identities + 1)}
     half = config.train_identities
     for part, pids in enumerate((range(1, half + 1), range(half + 1, config.identities + 1))):

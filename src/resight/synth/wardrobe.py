@@ -100,3 +100,8 @@ class Person:
     scarf: RGB | None = None
     tights: RGB | None = None
     colours: dict[str, int] = field(default_factory=dict)  # upcolor, downcolor
+
+    @property
+    def sleeved(self) -> Top:
+        """The garment whose sleeves show: the outer one unless it is a vest."""
+        return self.outer if self.outer is not None and self.outer.sleeve < 1.99 else self.top
