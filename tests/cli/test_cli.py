@@ -94,6 +94,13 @@ def test_train_evaluate_embed_search_report(run: Path, people: Path, tmp_path: P
     assert (run / "report" / "index.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
 
 
+def test_json_goes_to_a_file_where_one_is_named(tmp_path: Path) -> None:
+    done = resight("models", "strong_baseline", "--json", tmp_path / "models.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert json.loads((tmp_path / "models.json").read_text())[0]["name"] == "strong_baseline"
+
+
 def test_a_calibrated_search_gives_chances_and_may_not_know(run: Path, people: Path, tmp_path: Path) -> None:
     table = tmp_path / "people.csv"
     rows = [

@@ -98,7 +98,7 @@ def test_the_background_is_thrown_away() -> None:
 
 def generator_by_hand() -> AttentionGenerator:
     generator = AttentionGenerator(1, 3).eval()
-    generator.norm.eps = 0.0
+    generator.norm.eps = 1e-12
     with torch.no_grad():
         generator.near.weight.copy_(torch.tensor([0.5, -1.0, 0.0]).view(3, 1, 1, 1))
         centre = torch.zeros(3, 3)

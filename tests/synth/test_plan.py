@@ -52,6 +52,11 @@ def test_train_and_test_share_nobody() -> None:
     assert people["query"] == people["gallery"] - {0, -1} == set(range(16, 31))
 
 
+def test_the_share_to_train_on() -> None:
+    config = replace(CONFIG, train_share=0.8)
+    assert {item.pid for item in plan(config) if item.split == "train"} == set(range(1, 25))
+
+
 def test_distractors_and_junk_are_in_the_gallery_only() -> None:
     assert Counter(item.pid for item in ITEMS if item.pid <= 0) == {0: 12, -1: 7}
     assert all(item.split == "gallery" for item in ITEMS if item.pid <= 0)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 FILE = click.Path(path_type=Path)
+JSON_FILE = "resight.json"
 
 
 def device_option(function: F) -> F:
@@ -25,9 +26,16 @@ def device_option(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")(
-        function
-    )
+    """`--json` prints the result as JSON instead of words; `--json FILE` writes it there."""
+    return click.option(
+        "--json", "as_json", is_flag=False, flag_value="-", metavar="[FILE]", callback=_json_target,
+        help="The result as JSON, on standard output or in FILE.",
+    )(function)  # fmt: skip
+
+
+def _json_target(context: click.Context, _: click.Parameter, value: str | None) -> bool:
+    context.meta[JSON_FILE] = None if value in (None, "-") else Path(str(value))
+    return value is not None
 
 
 def batch_option(function: F) -> F:
@@ -79,4 +87,12 @@ def counting(display: Bar, title: str) -> Callable[[int, int], None]:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, allow_nan=False, default=str))
+    """To where `--json` said."""
+    text = json.dumps(value, indent=1, allow_nan=False, default=str)
+    file: Path | None = click.get_current_context().meta.get(JSON_FILE)
+    if file is None:
+        click.echo(text)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n", encoding="utf-8")
+    click.echo(f"result: {file}", err=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from resight.cli import common
+
+if TYPE_CHECKING:
+    from resight.data import Dataset
+    from resight.embedding import Result
+    from resight.run import Run
 
 
 @click.command(
@@ -32,15 +39,17 @@ def command(
 
     opened = Run.open(run)
     folder = evaluation or _newest(run)
+    result = Result.load(folder) if folder else None
     page = write_report(
         out or run / "report" / "index.html",
-        Result.load(folder) if folder else None,
+        result,
         journal=opened.journal,
         recipe_toml=opened.recipe.to_toml(),
         title=opened.recipe.name,
         queries=queries,
         seed=seed,
         assets=assets,
+        dataset=_dataset(opened, result),
     )
     if as_json:
         common.print_json({"report": str(page), "evaluation": str(folder) if folder else None})
@@ -48,6 +57,18 @@ def command(
         click.echo(f"report: {page}")
         if folder is None:
             click.echo(f"it has no scores yet; make them with: resight evaluate {run}", err=True)
+
+
+def _dataset(run: Run, result: Result | None) -> Dataset | None:
+    """The recipe's data set, if it is the one judged and still where it was: for the page's counts of training."""
+    from resight.errors import ResightError
+    from resight.run import load_data
+
+    if result is not None and result.context.get("dataset") != run.recipe.data.name:
+        return None
+    with contextlib.suppress(ResightError):
+        return load_data(run.recipe)
+    return None
 
 
 def _newest(run: Path) -> Path | None:

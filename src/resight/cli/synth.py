@@ -24,7 +24,7 @@ DIALS = {
     "clutter": "How much stands and walks about around the person.",
 }
 COUNTS = {
-    "identities": "People, half to train on, half to test with.",
+    "identities": "People; half of them to train on if --train-share says nothing else.",
     "cameras": "Cameras, each with its own place and character.",
     "images": "Pictures per identity and camera.",
     "distractors": "Gallery boxes around nobody of the data set.",
@@ -53,6 +53,7 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
     "--preset", type=click.Choice(PRESETS), default="sample", show_default=True, help="Where the dials start."
 )
 @settings
+@click.option("--train-share", type=click.FloatRange(0, 1), metavar="0..1", help="Share of the people to train on.")
 @click.option("--seed", type=click.IntRange(min=0), help="Who the people are.  Default: the preset's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  Default: one per core.")
 @common.json_option

@@ -1,13 +1,16 @@
-"""What the data hold, counted: persons, pictures, cameras, sizes."""
+"""What the data hold, counted: persons, pictures, cameras and what they share, sizes, brightness."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resight.data.images import decode
 from resight.embedding.vectors import Vectors
+from resight.errors import ImageError
 from resight.reporting.thumbnails import shape
 from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
 
@@ -50,13 +53,17 @@ class SplitCounts:
     images: int
     cameras: dict[int, int]  # known camera -> pictures
     per_identity: NDArray[np.int64]  # pictures of each person
+    shared: dict[tuple[int, int], int]  # persons seen by both cameras; by one, on the diagonal
 
     @classmethod
     def of(cls, split: str, pids: ArrayLike, camids: ArrayLike, nobody: Sequence[int]) -> SplitCounts:
         pids, camids = np.asarray(pids, np.int64), np.asarray(camids, np.int64)
         cams, images = np.unique(camids[camids != UNKNOWN_CAMERA], return_counts=True)
-        _, per_identity = np.unique(pids[~np.isin(pids, nobody)], return_counts=True)
-        return cls(split, len(pids), dict(zip(cams.tolist(), images.tolist(), strict=True)), per_identity)
+        person = ~np.isin(pids, nobody)
+        _, per_identity = np.unique(pids[person], return_counts=True)
+        seen = {int(camera): set(pids[person & (camids == camera)].tolist()) for camera in cams}
+        shared = {(a, b): len(seen[a] & seen[b]) for a in seen for b in seen}
+        return cls(split, len(pids), dict(zip(cams.tolist(), images.tolist(), strict=True)), per_identity, shared)
 
     @property
     def identities(self) -> int:
@@ -69,12 +76,13 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class DataStatistics:
-    """All splits, and the sizes of a seeded sample of pictures."""
+    """All splits, and the sizes and brightness of a seeded sample of pictures."""
 
     splits: tuple[SplitCounts, ...]
     sizes_of: int  # pictures whose header could be read
     height: Spread | None
     width: Spread | None
+    brightness: dict[int, float]  # camera -> mean of its sampled pictures, 0 black to 255 white
 
     @property
     def cameras(self) -> list[int]:
@@ -91,16 +99,17 @@ def data_statistics(dataset: Dataset | None, result: Result | None, seed: int) -
             for name, samples in parts
             if samples
         ]
-        paths = [sample.path for _, samples in parts for sample in samples]
+        pictures = [(sample.path, sample.camid) for _, samples in parts for sample in samples]
     elif result is not None:
         both = (("query", result.query), ("gallery", result.gallery))
         splits = [SplitCounts.of(name, part.pids, part.camids, nobody) for name, part in both]
-        paths = [part.path(row) for _, part in both for row in range(len(part))]
+        pictures = [(part.path(row), int(part.camids[row])) for _, part in both for row in range(len(part))]
     else:
         return None
-    sizes = _sizes(paths, seed)
+    chosen = [pictures[int(row)] for row in np.random.default_rng(seed).permutation(len(pictures))[:SIZES_READ]]
+    sizes = [size for size in (shape(path) for path, _ in chosen) if size is not None]
     heights, widths = [size[0] for size in sizes], [size[1] for size in sizes]
-    return DataStatistics(tuple(splits), len(sizes), Spread.of(heights), Spread.of(widths))
+    return DataStatistics(tuple(splits), len(sizes), Spread.of(heights), Spread.of(widths), _brightness(chosen))
 
 
 def nobody_of(result: Result | None) -> list[int]:
@@ -109,7 +118,10 @@ def nobody_of(result: Result | None) -> list[int]:
     return [Vectors.UNKNOWN_PID, *(pid for pid in rules if pid is not None)]
 
 
-def _sizes(paths: Sequence[Path], seed: int) -> list[tuple[int, int]]:
-    chosen = np.random.default_rng(seed).permutation(len(paths))[:SIZES_READ]
-    found = (shape(paths[int(row)]) for row in chosen)
-    return [size for size in found if size is not None]
+def _brightness(pictures: Sequence[tuple[Path, int]]) -> dict[int, float]:
+    """Mean over all pixels and channels of each camera's pictures; those that cannot be read are passed over."""
+    found: dict[int, list[float]] = {}
+    for path, camera in pictures:
+        with contextlib.suppress(ImageError):
+            found.setdefault(camera, []).append(float(decode(path).mean()))
+    return {camera: float(np.mean(values)) for camera, values in sorted(found.items())}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from resight.synth.config import DIALS, SynthConfig
+from resight.synth.config import DIALS, PRESETS, SynthConfig
 
 
 def card(config: SynthConfig, counts: dict[str, int]) -> str:
     """Markdown: what this is, how it was made, what is in it, what it is not for."""
     dials = "\n".join(f"| {name} | {getattr(config, name):g} |" for name in DIALS)
+    tested = config.identities - config.train_identities
     splits = "\n".join(f"| {split} | {count:,} |" for split, count in sorted(counts.items()))
     return f"""# Synthetic people
 
@@ -27,10 +28,10 @@ Equal options and versions give equal bytes on one machine; `manifest.sha256` li
 
 ## What is in it
 
-{config.identities} identities ({config.train_identities} to train on, {config.identities - config.train_identities} to
-test with), {config.cameras} cameras. Every identity is seen by at least two cameras. The query holds one picture per
-test identity and camera. In the gallery person 0000 marks {config.distractors} boxes around nobody of the data set, and
--1 marks {config.junk} boxes too badly placed to be judged on.
+{config.cameras} cameras, {config.identities} identities: {config.train_identities} to train on, {tested} to test with.
+Every identity is seen by at least two cameras. The query holds one picture per test identity and camera. In the gallery
+person 0000 marks {config.distractors} boxes around nobody of the data set, and -1 marks {config.junk} boxes too badly
+placed to be judged on.
 
 | split | pictures |
 | --- | --- |
@@ -54,6 +55,6 @@ Apache-2.0.
 
 
 def _options(config: SynthConfig) -> str:
-    plain = SynthConfig()
+    plain = PRESETS["sample"]  # what the command starts from
     changed = [(name, value) for name, value in config.as_dict().items() if value != getattr(plain, name)]
-    return " ".join(f"--{name} {value}" for name, value in changed) or "--preset sample"
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in changed) or "--preset sample"

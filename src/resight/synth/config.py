@@ -13,8 +13,8 @@ DIALS = ("misalign", "occlude", "lighting", "resolution", "lookalikes", "clutter
 class SynthConfig:
     """One data set of synthetic people.  Equal configurations give equal bytes on one machine and version.
 
-    Counts: `identities` are halved into train and test; `images` is per identity, camera and visit; distractors and
-    junk go to the gallery.  Dials run from 0 (easy) to 1 (hard):
+    Counts: `train_share` of the `identities` are to train on, the others to test with; `images` is per identity and
+    camera; distractors and junk go to the gallery.  Dials run from 0 (easy) to 1 (hard):
 
     misalign    how far a box is from the person: shifted, too tight, too loose
     occlude     how often and how much things and passers-by stand before the person
@@ -28,6 +28,7 @@ class SynthConfig:
     identities: int = 80
     cameras: int = 4
     images: int = 4
+    train_share: float = 0.5
     distractors: int = 60
     junk: int = 40
     misalign: float = 0.25
@@ -51,13 +52,13 @@ class SynthConfig:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise UsageError(f"synth: {name} is {getattr(self, name)}, expected {low} or more.")
-        for name in DIALS:
+        for name in ("train_share", *DIALS):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"synth: the dial {name} is {getattr(self, name)}, expected a number from 0 to 1.")
+                raise UsageError(f"synth: {name} is {getattr(self, name)}, expected a number from 0 to 1.")
 
     @property
     def train_identities(self) -> int:
-        return self.identities // 2
+        return min(max(round(self.identities * self.train_share), 2), self.identities - 2)
 
     def as_dict(self) -> dict[str, int | float]:
         """Name -> value of every field, in order."""

@@ -12,16 +12,19 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.resources import files
+from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import Interrupted, UsageError
+from resight.errors import Interrupted, ResightError, UsageError
 from resight.synth.card import card
 from resight.synth.picture import COLUMNS, Picture, Row, make
 from resight.synth.plan import FOLDERS, Item, plan
@@ -82,6 +85,7 @@ def generate(
     report = progress or _quiet
     report(done, len(items))
     with (root / _JOURNAL).open("a", encoding="utf-8") as journal:
+        journal.write("\n")  # a kill may have cut the last line short
         try:
             for picture in _made(config, todo, workers or os.cpu_count() or 1):
                 _keep(root, picture)
@@ -90,6 +94,11 @@ def generate(
                 rows[picture.path] = picture.row
                 done += 1
                 report(done, len(items))
+        except BrokenProcessPool as broken:
+            raise ResightError(
+                f"a rendering process was ended from outside after {done:,} of {len(items):,} pictures, perhaps for "
+                f"lack of memory. The same command goes on; fewer workers need less."
+            ) from broken
         except KeyboardInterrupt as stop:
             raise Interrupted(f"stopped after {done:,} of {len(items):,} pictures; the same command goes on.") from stop
     counts: dict[str, int] = dict(Counter(str(item.split) for item in items))
@@ -147,7 +156,7 @@ def _made(config: SynthConfig, items: list[Item], workers: int) -> Iterator[Pict
         yield from (make(config, item) for item in items)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=spawn, initializer=_leave_stopping) as pool:
+    with ProcessPoolExecutor(min(workers, len(items)), mp_context=spawn, initializer=_prepare_worker) as pool:
         waiting: set[Future[Picture]] = set()
         rest = iter(items)
         try:
@@ -164,9 +173,17 @@ def _made(config: SynthConfig, items: list[Item], workers: int) -> Iterator[Pict
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _leave_stopping() -> None:
-    """Ctrl-C reaches the whole process group; only the parent acts on it."""
+def _prepare_worker() -> None:
+    """Ctrl-C reaches the whole process group, and only the parent acts on it; a worker does not outlive its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def _keep(root: Path, picture: Picture) -> None:
