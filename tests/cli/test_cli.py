@@ -173,6 +173,7 @@ WRONG = [
     (["report", "/nowhere"], 1, "/nowhere is not a run folder"),
     (["search", "/nowhere", "x.jpg", "--model", "/nowhere"], 1, "/nowhere"),
     (["models", "mancss"], 2, "no model named"),
+    (["evaluate", "--json", "runs/a"], 2, "Put a bare --json last"),
 ]
 
 

@@ -33,7 +33,7 @@ def test_help_ends_with_an_example_and_needs_no_renderer() -> None:
 
 def test_making_and_making_again(tmp_path: Path) -> None:
     pytest.importorskip("mitsuba", reason="the renderer is not installed")
-    arguments = [*TINY, "--resolution", "1", "--workers", "1", "--seed", "4", "--json", str(tmp_path / "people")]
+    arguments = [*TINY, "--resolution", "1", "--workers", "1", "--seed", "4", str(tmp_path / "people"), "--json"]
     first = json.loads(CliRunner().invoke(synth.command, arguments, catch_exceptions=False).stdout)
     assert first["made"] == first["pictures"] == 8
     assert (first["train"], first["query"], first.get("gallery", 0)) == (4, 4, 0)

@@ -253,6 +253,11 @@ def test_bf16_with_an_average_stays_finite(people: Path, tmp_path: Path) -> None
     assert all(np.isfinite(line["total"]) for line in run.journal if line["event"] == "train")
 
 
+def test_more_people_a_batch_than_there_are_is_a_sentence(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"feed.main.ids is 16, but the training set has 6 persons"):
+        train(recipe(people, "feed.main.ids=16"), tmp_path / "run")
+
+
 def test_hold_out_keeps_people_apart(people: Path) -> None:
     dataset = data.hold_out(data.load_dataset("market", root=people), 0.34, 0)
     trained = {sample.pid for sample in dataset.train}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from resight.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,6 +36,8 @@ def json_option(function: F) -> F:
 
 
 def _json_target(context: click.Context, _: click.Parameter, value: str | None) -> bool:
+    if value not in (None, "-") and not str(value).endswith(".json"):
+        raise UsageError(f"--json takes nothing, or a file ending in .json; found {value!r}. Put a bare --json last.")
     context.meta[JSON_FILE] = None if value in (None, "-") else Path(str(value))
     return value is not None
 

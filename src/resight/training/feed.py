@@ -145,6 +145,12 @@ def _sampler(
     rank: int,
     world: int,
 ) -> Sampler:
+    people = len(np.unique(pids))
+    if config.sampler == "pk" and config.ids > people:
+        raise RecipeError(
+            f"feed.{name}.ids is {config.ids}, but the training set has {people} persons. "
+            f"Set it to {people} or fewer, for example with --set feed.{name}.ids={max(people // 2, 2)}."
+        )
     own_seed = mix(seed, *name.encode())
     if config.sampler == "random":
         return RandomSampler(len(pids), config.batch, seed=own_seed, rank=rank, world=world)
