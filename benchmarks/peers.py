@@ -1,13 +1,15 @@
-"""The peers' own files, loaded alone: their packages import a great deal more than is measured here."""
+"""The peers' own code: single files of theirs where their packages import a great deal more than is measured here."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import Any
 
-if TYPE_CHECKING:
-    from types import ModuleType
+DRAWING_AND_DOWNLOADING = ("cv2", "gdown")  # what torchreid imports and training does not touch
 
 
 def torchreid_file(folder: Path | None, name: str) -> ModuleType | None:
@@ -25,6 +27,15 @@ def torchreid_file(folder: Path | None, name: str) -> ModuleType | None:
                     spec.loader.exec_module(module)
                     return module
     return None
+
+
+def torchreid_package(folder: Path) -> Any:
+    """torchreid 0.2.5 itself, from a folder it was installed into as above."""
+    for name in DRAWING_AND_DOWNLOADING:
+        if importlib.util.find_spec(name) is None:
+            sys.modules[name] = ModuleType(name)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("torchreid").reid
 
 
 def _installed(package: str) -> list[str]:

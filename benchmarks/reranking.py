@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from clustered import SIZES, Size, Split, clustered
+from clustered import SIZES, SMALL, Split, clustered
 from measure import peak_beyond, seconds
 from peers import torchreid_file
 from resight.evaluation import Reranked, Reranking, rerank
@@ -31,9 +31,7 @@ def main() -> None:
     parser.add_argument("--size", choices=[*sorted(SIZES), "small"], default="market")
     parser.add_argument("--torchreid", type=Path, help="folder that holds the package")
     arguments = parser.parse_args()
-    small = Size(people=150, cameras=6, queries=700, gallery=3300, distractors=500)
-    size = small if arguments.size == "small" else SIZES[arguments.size]
-    split = clustered(size)
+    split = clustered(SMALL if arguments.size == "small" else SIZES[arguments.size])
     result: dict[str, Any] = {"size": arguments.size, "threads": os.cpu_count()}
     if arguments.size == "msmt17":
         result |= streamed(split)
@@ -87,7 +85,7 @@ def streamed(split: Split) -> dict[str, Any]:
     """Re-ranked rows one block after another, as the judge reads them."""
 
     def run() -> None:
-        for _ in Reranked.of(split.query, split.gallery, Reranking(), "cosine", 2**28).blocks():
+        for _ in Reranked.of(split.query, split.gallery, Reranking(), "cosine", 2**30).blocks():
             pass
 
     made: dict[str, float] = {}

@@ -26,12 +26,14 @@ from resight import models
 from resight.data import Augment, Augmenter
 from resight.losses import TriHard
 from resight.training.clock import Clock
+from resight.training.config import TrainConfig, resolve_precision
 from resight.training.display import Silent
 from resight.training.feed import Feed, Labels, SourceConfig
 from resight.training.objective import Objective, Step, TermConfig, offered
 from resight.training.optim import OptimConfig, build_optimizer, named_parameters
+from resight.training.parallel import Parallel
 from resight.training.schedule import ScheduleConfig
-from resight.training.trainer import TrainConfig, Trainer, resolve_precision
+from resight.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,12 +72,12 @@ def ours(images: Tensor, pids: Tensor, folder: Path) -> Callable[[int], None]:
         model.to(memory_format=torch.channels_last), Step(model, objective), feed,
         build_optimizer(OptimConfig(), named_parameters(model, objective)), ScheduleConfig(), config, Clock(10),
         folder, seed=0, clip_norm=None, fingerprint="", display=Silent(),
+        parallel=Parallel(model, objective),
     )  # fmt: skip
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            trainer.objective.advance(trainer._one_step())
-            trainer.clock.tick()
+            trainer.advance()
         trainer.meter.read()
 
     return run

@@ -6,6 +6,7 @@ ResightError                 something failed            exit code 1
     CheckpointError          weights or a saved state cannot be used
     EvaluationError          the verdict cannot be computed
     TrainingError            the loop cannot go on
+        NotFiniteError       a loss or a gradient that is no number
     UsageError               the question itself was wrong        exit code 2
         RecipeError          a recipe's key or value
         UnknownNameError     no such model, loss, dataset, recipe
@@ -18,7 +19,17 @@ Every message is a sentence or two: what was found, what was expected, what to d
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Any
+
+# in the name of a file but not in a line of text: controls, line breaks, turned direction, bytes that are no text
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """A text that may be shown anywhere: UNSAFE signs are spelled out."""
+    return UNSAFE.sub(lambda sign: ascii(sign[0])[1:-1], text)
 
 
 class ResightError(Exception):
@@ -26,6 +37,16 @@ class ResightError(Exception):
 
     code: str = "error"
     exit_code: int = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(plain, super().__str__().split("\n")))  # messages name files, and files are not ours
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args)  # to another process, whatever __init__ wants
+
+
+def _again(kind: type[ResightError], args: tuple[Any, ...]) -> ResightError:
+    return kind.__new__(kind, *args)
 
 
 class DatasetError(ResightError):
@@ -56,6 +77,12 @@ class TrainingError(ResightError):
     """Training cannot go on: a loss that is not finite, no usable batch."""
 
     code = "training"
+
+
+class NotFiniteError(TrainingError):
+    """A loss or a gradient came out as infinity or not a number."""
+
+    code = "not_finite"
 
 
 class UsageError(ResightError):

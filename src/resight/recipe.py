@@ -20,11 +20,11 @@ from typing import Any, Literal, get_type_hints
 
 from resight.data import Augment
 from resight.errors import RecipeError, UnknownNameError
+from resight.training.config import TrainConfig
 from resight.training.feed import SourceConfig
 from resight.training.objective import TermConfig
 from resight.training.optim import OptimConfig
 from resight.training.schedule import ScheduleConfig
-from resight.training.trainer import TrainConfig
 from resight.training.weighting import WeightingConfig
 
 
@@ -34,7 +34,7 @@ class DataConfig:
 
     name: str = "sample"
     root: str | None = None
-    pixels: Literal["auto", "cache", "memory", "stream"] = "auto"
+    pixels: Literal["auto", "cache", "memory", "device", "stream"] = "auto"
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -137,10 +137,11 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits of everything but the place of the data and the words about it."""
+        """Twelve hexadecimal digits of all but the place of the data, how memory is shared, and words about it."""
         values = self.to_dict()
         values.pop("about")
         values["data"].pop("root")
+        values["train"].pop("parallel")
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -6,26 +6,30 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from resight import data, models
+from resight import __version__, data, models
 from resight.data import Augmenter, Dataset, open_pixels
 from resight.data.checks import stop_if_unsound
+from resight.dist import rank, world_size
+from resight.dist.processes import first_here, on_first, together
 from resight.embedding import evaluate, resolve_device
 from resight.embedding.verdict import environment
 from resight.errors import CheckpointError, DatasetError, RecipeError, UsageError
 from resight.recipe import Recipe
-from resight.training import journal
-from resight.training.checkpoint import write_atomically
+from resight.training import gradients, journal
+from resight.training.checkpoint import write_atomically, write_text
 from resight.training.clock import Clock
 from resight.training.display import Silent
-from resight.training.feed import Feed, Labels, mix
+from resight.training.feed import Feed, Labels, check_processes, mix
 from resight.training.objective import Objective, Step, offered
 from resight.training.optim import build_optimizer, named_parameters
+from resight.training.parallel import Parallel, check_alike
+from resight.training.profile import Profile, take_profile
 from resight.training.trainer import Judge, Trainer
 
 if TYPE_CHECKING:
@@ -38,8 +42,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OWN = ("recipe.toml", "model.safetensors", "last.safetensors", "state.pt", "state.pt.previous", "journal.jsonl",
-       "card.json", "evaluation", "report", "tensorboard")  # fmt: skip
+OWN = ("recipe.toml", "model.safetensors", "last.safetensors", "state.pt", "state.pt.next", "state.pt.previous",
+       "journal.jsonl", "card.json", "calibration.json", "evaluation", "profile", "report", "tensorboard")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,49 +93,96 @@ def train(
 ) -> Run:
     """Train `recipe` into the folder `out`, going on where an earlier call stopped.
 
-    dataset: use this one instead of the recipe's.  fresh: throw an earlier run in `out` away first.
+    dataset: use this one instead of the recipe's.  fresh: throw an earlier run in `out` away first.  Under torchrun,
+    or in a process group, all processes call this together: the batch is spread over them, and rank 0 writes.
     Raises RecipeError before any picture is read, DatasetError, TrainingError, and Interrupted when told to stop.
     """
-    recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
-    folder, display, where = Path(out), display or Silent(), resolve_device(device)
-    dataset = dataset or load_data(recipe)
+    recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
+    with together(device):
+        shown = display if display is not None and rank() == 0 else Silent()
+        dataset, judge = _validation(recipe, _sound(dataset or load_data(recipe), shown), device)
+        trainer = build_trainer(recipe, dataset, judge, folder, resolve_device(device), shown, fresh=fresh)
+        on_first(lambda: _clear_drafts(folder))
+        trainer.resume()
+        on_first(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
+        trainer.run()
+        on_first(lambda: _write_card(folder, recipe, dataset, len(trainer.feed.pixels)))
+    return Run(folder)
+
+
+def profile(
+    recipe: Recipe | str,
+    out: str | Path,
+    *,
+    steps: int = 10,
+    device: str = "auto",
+    display: Display | None = None,
+    dataset: Dataset | None = None,
+) -> Profile:
+    """Where the time of a training step goes: `steps` steps of the run `recipe` in `out`, or of a new one, thrown away.
+
+    What is in the folder stays as it is, but for `profile/`.  Raises what `train` raises, UsageError under torchrun.
+    """
+    recipe, shown = Recipe.load(recipe) if isinstance(recipe, str) else recipe, display or Silent()
+    dataset, _ = _validation(recipe, _sound(dataset or load_data(recipe), shown), device)
+    trainer = build_trainer(recipe, dataset, None, Path(out), resolve_device(device), shown)
+    trainer.resume()
+    return take_profile(trainer, steps)
+
+
+def _sound(dataset: Dataset, display: Display) -> Dataset:
     for finding in stop_if_unsound(dataset, "train"):
-        display.say(str(finding))
-    dataset, judge = _validation(recipe, dataset, device)
+        if finding.level != "note":
+            display.say(f"{finding.level}: {finding}")
+    return dataset
+
+
+def build_trainer(
+    recipe: Recipe,
+    dataset: Dataset,
+    judge: Judge | None,
+    folder: Path,
+    device: torch.device,
+    display: Display,
+    *,
+    fresh: bool = False,
+    pixels: Callable[[tuple[int, int]], Pixels] | None = None,
+) -> Trainer:
+    """All parts of a run, put together; nothing in its folder is touched, unless it is to be `fresh`.
+
+    pixels: what gives the training pictures at a size (H, W), in place of the recipe's own way to them.
+    """
     _check_labels(recipe, dataset)
-    model = build_model(recipe, dataset)
-    objective = build_objective(recipe, dataset)
+    model, objective = build_model(recipe, dataset), build_objective(recipe, dataset)
+    _check_shares(recipe, dataset, objective)
     if fresh:
-        _clear(folder)
-    pixels = _pixels(recipe, dataset, model.input_size, display)
-    feed = Feed(
-        pixels,
-        _labels(pixels.samples, dataset),
-        recipe.feed,
-        Augmenter(recipe.augment),
-        seed=recipe.seed,
-        device=where,
-    )
-    trainer = Trainer(
-        _placed(model, where, channels_last=recipe.train.channels_last),
-        Step(model, objective.to(where)),
+        on_first(lambda: _clear(folder))
+    opened = pixels or partial(_pixels, recipe, dataset, device=device, display=display)
+    held = first_here(lambda: opened(model.input_size))
+    labels, augment = _labels(held.samples, dataset), Augmenter(recipe.augment)
+    feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device)
+    data_hash = _data_hash(held.samples)
+    if world_size() > 1:
+        weights = model.fingerprint()
+        check_alike({"version": __version__, "recipe": recipe.hash, "data": data_hash, "starting weights": weights})
+    model, objective = _placed(model, device, channels_last=recipe.train.channels_last), objective.to(device)
+    parallel = Parallel(model, objective, recipe.train.parallel, sync_batch_norm=recipe.train.sync_batch_norm)
+    return Trainer(
+        model,
+        Step(model, objective),
         feed,
         build_optimizer(recipe.optim, named_parameters(model, objective)),
         recipe.schedule,
         recipe.train,
-        Clock(recipe.train.steps_per_epoch or max(len(pixels) // _batch_size(recipe), 1)),
+        Clock(recipe.train.steps_per_epoch or max(len(held) // _batch_size(recipe), 1)),
         folder,
         seed=recipe.seed,
         clip_norm=recipe.optim.clip_norm,
-        fingerprint=f"{recipe.hash} {_data_hash(pixels.samples)}",
+        fingerprint=f"{recipe.hash} {data_hash}",
         display=display,
+        parallel=parallel,
         judge=judge,
     )
-    trainer.resume()
-    write_atomically(folder / "recipe.toml", lambda partial: _write_text(partial, recipe.to_toml()))
-    trainer.run()
-    _write_card(folder, recipe, dataset, len(pixels))
-    return Run(folder)
 
 
 def load_data(recipe: Recipe) -> Dataset:
@@ -143,6 +194,12 @@ def build_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
     """Freshly drawn from the recipe's seed; nothing global is left changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(recipe.seed, 2))
+        return _named_model(models.build, recipe, dataset)
+
+
+def empty_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
+    """The same model on the meta device: shapes and no weights."""
+    with torch.device("meta"):
         return _named_model(models.build, recipe, dataset)
 
 
@@ -171,6 +228,8 @@ def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset,
     if recipe.validate.on == "none":
         return dataset, None
     judged = dataset
+    if recipe.validate.on == "test":
+        stop_if_unsound(dataset, "evaluate")  # now, not after the first epochs
     if recipe.validate.on == "held_out":
         judged = dataset = data.hold_out(dataset, recipe.validate.fraction, recipe.seed)
 
@@ -199,7 +258,24 @@ def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
             )
 
 
-def _pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int], display: Display) -> Pixels:
+def _check_shares(recipe: Recipe, dataset: Dataset, objective: Objective) -> None:
+    """Raises RecipeError where the batch, or what the losses judge, cannot be taken apart as the recipe asks."""
+    check_processes(recipe.feed)
+    gradients.check_shares(recipe.train.accumulate, recipe.feed)
+    if not recipe.train.gradient_cache:
+        return
+    two, three = (offered(_named_model(partial(models.probe, batch=rows), recipe, dataset)) for rows in (2, 3))
+    for name in sorted(objective.judged(two)):
+        if two[name][1:] != three[name][1:]:
+            raise RecipeError(
+                f"train.gradient_cache: {name} compares the pictures of a batch with one another ({two[name]} for two, "
+                f"{three[name]} for three), so it cannot be made of chunks. Use train.accumulate, or another term."
+            )
+
+
+def _pixels(
+    recipe: Recipe, dataset: Dataset, size: tuple[int, int], *, device: torch.device, display: Display
+) -> Pixels:
     """The training pictures that can be read; what cannot is told, never fatal unless it is everything."""
     display.begin("reading pictures", len(dataset.train))
     try:
@@ -208,6 +284,7 @@ def _pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int], display: Di
             size,
             mode=recipe.data.pixels,
             interpolation=recipe.data.interpolation,
+            device=device,
             progress=lambda done, _: display.advance(done),
         )
     finally:
@@ -245,6 +322,12 @@ def _clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _clear_drafts(folder: Path) -> None:
+    """Remove what a kill in the middle of writing left."""
+    for draft in [path for name in OWN for path in folder.glob(f".{name}.*")]:
+        draft.unlink(missing_ok=True)
+
+
 def _batch_size(recipe: Recipe) -> int:
     return next(iter(recipe.feed.values())).batch_size
 
@@ -262,6 +345,7 @@ def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, pictures: int) -
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "seed": recipe.seed,
+        "processes": world_size(),
         "data": {
             "name": dataset.name,
             "version": dataset.version,
@@ -272,8 +356,8 @@ def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, pictures: int) -
         "licence": f"Weights trained on {dataset.name}: {dataset.terms}",
         **environment(),
     }
-    write_atomically(folder / "card.json", lambda partial: _write_text(partial, json.dumps(card, indent=1)))
+    _write(folder / "card.json", json.dumps(card, indent=1))
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda partial: write_text(partial, text))

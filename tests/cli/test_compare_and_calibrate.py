@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from resight.cli.calibrate import command as calibrate
+from resight.cli.calibrated import NAME as KEPT
+from resight.cli.calibrated import calibration_for
 from resight.cli.compare import command as compare
 from resight.embedding import Result
 from resight.embedding.vectors import Vectors
@@ -87,3 +90,50 @@ def test_calibrate_refuses_two_models(tmp_path: Path) -> None:
     people(0.5, 3, 2, 2, "other").save(tmp_path / "two.npz")
     with pytest.raises(CheckpointError, match="two models"):
         call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz")
+
+
+def test_calibrate_keeps_it_with_the_model_that_made_the_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people(0.5, 3, 1, 1).save(tmp_path / "one.npz")
+    people(0.5, 3, 2, 2).save(tmp_path / "two.npz")
+    (tmp_path / "run").mkdir()
+    made = ["--model", tmp_path / "run", "--fmr", 0.01]
+    monkeypatch.setattr("resight.models.load_model", lambda _: SimpleNamespace(fingerprint=lambda: "m"))
+    call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", *made)
+    made_of = Calibration.load(tmp_path / "run" / "calibration.json")
+    assert made_of.model == "m" and not made_of.test_set
+    monkeypatch.setattr("resight.models.load_model", lambda _: SimpleNamespace(fingerprint=lambda: "other"))
+    with pytest.raises(CheckpointError, match="embed the people with this one"):
+        call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", *made)
+
+
+def test_the_test_set_is_not_calibrated_on_by_default(tmp_path: Path) -> None:
+    folder = judged(tmp_path / "a", 0.5) / "evaluation" / "made_up"
+    files = [folder / "query.npz", folder / "gallery.npz"]
+    with pytest.raises(UsageError, match="people of an evaluation"):
+        call(calibrate, *files)
+    assert "40 people" in call(calibrate, *files, "--test-set", "--out", tmp_path / "c.json", "--fmr", 0.01)
+    assert Calibration.load(tmp_path / "c.json").test_set
+
+
+def test_a_model_brings_its_calibration_unless_told_not_to(tmp_path: Path) -> None:
+    people(0.5, 3, 1, 1).save(tmp_path / "one.npz")
+    people(0.5, 3, 2, 2).save(tmp_path / "two.npz")
+    run = tmp_path / "run"
+    call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", "--out", run / "calibration.json", "--fmr", 0.01)
+    made = Calibration.load(run / "calibration.json").to_dict()
+    for model, file, fmr in ((run, None, None), (run / "m.safetensors", None, 0.01), (tmp_path, run / KEPT, None)):
+        found = calibration_for(model, "m", file, fmr, without=False)
+        assert found is not None and found.to_dict() == made
+    assert calibration_for(run, "m", None, None, without=True) is None
+    assert calibration_for(tmp_path, "m", None, None, without=False) is None
+    with pytest.raises(CheckpointError, match="go on without: --no-calibration"):
+        calibration_for(run, "another", None, None, without=False)
+    assert calibration_for(run, "another", None, None, without=True) is None
+    with pytest.raises(UsageError, match="choose one"):
+        calibration_for(run, "m", None, 0.01, without=True)
+    with pytest.raises(UsageError, match="needs a calibration"):
+        calibration_for(tmp_path, "m", None, 0.01, without=False)
+    with pytest.raises(EvaluationError, match="there are 0.01"):
+        calibration_for(run, "m", None, 0.5, without=False)

@@ -145,6 +145,20 @@ def test_a_seed_makes_a_model(name: str) -> None:
     assert all(torch.equal(state[key], again[key]) for key in state)
 
 
+@pytest.mark.parametrize("name", sorted(models.MODELS))
+def test_a_seed_makes_a_training_step(name: str) -> None:
+    """Weights, dropout and gradients: nothing is left to chance."""
+    ends = []
+    for _ in range(2):
+        model = small(name, seed=3).train()
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+        torch.manual_seed(5)
+        sum(t.square().mean() for t in tensors(model(pixels(model))).values()).backward()  # type: ignore[union-attr]
+        optimizer.step()
+        ends.append(model.state_dict())
+    assert all(torch.equal(tensor, ends[1][key]) for key, tensor in ends[0].items())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_probe_names_the_outputs_without_computing_them(name: str) -> None:
     model = small(name)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from resight.data import PixelCache, PixelStream, decode, open_pixels
 from resight.data import cache as cache_module
+from resight.data import stream as stream_module
 from resight.data.pixels import Pixels, prefetch
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample
@@ -62,7 +63,7 @@ def test_nothing_readable_is_an_error(samples: list[Sample]) -> None:
     for mode in ("cache", "memory", "stream"):
         with pytest.raises(DatasetError, match=r"none of the 1 pictures can be read.*empty"):
             open_pixels(samples[3:4], SIZE, mode=mode)
-    with pytest.raises(UsageError, match="auto, cache, memory or stream"):
+    with pytest.raises(UsageError, match="choose auto, cache, memory"):
         open_pixels(samples, SIZE, mode="magic")  # type: ignore[arg-type]
 
 
@@ -78,6 +79,21 @@ def test_a_second_run_decodes_nothing(samples: list[Sample], monkeypatch: pytest
     again = PixelCache(samples, SIZE)
     index = np.arange(len(first))
     assert torch.equal(first.take(index), again.take(index))
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_stream_looks_at_every_picture_once(
+    samples: list[Sample], readable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [samples[row] for row in (0, 1, 3)][: 2 + (not readable)]
+    first = PixelStream(chosen, SIZE)
+    with monkeypatch.context() as patched:
+        patched.setattr(stream_module, "_why_not", None)
+        again = PixelStream(chosen, SIZE)
+    assert again.samples == first.samples and again.unreadable == first.unreadable
+    (memo,) = cache_module.cache_folder().rglob("*.readable.json")
+    memo.write_text('{"99": "elsewhere"}')
+    assert PixelStream(chosen, SIZE).unreadable == first.unreadable
 
 
 def test_the_key_is_the_content(samples: list[Sample], tmp_path: Path) -> None:
@@ -114,7 +130,7 @@ def test_damage_is_noticed_and_mended(samples: list[Sample], caplog: pytest.LogC
     assert PixelCache(samples, SIZE)._stored.sums.shape == (38,)
 
 
-@pytest.mark.parametrize("harm", ["truncate", "garble", "half"])
+@pytest.mark.parametrize("harm", ["truncate", "garble", "half", "rows"])
 def test_a_broken_cache_is_made_anew(samples: list[Sample], harm: str) -> None:
     cache = PixelCache(samples, SIZE)
     right = cache.take(np.arange(38)).clone()
@@ -123,6 +139,9 @@ def test_a_broken_cache_is_made_anew(samples: list[Sample], harm: str) -> None:
         os.truncate(cache.file, 1000)
     elif harm == "garble":
         meta.write_text("{")
+    elif harm == "rows":
+        kept = json.loads(meta.read_text())
+        meta.write_text(json.dumps({**kept, "unreadable": [[999, "x"], *kept["unreadable"][1:]]}))
     else:
         meta.write_text(json.dumps({"sums": "00"}))
     assert torch.equal(PixelCache(samples, SIZE).take(np.arange(38)), right)

@@ -24,7 +24,7 @@ def test_market_names_say_person_camera_and_frame(tmp_path: Path) -> None:
     first = dataset.train[0]
     assert (first.pid, first.camid, first.frame, first.split) == (2, 1, 451, "train")
     assert [sample.pid for sample in dataset.gallery] == [0, 1, 1, 3]
-    assert any("1 junk boxes" in note for note in dataset.notes)
+    assert any("junk, pid -1 (1 pictures)" in note for note in dataset.notes)
     assert [sample.path for sample in dataset.train] == sorted(sample.path for sample in dataset.train)
 
 
@@ -106,7 +106,7 @@ def test_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
     (root / "query" / "0009_c1s1_000001_00.jpg").symlink_to(secret)
     dataset = load_dataset("market", root)
     assert 9 not in {sample.pid for sample in dataset.query}
-    assert any("links that leave" in note for note in dataset.notes)
+    assert any("out of the data set's root (1): 0009_c1s1" in note for note in dataset.notes)
 
 
 def test_a_folder_where_no_name_parses_says_what_was_expected(tmp_path: Path) -> None:
@@ -190,6 +190,27 @@ def test_folders_with_numbers_keep_them_and_cameras_come_from_the_name(tmp_path:
         load_dataset("folder", root, camera="(")
 
 
+def test_pictures_of_nobody_do_not_train(tmp_path: Path) -> None:
+    names = ["train/1/a.jpg", "train/2/b.jpg", "query/3/c.jpg", "gallery/3/d.jpg"]
+    nobody = ["train/distractor/e.jpg", "query/junk/f.jpg", "gallery/distractor/g.jpg", "gallery/junk/h.jpg"]
+    root = pictures(tmp_path, [*names, *nobody, "train/loose.jpg"])
+    dataset = load_dataset("folder", root, keep_junk=True)
+    assert {sample.pid for sample in (*dataset.train, *dataset.query)} == {1, 2, 3}
+    assert {sample.pid for sample in dataset.gallery} == {3, 0, -1}
+    assert "train: left out pictures in no person's folder (1): loose.jpg" in dataset.notes
+    picture(root / "cameras.csv.jpg")
+    (root / "cameras.csv").write_text("file,camera\ntrain/1/a.jpg,4\n")
+    with pytest.raises(DatasetError, match="has no column path or camid; it has file, camera"):
+        load_dataset("folder", root)
+
+
+def test_minus_one_is_junk_whatever_the_others_are_called(tmp_path: Path) -> None:
+    root = pictures(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    (root / "people.csv").write_text("path,pid,split\na.jpg,ann,train\nb.jpg,bob,train\nc.jpg,-1,gallery\n")
+    dataset = load_dataset("csv", root, keep_junk=True)
+    assert [sample.pid for sample in dataset.train] == [1, 2] and dataset.gallery[0].pid == -1
+
+
 def test_cameras_come_from_a_side_table(tmp_path: Path) -> None:
     root = pictures(tmp_path, ["train/1/a.jpg", "train/1/b.jpg"])
     (root / "cameras.csv").write_text("path,camid\ntrain/1/a.jpg,4\n")
@@ -236,6 +257,12 @@ def test_a_table_says_it_all(tmp_path: Path) -> None:
         ("path,pid,split\nz.jpg,1,train\n", "none of its 1 pictures exists"),
         ("path,pid,camid,split\na.jpg,1,one,train\n", "camid is 'one', expected a whole number"),
         ("path,pid,split\na.jpg,1,train,extra\n", "more cells than the header"),
+        ("path,pid,split\na.jpg,,train\n", "line 2: pid is empty"),
+        ("path,pid,pid,split\na.jpg,1,2,train\n", "two columns named 'pid'"),
+        ("path;pid;split\na.jpg;1;train\n", "Save it with commas between the cells"),
+        ("path,pid,camid,split\na.jpg,1,-2,train\n", "camid is '-2', expected a whole number from -1"),
+        ("path,pid,split,frame\na.jpg,1,train,-5\n", "frame is '-5', expected a whole number from 0"),
+        ("path,pid,split,attr.hat\na.jpg,1,train,-1\n", "attr.hat is '-1', expected a whole number from 0"),
     ],
 )
 def test_a_table_with_a_mistake_is_told_which(tmp_path: Path, text: str, sentence: str) -> None:
@@ -259,9 +286,12 @@ def test_lists_name_pictures_and_persons(tmp_path: Path) -> None:
     dataset = load_dataset("list", root, camera=r"c(\d)")
     assert [(sample.pid, sample.camid) for sample in dataset.train] == [(2, 9), (1, 1)]
     assert (dataset.query[0].camid, dataset.gallery[0].camid) == (3, 1)
-    assert any("1 listed pictures do not exist" in note for note in dataset.notes)
+    assert "gallery: left out listed pictures that do not exist (1): 0005/gone.jpg" in dataset.notes
     (root / "list_query.txt").write_text("0005/z_c3.jpg five\n")
     with pytest.raises(DatasetError, match=r"line 1.*expected `path pid`"):
+        load_dataset("list", root)
+    (root / "list_query.txt").write_text("0005/z_c3.jpg 5\n0005/z_c3.jpg 6\n")
+    with pytest.raises(DatasetError, match=r"0005/z_c3.jpg stands in the lists of query twice"):
         load_dataset("list", root)
 
 
@@ -345,3 +375,18 @@ def test_real_crops_have_the_published_counts(pku_root: Path) -> None:
 
 def test_the_table_of_readers_is_sorted() -> None:
     assert list(DATASETS) == sorted(DATASETS)
+
+
+def test_attributes_follow_the_names_of_a_folder(tmp_path: Path) -> None:
+    """Words, and numbers from 0 that each become one more: attributes.csv says what the folders are called."""
+    words = pictures(tmp_path / "words", ["train/ann/a.jpg", "train/bob/b.jpg", "gallery/cy/c.jpg"])
+    (words / "attributes.csv").write_text("pid,attr.hat\nbob,1\nann,0\n")
+    assert [sample.attributes.get("hat") for sample in load_dataset("folder", words).train] == [0, 1]
+    zero = pictures(tmp_path / "zero", ["train/0000/a.jpg", "train/0001/b.jpg", "gallery/0002/c.jpg"])
+    (zero / "attributes.csv").write_text("pid,attr.hat\n0,5\n0001,6\n2,7\n")
+    dataset = load_dataset("folder", zero)
+    assert [(sample.pid, sample.attributes["hat"]) for sample in (*dataset.train, *dataset.gallery)] == [
+        (1, 5), (2, 6), (3, 7),
+    ]  # fmt: skip
+    (zero / "attributes.csv").write_text("path,attr.hat\ntrain/0001/b.jpg,3\n")
+    assert [sample.attributes.get("hat") for sample in load_dataset("folder", zero).train] == [None, 3]

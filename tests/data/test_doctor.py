@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -15,10 +17,11 @@ from resight.data import load_dataset
 from resight.data.checks import quick_check, stop_if_unsound
 from resight.data.dataset import Dataset
 from resight.data.doctor import examine
-from resight.data.inspection import near_pairs
-from resight.data.recognise import recognise
+from resight.data.recognise import Form, recognise
 from resight.data.statistics import camera_pairs, five_numbers
-from resight.errors import DatasetError, ResightError
+from resight.errors import DatasetError, ResightError, UsageError
+from resight.recipe import Recipe
+from resight.run import load_data
 from resight.types import Sample
 
 from . import forms
@@ -195,7 +198,7 @@ def test_persons_in_train_and_test_are_found() -> None:
     dataset = _dataset(train=[("a", 1, 1), ("b", 2, 1)], query=[("c", 2, 1)], gallery=[("d", 2, 2), ("a", 1, 1)])
     codes = {finding.code: str(finding) for finding in quick_check(dataset)}
     assert "2 persons are in train and in the test (1, 2)" in codes["overlap"]
-    assert "1 pictures are in two splits (a)" in codes["shared_files"]
+    assert "1 picture is in two splits (a)" in codes["shared_files"]
 
 
 def test_a_declared_query_equal_to_the_gallery_is_no_mistake() -> None:
@@ -252,27 +255,8 @@ def test_the_same_picture_under_two_persons_is_reported(tmp_path: Path) -> None:
     (train / "0010_c4s1_000003_01.jpg").write_bytes((train / "0007_c1s1_000001_01.jpg").read_bytes())
     (train / "0002_c2s1_000776_01.jpg").write_bytes((train / "0002_c1s1_000451_03.jpg").read_bytes())
     codes = _codes(root)
-    assert "1 pictures stand under several persons" in codes["two_persons"]
-    assert "copies in their own split" in codes["copies"]
-
-
-def test_near_duplicates_are_looked_for_on_request(tmp_path: Path) -> None:
-    root = market(tmp_path)
-    colours = np.random.default_rng(5).integers(0, 256, (6, 5, 3), dtype=np.uint8)
-    smooth = Image.fromarray(colours).resize((64, 128), Image.Resampling.BICUBIC)
-    smooth.save(root / "bounding_box_train" / "0002_c1s1_000451_03.jpg", quality=95)
-    smooth.save(root / "query" / "0001_c1s1_001051_00.jpg", quality=60)
-    assert "near_duplicates" not in _codes(root)
-    assert "look alike" in _codes(root, near=True)["near_duplicates"]
-
-
-def test_near_pairs_are_the_double_loop() -> None:
-    generator = np.random.default_rng(0)
-    a, b = (generator.integers(0, 2**64, n, dtype=np.uint64) for n in (700, 9))
-    b[3] = a[600] ^ np.uint64(0b1011)
-    b[4] = a[600] ^ np.uint64(0b11011)
-    slow = [(i, j) for i in range(700) for j in range(9) if bin(int(a[i] ^ b[j])).count("1") <= 3]
-    assert near_pairs(a, b) == slow == [(600, 3)]
+    assert "1 picture stands under several persons" in codes["two_persons"]
+    assert "1 picture has copies in the same split" in codes["copies"]
 
 
 # statistics
@@ -314,12 +298,113 @@ def test_check_reads_as_it_is_told(tmp_path: Path) -> None:
     assert result.exit_code == 0 and "WITHDRAWN" in result.output
 
 
-def test_what_is_not_split_is_sent_to_split(tmp_path: Path) -> None:
-    flat = pictures(tmp_path / "flat", ["a_1.jpg", "b_1.jpg"])
-    result = _run("check", flat)
-    assert result.exit_code == 1 and "resight data split" in result.output and "--pattern" in result.output
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["ann/1.jpg", "bob/1.jpg"], "2 folders of pictures, no splits. Make train, query and gallery"),
+        (["a_1.jpg", "b_1.jpg"], "where person and camera stand in names like a_1.jpg"),
+        (["0042_c3_001.jpg", "0043_c1_002.jpg"], "--pattern '{pid}_c{camid}_{frame}'`, which fits their names"),
+        (["run/in/p3_x.jpg"], "names like run/in/p3_x.jpg"),  # one folder is no folder per person
+        (["cam1/7/1.jpg", "cam2/8/1.jpg"], "--pattern 'cam{camid}/{pid}/*'`, which fits their names"),
+        (["my people/ann/1.jpg", "my people/bob/1.jpg"], "resight data split '"),
+    ],
+)
+def test_what_is_not_split_is_sent_to_split(names: list[str], said: str, tmp_path: Path) -> None:
+    root = pictures(tmp_path / "set", names)
+    result = _run("check", root / "my people" if names[0].startswith("my people") else root)
+    assert result.exit_code == 1
+    assert said in result.output and "resight data split" in result.output
+
+
+def test_the_line_it_is_sent_with_can_be_pasted(tmp_path: Path) -> None:
+    names = [f"{pid:04d}_c{cam}s1_{pid}{cam}{i}_00.jpg" for pid in range(1, 5) for cam in (1, 2) for i in (1, 2)]
+    (finding,) = examine(pictures(tmp_path / "it's here", names)).findings
+    line = finding.cure.split("`")[1]
+    result = _run(*shlex.split(line)[2:])
+    assert result.exit_code == 0, result.exception
+    assert load_dataset("csv", tmp_path / "it's here" / "split.csv").counts()["query"].images == 4
+
+
+def test_a_table_without_splits_is_sent_to_split(tmp_path: Path) -> None:
+    root = pictures(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    (root / "people.csv").write_text("path,pid\na.jpg,1\nb.jpg,2\nc.jpg,3\n")
+    for where in (root, root / "people.csv"):
+        result = _run("check", where)
+        assert result.exit_code == 1 and f"resight data split {root / 'people.csv'}" in result.output
+    assert "Split it first" in str(_run("convert", root, "--form", "csv", "--out", root / "x.csv").exception)
+    (root / "split.csv").write_text("path,pid,split\na.jpg,1,train\nb.jpg,2,train\nc.jpg,3,gallery\n")
+    assert recognise(root) == Form("csv", root / "split.csv", "the table split.csv")  # made of the other
+    (root / "again.csv").write_text("path,pid,split\na.jpg,1,train\n")
+    with pytest.raises(DatasetError, match=r"expected one CSV file in .*, found again.csv, people.csv, split.csv"):
+        examine(root)
+    (root / "notes.csv").write_text("day,weather\nmonday,rain\n")
+    (root / "people.csv").unlink()
+    (root / "again.csv").unlink()
+    assert recognise(root).root.name == "split.csv"  # a table of something else is passed over
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("0005_c2_f0046985_x.jpg", "dukemtmcreid, PPPP_cC_fFFFFFFF.jpg"),
+        ("0001_c1s1_001051.tar.jpg", "market, PID_cC"),
+        ("0000_000_01_0303evening_0008_0.jpg", "msmt17, PPPP_III"),
+        ("holiday.jpg", None),
+    ],
+)
+def test_names_of_no_form_are_answered_with_the_nearest(name: str, nearest: str | None, tmp_path: Path) -> None:
+    root = market(tmp_path)
+    for path in (root / "query").iterdir():
+        path.unlink()
+    picture(root / "query" / name)
+    with pytest.raises(DatasetError, match="none of the 1 names in query is PID_cC") as caught:
+        examine(root)
+    assert (f"Nearest is the form {nearest}" in str(caught.value)) if nearest else "Nearest" not in str(caught.value)
+    assert "path,pid,camid,split" in str(caught.value)
+
+
+def test_half_of_markets_folders_are_not_persons(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    shutil.rmtree(root / "query")
+    with pytest.raises(DatasetError, match="holds bounding_box_train and bounding_box_test, and lacks query"):
+        examine(root)
+
+
+def test_the_boxes_that_are_there_are_read(tmp_path: Path) -> None:
+    root = forms.cuhk_repacked(tmp_path, "labeled") / "cuhk03-np"
+    for where in (root, root / "labeled"):
+        checkup = examine(where, pictures=False)
+        assert checkup.form.options == {"boxes": "labeled"} and checkup.dataset is not None
+        assert checkup.dataset.version == "new protocol, labeled"
+        assert not any(finding.code == "root" for finding in checkup.findings)
+    with pytest.raises(DatasetError, match="holds the labeled boxes: pass boxes='labeled'"):
+        load_dataset("cuhk03", root)
+
+
+def test_the_last_line_of_a_sound_set_trains_on_it(tmp_path: Path) -> None:
+    root = market(tmp_path / "here it is")
+    last = _run("check", root, "--quick", "--set", "cameras=ignore").output.splitlines()[-1]
+    words = shlex.split(last.removeprefix("train:"))
+    assert words[:3] == ["resight", "train", "RECIPE"]
+    recipe = Recipe.load("strong_baseline_sample").override(*(word for word in words if "=" in word))
+    assert load_data(recipe).counts() == load_dataset("market", root, cameras="ignore").counts()
+
+
+def test_a_sheet_that_cannot_be_is_said(tmp_path: Path) -> None:
+    refused = _run("check", market(tmp_path / "m"), "--sheet", tmp_path / "sheet.txt")
+    assert isinstance(refused.exception, UsageError) and "ends in .png or .jpg" in str(refused.exception)
     people = pictures(tmp_path / "people", ["ann/1.jpg", "bob/1.jpg"])
-    assert "2 folders of pictures, no splits" in _run("check", people).output
+    assert "was not drawn" in _run("check", people, "--sheet", tmp_path / "sheet.png").stderr
+
+
+def test_one_camera_for_all_is_said_as_the_command_line_takes_it(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    for path in root.rglob("*.jpg"):
+        path.rename(path.with_name(re.sub("_c.s", "_c1s", path.name)))
+    said = _run("check", root).output
+    assert "Every picture has camera 1" in said and "--set cameras=ignore" in said
+    cured = _run("check", root, "--set", "cameras=ignore")
+    assert cured.exit_code == 0, cured.output
 
 
 @pytest.mark.parametrize("arguments", [[], ["check"], ["split"], ["convert"]])

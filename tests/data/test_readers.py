@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from . import forms
 from .made import market, picture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -102,6 +103,9 @@ def test_msmt_lists_must_fit_the_pictures(tmp_path: Path) -> None:
     (root / "list_query.txt").write_text("0007/photo.jpg 7\n")
     with pytest.raises(DatasetError, match="names 0007/photo.jpg, expected PPPP"):
         load_dataset("msmt17", root)
+    (root / "list_query.txt").write_text("\n")
+    with pytest.raises(DatasetError, match="list_query.txt in .* name no picture"):
+        load_dataset("msmt17", root)
     (root / "list_query.txt").unlink()
     with pytest.raises(DatasetError, match="does not exist. Unpack the lists"):
         load_dataset("msmt17", root)
@@ -170,7 +174,7 @@ def test_cuhk_files_that_are_not_are_refused(tmp_path: Path) -> None:
     scipy_io = pytest.importorskip("scipy.io")
     pytest.importorskip("h5py")
     (tmp_path / "cuhk-03.mat").write_bytes(b"MATLAB 5.0 MAT-file, not HDF5")
-    with pytest.raises(DatasetError, match=r"cannot be read as MATLAB v7.3"):
+    with pytest.raises(DatasetError, match=r"cannot be read as CUHK03's release, MATLAB v7.3"):
         load_dataset("cuhk03", tmp_path, protocol="classic")
     config = tmp_path / "cuhk03_new_protocol_config_detected.mat"
     config.write_bytes(b"nonsense")
@@ -182,8 +186,80 @@ def test_cuhk_files_that_are_not_are_refused(tmp_path: Path) -> None:
     forms.cuhk_protocol(tmp_path)
     table = scipy_io.loadmat(config)
     scipy_io.savemat(config, {**{k: v for k, v in table.items() if k[0] != "_"}, "query_idx": [[99]]})
-    with pytest.raises(DatasetError, match=r"an index lies outside 1..10"):
+    with pytest.raises(DatasetError, match=r"an index of query_idx lies outside 1..10"):
         load_dataset("cuhk03", tmp_path)
+
+
+def test_cuhk_protocols_are_numbers_from_one(tmp_path: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    config = forms.cuhk_protocol(tmp_path) / "cuhk03_new_protocol_config_detected.mat"
+    table = {key: value for key, value in scipy_io.loadmat(config).items() if key[0] != "_"}
+    for key, wrong in (
+        ("labels", [["a"] * 10]),
+        ("camId", [[0] * 10]),
+        ("train_idx", [[0]]),
+        ("labels", [[np.nan] * 10]),
+    ):
+        scipy_io.savemat(config, {**table, key: wrong})
+        with pytest.raises(DatasetError, match=f"{key} holds something else than numbers from 1"):
+            load_dataset("cuhk03", tmp_path)
+    scipy_io.savemat(config, {**table, "labels": [[1, 2]]})
+    with pytest.raises(DatasetError, match="10 names, 2 labels and 10 cameras"):
+        load_dataset("cuhk03", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda file: file.pop("detected"), "detected"),
+        (lambda file: file.pop("testsets"), "testsets"),
+        (lambda file: _replace(file, "detected", np.zeros((1, 5))), "."),
+        (lambda file: _replace(file, "testsets", np.zeros((1, 20))), "."),
+        (lambda file: _replace(file, "#refs#/detected1", np.zeros((10, 3), "u1")), "."),
+        (
+            lambda file: _replace(file, "#refs#/detected/1_001_1_01.png", np.zeros((3, 4, 6))),
+            "expected 3 x W x H uint8",
+        ),
+        (lambda file: _point_nowhere(file["detected"]), "."),
+    ],
+)
+def test_cuhk_release_that_is_spoilt_gets_a_sentence(
+    spoil: Callable[[Any], None], sentence: str, tmp_path: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    forms.cuhk_protocol(forms.cuhk_raw(tmp_path))
+    with h5py.File(tmp_path / "cuhk-03.mat", "r+") as file:
+        spoil(file)
+    expected = rf"cannot be read as CUHK03's release.*{sentence}.*Fetch the release again"
+    with pytest.raises(DatasetError, match=expected):
+        load_dataset("cuhk03", tmp_path, protocol="classic")
+        load_dataset("cuhk03", tmp_path)
+    assert not (tmp_path / "images_detected").exists() or sentence == "testsets"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def _point_nowhere(cell: Any) -> None:
+    cell[0, 0] = importlib.import_module("h5py").Reference()
+
+
+def _replace(file: Any, name: str, values: np.ndarray) -> None:
+    file.pop(name)
+    file[name] = values
+
+
+def test_cuhk_release_cut_short_gets_a_sentence(tmp_path: Path) -> None:
+    raw = forms.cuhk_raw(tmp_path) / "cuhk-03.mat"
+    raw.write_bytes(raw.read_bytes()[:4000])
+    with pytest.raises(DatasetError, match=r"MATLAB v7.3 \(HDF5\).*Fetch the release again"):
+        load_dataset("cuhk03", tmp_path, protocol="classic")
+
+
+def test_cuhk_classic_counts_persons(tmp_path: Path) -> None:
+    forms.cuhk_raw(tmp_path)
+    with pytest.raises(DatasetError, match="train holds 3 ids, expected 1,367; query holds 1 ids, expected 100"):
+        load_dataset("cuhk03", tmp_path, protocol="classic", boxes="labeled", assert_counts="strict")
+    with pytest.raises(UsageError, match="splits 0 to 19"):
+        load_dataset("cuhk03", tmp_path, protocol="classic", split="first")
 
 
 def test_cuhk_names_count_persons_through_the_pairs() -> None:
@@ -196,16 +272,11 @@ def test_cuhk_names_count_persons_through_the_pairs() -> None:
         assert sum(count.images for count in cuhk03.COUNTS[boxes].values()) == total
 
 
-@pytest.mark.parametrize("module", ["scipy.io", "h5py"])
-def test_a_missing_module_names_the_line_that_installs_it(
-    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    importlib.invalidate_caches()
+def test_a_missing_module_names_the_line_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cuhk-03.mat").write_bytes(b"x")
-    (tmp_path / "cuhk03_new_protocol_config_detected.mat").write_bytes(b"x")
-    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'resight\[formats\]'"):
-        load_dataset("cuhk03", tmp_path, protocol="classic" if module == "h5py" else "new")
+        load_dataset("cuhk03", tmp_path, protocol="classic")
 
 
 # attribute files
@@ -242,7 +313,7 @@ def test_a_data_set_takes_its_attributes_along(tmp_path: Path) -> None:
     dataset = load_dataset("market1501", root, attributes=True)
     assert dataset.train[0].attributes["backpack"] == 0 and dataset.train[2].attributes["backpack"] == 1
     assert dataset.gallery[0].pid == DISTRACTOR and not dataset.gallery[0].attributes
-    assert any("1 persons have no row" in note for note in dataset.notes)  # person 10
+    assert any("persons without a row in market_attribute.mat: 1" in note for note in dataset.notes)  # person 10
     assert load_dataset("market1501", root, attributes=file).train == dataset.train
     with pytest.raises(DatasetError, match="is not duke_attribute.mat"):
         read_attribute_file(file, DUKE)
@@ -307,6 +378,11 @@ def test_joined_sets_keep_persons_and_cameras_apart(tmp_path: Path) -> None:
         load_dataset("market1501+market1501", tmp_path)
     with pytest.raises(UsageError, match="has no option camera_file"):
         load_dataset("market1501+msmt17", tmp_path, camera_file=1)
+
+
+def test_the_sample_joins_sets_that_lie_elsewhere(tmp_path: Path) -> None:
+    joined = load_dataset("sample+msmt17", forms.msmt17(tmp_path))
+    assert joined.num_ids == load_dataset("sample").num_ids + 2
 
 
 def test_joining_leaves_unknown_cameras_unknown(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from torch import Generator, Tensor
 
 from resight.data import Augment, Augmenter
 from resight.data.colour import LUMA, Recolouring
-from resight.data.erasing import MEAN, NUMBERS, PRESETS, STD, boxes, erase, fill_in_pixel_units
+from resight.data.cropping import cropped_shape, stretched
+from resight.data.erasing import MEAN, PRESETS, STD, boxes, erase, erased_shape, fill_in_pixel_units
 from resight.data.patches import READY
 from resight.errors import UsageError
 
@@ -74,10 +75,63 @@ def test_zooming_cuts_the_size_out_of_a_larger_picture() -> None:
     assert 10 < int(changed.sum()) < 40
 
 
+def test_a_sized_crop_keeps_its_bounds_and_reaches_both_ends() -> None:
+    """open-reid's, as Mancs uses it: 0.64 to 1 of the area, two to three times as high as wide."""
+    shape, size = cropped_shape((0.64, 1.0), (2.0, 3.0)), (256, 128)
+    top, left, h, w = boxes(_Drawn(4000), size, shape).double().unbind(1)
+    assert (h > 0).double().mean() > 0.99  # ten tries
+    tall, area = (h / w)[h > 0], (h * w / (256 * 128))[h > 0]
+    assert 1.98 < tall.min() < 2.02 and 2.9 < tall.max() < 3.02
+    assert 0.635 < area.min() < 0.66 and area.max() > 0.97
+    assert (top + h <= 256).all() and (left + w <= 128).all() and (h == 256).any()
+    assert (top == 0).any() and (left == 0).any() and ((left + w) == 128).any()
+
+
+def test_stretching_a_box_is_cutting_and_resizing_it() -> None:
+    """Against torch's own resize of the cut: neither sees a pixel beyond the box."""
+    images = _images(4, 40, 20)
+    where = torch.tensor([[3, 2, 30, 15], [0, 0, 40, 20], [10, 5, 30, 15], [0, 0, 0, 0]])
+    turned = torch.tensor([False, False, True, False])
+    found = stretched(images, where, turned)
+    assert found.dtype == torch.uint8 and torch.equal(found[1], images[1])
+    assert torch.equal(found[3], images[3])  # no box was found: the whole picture
+    for row in (0, 2):
+        top, left, h, w = where[row].tolist()
+        cut = images[row : row + 1, :, top : top + h, left : left + w].float()
+        grown = torch.nn.functional.interpolate(cut, size=(40, 20), mode="bilinear")[0]
+        expected = grown.flip(-1) if turned[row] else grown
+        torch.testing.assert_close(stretched(images.float(), where, turned)[row], expected, atol=1e-3, rtol=0)
+        assert (found[row].float() - expected).abs().max() <= 0.501
+
+
+def test_every_sized_crop_is_another_one() -> None:
+    images = _images(1, 64, 32).expand(20, -1, -1, -1)
+    cut = _augment(images, crop="sized")
+    assert cut.shape == images.shape and float(cut.min()) >= 0 and float(cut.max()) <= 1
+    assert len(torch.unique(cut, dim=0)) == 20
+    assert torch.equal(cut, _augment(images, crop="sized"))
+    flat = torch.full((5, 3, 64, 32), 128, dtype=torch.uint8)
+    assert torch.equal(_augment(flat, crop="sized", flip=0.5), flat.float() / 255)
+
+
+def test_bounds_of_erasing_may_be_given() -> None:
+    """Mancs erases 0.02 to 0.2 of the area."""
+    shape = erased_shape("original", (0.02, 0.2), (1.0, 1.5))
+    assert (shape.low, shape.high, shape.narrow, shape.wide, shape.tries) == (0.02, 0.2, 1.0, 1.5, 100)
+    black = (
+        _augment(
+            torch.full((400, 3, 64, 32), 255, dtype=torch.uint8), erase=1.0, erase_area=(0.02, 0.2), erase_fill="black"
+        )
+        == 0
+    )
+    area = black.all(dim=1).double().mean(dim=(1, 2))
+    assert area.max() < 0.22 and area.max() > 0.18 and 0.1 < area.mean() < 0.12
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_erased_boxes_keep_the_presets_bounds(name: str) -> None:
     shape, size = PRESETS[name], (128, 64)  # type: ignore[index]
-    found = boxes(_Drawn(4000), size, name).double()  # type: ignore[arg-type]
+    found = boxes(_Drawn(4000), size, shape).double()
     top, left, h, w = found.unbind(1)
     assert (top >= 0).all() and (left >= 0).all() and (top + h <= 128).all() and (left + w <= 64).all()
     assert (h < 128).all() and (w < 64).all()
@@ -87,7 +141,7 @@ def test_erased_boxes_keep_the_presets_bounds(name: str) -> None:
     assert area.min() > shape.low - slack / 2 and area.max() < shape.high + slack
     assert aspect.min() > shape.narrow * 0.85 and aspect.max() < shape.wide * 1.2
     assert (h > 0).double().mean() > 0.99
-    assert NUMBERS[name] == 2 * shape.tries + 2  # type: ignore[index]
+    assert shape.numbers == 2 * shape.tries + 2
 
 
 def test_the_two_presets_differ_as_published() -> None:
@@ -223,7 +277,7 @@ def test_no_global_randomness_is_used() -> None:
 
 
 def _recolour(image: Tensor, **change: float) -> Tensor:
-    recolouring = Recolouring(image.mean(dim=(2, 3)))
+    recolouring = Recolouring(len(image))
     for name, factor in change.items():
         getattr(recolouring, name)(torch.full((len(image),), factor, dtype=torch.float64))
     return recolouring(image)
@@ -255,12 +309,23 @@ def test_grey_pictures_have_equal_channels() -> None:
     torch.testing.assert_close(out[:, 0], out[:, 2])
 
 
+def test_a_cast_gives_each_channel_its_own_gain() -> None:
+    images = torch.full((400, 3, 8, 4), 0.25)
+    gains = (_augment(images, flip=0.0, crop="none", cast=0.5) / 0.25)[:, :, 0, 0]
+    assert gains.min() >= math.exp(-0.5) - 1e-6 and gains.max() <= math.exp(0.5) + 1e-6
+    assert gains.log().std() == pytest.approx(0.5 / math.sqrt(3), rel=0.1)
+    assert gains.log().T.corrcoef().fill_diagonal_(0).abs().max() < 0.2
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
         ({"flip": 1.5}, "augment.flip is 1.5"),
         ({"hue": 0.7}, "augment.hue is 0.7"),
-        ({"crop": "middle"}, "none, pad or zoom"),
+        ({"crop": "middle"}, "none, pad, zoom or sized"),
+        ({"crop_area": (0.9, 0.6)}, "augment.crop_area is 0.9 to 0.6"),
+        ({"erase_area": (0.0, 0.2)}, "augment.erase_area is 0.0 to 0.2"),
+        ({"erase_aspect": (-1.0, 2.0)}, "augment.erase_aspect is -1.0 to 2.0"),
         ({"pad": -1}, "pad must be 0 or more"),
         ({"erase_fill": "pink"}, "mean, strong_baseline, black"),
         ({"erase_preset": "mine"}, "original or torchvision"),

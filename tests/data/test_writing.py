@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,31 +79,74 @@ def _made(folder: Path, rows: list[Row], nobody: list[int], cameras: bool) -> Da
     return Dataset("made", "1", folder, parts["train"], parts["query"], parts["gallery"])
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(_sample, min_size=1, max_size=9),
-    st.lists(_extra, max_size=3),
-    st.booleans(),
-    st.sampled_from(sorted(FORMS)),
-)
-def test_there_and_back_loses_nothing(rows: list[Row], nobody: list[int], cameras: bool, form: str) -> None:
+PAIRS = [(there, onward) for there in sorted(FORMS) for onward in sorted(FORMS)]
+
+
+@pytest.mark.parametrize(("there", "onward"), PAIRS, ids=lambda form: form)
+@settings(max_examples=3, deadline=None)
+@given(st.lists(_sample, max_size=6), st.lists(_extra, max_size=2), st.booleans())
+def test_there_and_onward_and_back_loses_nothing(
+    there: str, onward: str, rows: list[Row], nobody: list[int], cameras: bool
+) -> None:
+    """Any set written in one form, that in another, and that in the first again; frames are lost where it is said."""
     for part in SPLITS:  # every form needs one of each
         rows = [*rows, (part, 1, 1, 5, {})]
-    cameras = cameras or form == "market"
-    options: dict[str, object] = {"keep_junk": True}
+    forms_on_the_way = (there, onward, there)
+    frames = "list" not in forms_on_the_way
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _made(Path(folder) / "pictures", rows, nobody, cameras)
-        out = Path(folder) / ("made.csv" if form == "csv" else "written")
-        notes = write(dataset, form, out)
-        back = load_dataset(form, out, **options)
-        keeps_frames = form != "list"
-        assert _meaning(back, keeps_frames) == _meaning(dataset, keeps_frames)
-        assert bool(notes) == (form == "list")  # the one that cannot keep frames says so
+        dataset = _made(Path(folder) / "pictures", rows, nobody, cameras or "market" in forms_on_the_way)
+        expected, said = _meaning(dataset, frames), False
+        for number, form in enumerate(forms_on_the_way):
+            out = Path(folder) / (f"{number}.csv" if form == "csv" else str(number))
+            written = write(dataset, form, out)
+            dataset = load_dataset(form, out, keep_junk=True, **written.options)
+            said = said or any("frame" in note for note in written.notes)
+            assert _meaning(dataset, frames) == expected
+        assert said == (not frames)
+
+
+def test_the_line_after_writing_reads_what_was_written(tmp_path: Path) -> None:
+    root, table = market(tmp_path / "all of them"), tmp_path / "tables" / "all.csv"
+    said = _run("convert", root, "--form", "csv", "--out", table).output
+    line = next(line for line in said.splitlines() if line.startswith("check:"))
+    words = shlex.split(line.removeprefix("check:"))
+    assert words[:3] == ["resight", "data", "check"] and f"images={root}" in words
+    checked = _run(*words[2:], "--json")
+    assert checked.exit_code == 0, checked.output
+    train = next(line for line in said.splitlines() if line.startswith("train:"))
+    assert shlex.split(train)[-1] == f"data.images={root}"
+
+
+def test_a_link_is_written_under_its_own_name(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    shown = root / "query" / "0001_c1s1_001051_00.jpg"
+    shown.unlink()
+    shown.symlink_to(root / "bounding_box_test" / "0001_c2s1_001053_01.jpg")
+    dataset = load_dataset("market", root)
+    write(dataset, "csv", root / "all.csv")
+    assert load_dataset("csv", root / "all.csv").counts() == dataset.counts()
+
+
+def test_what_a_form_cannot_hold_is_refused(tmp_path: Path) -> None:
+    both = Sample(picture(tmp_path / "a.jpg"), 1, 1, "query", "made")
+    classic = Dataset("made", "1", tmp_path, query=(both,), gallery=(replace(both, split="gallery"),))
+    with pytest.raises(DatasetError, match=r"a.jpg is both query and gallery.*form folder"):
+        write(classic, "csv", tmp_path / "x.csv")
+    write(classic, "folder", tmp_path / "both")
+    strange = Sample(picture(tmp_path / "a.gif"), 1, 1, "train", "made")
+    with pytest.raises(DatasetError, match=r"a.gif would not be found again.*form csv"):
+        write(Dataset("made", "1", tmp_path, train=(strange,)), "folder", tmp_path / "gif")
+    for name in ("line\nbreak.jpg", " blank.jpg", os.fsdecode(b"\xff.jpg")):
+        odd = Sample(picture(tmp_path / name), 1, 1, "train", "made")
+        with pytest.raises(DatasetError, match="cannot stand in a table"):
+            write(Dataset("made", "1", tmp_path, train=(odd,)), "csv", tmp_path / "x.csv")
+    with pytest.raises(DatasetError, match="no picture to write"):
+        write(Dataset("made", "1", tmp_path), "csv", tmp_path / "x.csv")
 
 
 def test_lost_frames_and_made_up_ones_are_said(tmp_path: Path) -> None:
     dataset = load_dataset("csv", forms.table(tmp_path / "t"))
-    assert "running numbers" in write(dataset, "market", tmp_path / "m")[0]
+    assert "running numbers" in write(dataset, "market", tmp_path / "m").notes[0]
 
 
 def test_market_names_do_not_fake_cameras(tmp_path: Path) -> None:
@@ -116,12 +162,12 @@ def test_what_is_in_the_way_stays(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not end in .csv"):
         write(dataset, "csv", tmp_path / "m" / "all.txt")
     table = tmp_path / "elsewhere" / "all.csv"
-    (note,) = write(dataset, "csv", table)
-    assert f"images={tmp_path / 'm'}" in note
-    assert load_dataset("csv", table, images=tmp_path / "m").counts() == dataset.counts()
+    written = write(dataset, "csv", table)
+    assert written.options == {"images": str(tmp_path / "m")}
+    assert load_dataset("csv", table, **written.options).counts() == dataset.counts()
     with pytest.raises(DatasetError, match=r"all.csv is in the way.*--replace"):
         write(dataset, "csv", table)
-    assert write(dataset, "csv", table, replace=True)
+    assert write(dataset, "csv", table, replace=True) == written
     with pytest.raises(UnknownNameError, match="form to write"):
         write(dataset, "tar", tmp_path / "x")
 
@@ -195,6 +241,38 @@ def test_names_with_a_pattern_are_tried_and_split(tmp_path: Path) -> None:
     assert isinstance(wrong.exception, DatasetError) and "does not fit 10 of 10 names tried" in str(wrong.exception)
 
 
+def test_a_split_without_cameras_says_so_in_every_result(tmp_path: Path) -> None:
+    root = _people(tmp_path / "people")
+    result = _run("split", root)
+    assert "any camera rule" in result.output and "cross camera" not in result.output
+    dataset = load_dataset("csv", root / "split.csv")
+    assert dataset.version == "split, any camera"
+    assert _run("split", root, "--camera", r"c(\d)", "--replace").exit_code == 0
+    assert load_dataset("csv", root / "split.csv").version == "split"
+    assert load_dataset("csv", root / "split.csv", cameras="ignore").version == "split, any camera"
+
+
+def test_attributes_and_nobody_come_along(tmp_path: Path) -> None:
+    root = _people(tmp_path / "people")
+    picture(root / "distractor" / "x.jpg", 900)
+    (root / "attributes.csv").write_text("pid,attr.hat\n001,1\n")
+    everyone = read_unsplit(root)
+    assert {s.attributes.get("hat") for s in everyone.train if "/001/" in s.path.as_posix()} == {1}
+    assert [s.split for s in split(everyone).gallery if s.pid == 0] == ["gallery"]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["train/1/a.jpg", "test/2/a.jpg", "query/2/b.jpg"], "is split already: it holds query, test, train"),
+        (["cam1/1.jpg", "cam2/1.jpg", "Camera_3/1.jpg"], "look like cameras, not persons"),
+    ],
+)
+def test_folders_that_are_no_persons_are_not_split(names: list[str], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=sentence):
+        read_unsplit(pictures(tmp_path, names))
+
+
 def test_a_table_without_splits_is_split(tmp_path: Path) -> None:
     root = pictures(tmp_path, [f"{i}.jpg" for i in range(12)])
     rows = [f"{i}.jpg,{'abcdef'[i // 2]},{i % 2 + 1},{i % 3}" for i in range(12)]
@@ -203,8 +281,11 @@ def test_a_table_without_splits_is_split(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.exception
     dataset = load_dataset("csv", root / "all_split.csv")
     assert dataset.num_ids == 4 and dataset.train[1].attributes["hat"] in (0, 1, 2)
-    refused = _run("split", root / "all.csv", "--pattern", "{pid}")
-    assert isinstance(refused.exception, UsageError) and "columns say all" in str(refused.exception)
+    for option, value in (("--pattern", "{pid}"), ("--camera", r"c(\d)")):
+        refused = _run("split", root / "all.csv", option, value)
+        assert isinstance(refused.exception, UsageError) and "columns say all" in str(refused.exception)
+    refused = _run("split", root, "--pattern", "{pid}", "--camera", r"c(\d)")
+    assert "in a pattern the camera is {camid}" in str(refused.exception)
 
 
 def test_one_camera_is_declared_not_faked(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import Case, Protocol, single_shot
+from resight.evaluation import Case, Protocol, all_shots, single_shot
 from tests.evaluation.examples import D1, LABELS1
 
 
@@ -62,3 +62,12 @@ def test_wrong_use() -> None:
 
 def test_the_line() -> None:
     assert str(single_shot(example())) == "R1 38.89%  (single-gallery-shot, exact expectation, queries 3/4)"
+
+
+def test_all_shots_by_hand() -> None:
+    """Example 1 with -1 counted as wrong: right answers at ranks 5 and 6, at 2, at 3."""
+    case = Case.of_distances(D1, *LABELS1, protocol=Protocol(max_rank=5, junk=None))
+    np.testing.assert_allclose(all_shots(case), [0, 1 / 3, 2 / 3, 2 / 3, 1], atol=1e-12)
+    line = np.arange(6.0)[None]
+    right = Case.of_distances(line, [1], [2, 1, 1, 2, 2, 1], [0], np.ones(6, int), protocol=Protocol(max_rank=4))
+    np.testing.assert_allclose(all_shots(right), [0, 2 / 3, 2 / 3, 1], atol=1e-12)  # seats 2, 2, 4

@@ -15,17 +15,18 @@ from resight.evaluation import (
     Case,
     Protocol,
     Report,
+    all_shots,
     camera_pairs,
     evaluate_distances,
     evaluate_features,
     judge,
     nearest,
-    ranked_rows,
+    open_set,
+    ranked_lists,
     rerank,
     roc,
     single_shot,
 )
-from resight.evaluation.labels import Labels
 from resight.evaluation.neighbours import smallest
 from tests.evaluation import spelled_out
 from tests.evaluation.dense_reranking import dense_rerank
@@ -130,15 +131,14 @@ def test_one_broken_distance_is_refused_or_last(case: tuple[Any, ...], value: fl
 @given(cases())
 def test_the_list_people_see_gives_the_score(case: tuple[Any, ...]) -> None:
     """AP, INP and the first match written by hand from the flags of the ranked list."""
-    D, q_pids, g_pids, q_cams, g_cams = case
-    lists = ranked_rows(D, Labels.of(q_pids, g_pids, q_cams, g_cams, Protocol()), k=D.shape[1])
+    lists = ranked_lists(Case.of_distances(*case), k=case[0].shape[1])
     try:
         report = evaluate_distances(*case)
     except EvaluationError:
-        assert all(item.flag != "right" for items in lists for item in items)
+        assert all(item.flag != "right" for found in lists for item in found.items)
         return
-    for query, items in enumerate(lists):
-        flags = [item.flag == "right" for item in items if item.flag != "junk"]
+    for query, found in enumerate(lists):
+        flags = [item.flag == "right" for item in found.items if item.flag != "junk"]
         if any(flags):
             assert report.ap[query] == pytest.approx(spelled_out.average_precision(flags), abs=1e-12)
             assert report.first_match[query] == flags.index(True) + 1
@@ -148,7 +148,7 @@ def test_the_list_people_see_gives_the_score(case: tuple[Any, ...]) -> None:
 @given(cases(), st.booleans())
 def test_nothing_else_crashes(case: tuple[Any, ...], separate: bool) -> None:
     made = Case.of_distances(*case, protocol=Protocol(separate_camera=separate))
-    for score in (judge, roc, single_shot, camera_pairs):
+    for score in (judge, roc, open_set, single_shot, all_shots, camera_pairs, ranked_lists):
         try:
             score(made)
         except ResightError as error:

@@ -9,6 +9,7 @@ import pytest
 
 from resight.errors import EvaluationError, UsageError
 from resight.evaluation import (
+    Reranked,
     Reranking,
     evaluate_distances,
     evaluate_reranked,
@@ -16,6 +17,8 @@ from resight.evaluation import (
     rerank,
     sweep_reranking,
 )
+from resight.evaluation.joint import Joint
+from resight.evaluation.reranking import lists_for
 from tests.evaluation.dense_reranking import dense_rerank
 from tests.evaluation.examples import G2, LABELS2, Q2, unit
 
@@ -101,10 +104,20 @@ def test_twins_and_all_the_same() -> None:
     assert rerank(q, g)[3].argmin() == 5
 
 
-@pytest.mark.parametrize("memory", [1, 10_000, 2**28])
+@pytest.mark.parametrize("memory", [2**23 + 60_000, 2**25, 2**28])  # the first keeps no table of distances
 def test_memory_changes_nothing(memory: int) -> None:
     q, g = crowd()
     np.testing.assert_allclose(rerank(q, g, memory=memory), rerank(q, g), atol=2e-6)
+
+
+def test_too_little_memory_is_a_sentence() -> None:
+    q, g = crowd()
+    with pytest.raises(EvaluationError, match="re-ranking 300 pictures in 8 MiB cannot be done"):
+        rerank(q, g, memory=2**23)
+    joint = Joint(q, g, "cosine")
+    lists = lists_for(joint, [Reranking()])
+    with pytest.raises(EvaluationError, match="choose smaller k1 and k2"):  # the lists have room, the weights have not
+        Reranked(joint, lists, Reranking(), lists.nbytes + 10_000)
 
 
 def test_alone_or_in_a_batch_under_gallery_only() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import Case, Protocol, open_set, roc
+from resight.evaluation import Case, Protocol, error_rates, open_set, roc
 from tests.evaluation.examples import D1, LABELS1
 
 
@@ -58,6 +58,25 @@ def test_euclidean_thresholds_are_distances_not_squares() -> None:
     result = roc(Case.of_features(q, g, [1, 2], [1, 2], [0, 0], [1, 1], "euclidean"), (0.1,))
     assert result.threshold[0] == pytest.approx(5)
     assert result.tpr[0] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_error_rates_are_shares_of_all_pairs(seed: int) -> None:
+    D, labels = crowd(seed, 20)
+    positive, negative = all_pairs(D, *labels)
+    bounds = (-1.0, 0.3, 0.5, 2.0)
+    fmr, fnmr = error_rates(Case.of_distances(D, *labels), bounds)
+    np.testing.assert_allclose(fmr, [(negative <= bound).mean() for bound in bounds], atol=1e-12)
+    np.testing.assert_allclose(fnmr, [(positive > bound).mean() for bound in bounds], atol=1e-12)
+    assert (fmr[0], fnmr[0], fmr[-1], fnmr[-1]) == (0, 1, 1, 0)
+
+
+def test_error_rates_take_euclidean_distances_not_squares() -> None:
+    q, g = np.array([[0.0, 0], [8, 0]]), np.array([[3.0, 4], [10, 0]])  # same: 5 and 2; different: 10 and 6.4
+    fmr, fnmr = error_rates(Case.of_features(q, g, [1, 2], [1, 2], [0, 0], [1, 1], "euclidean"), (4, 7))
+    np.testing.assert_array_equal(fmr, [0, 0.5])
+    np.testing.assert_array_equal(fnmr, [0.5, 0])
+    assert np.isnan(error_rates(Case.of_distances(np.zeros((1, 1)), [1], [1], [0], [1]), (1,))[0]).all()
 
 
 def test_wrong_use_of_roc() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from resight import losses
+from resight.dist import gather
 from resight.losses import PairVerification
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def call(loss: Loss, features: Tensor, pids: Tensor) -> Tensor:
     if loss.takes == "features":
         value = loss(features, pids)
     elif isinstance(loss, PairVerification):
-        value = loss(features @ features.T, pids)
+        value = loss(features @ gather(features).T, pids)
     elif loss.takes == "logits":
         value = loss(features[:, :NUM_IDS].tanh(), pids)
     elif loss.takes == "pair":

@@ -179,6 +179,15 @@ def test_sigmoid_focal_of_one_row(gamma: float, total: float) -> None:
     assert float(SigmoidFocal(gamma)(numbers([[2, -1, 0]]), labels(0))) == pytest.approx(total, abs=1e-6)
 
 
+@pytest.mark.parametrize(("gamma", "parts"), [(0, (0.126928, 0.313262, 0.693147)), (2, (0.001804, 0.022658, 0.173287))])
+def test_sigmoid_focal_class_by_class(gamma: float, parts: tuple[float, ...]) -> None:
+    """One class more, one part more; the first alone, the true class's, could be made as small as one likes."""
+    sums = [float(SigmoidFocal(gamma)(numbers([[2, -1, 0]])[:, :n], labels(0))) for n in (1, 2, 3)]
+    assert sums == pytest.approx([sum(parts[:n]) for n in (1, 2, 3)], abs=2e-6)
+    alone = gradient(SigmoidFocal(), numbers([[2]]), labels(0))
+    assert float(alone) == pytest.approx(-0.0049, abs=1e-4)
+
+
 @pytest.mark.parametrize(("gamma", "value"), [(0, 0.169846), (1, 0.026531), (2, 0.004144)])
 def test_softmax_focal_of_one_row(gamma: float, value: float) -> None:
     assert float(SoftmaxFocal(gamma)(numbers([[2, -1, 0]]), labels(0))) == pytest.approx(value, abs=1e-6)

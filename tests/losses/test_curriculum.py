@@ -9,6 +9,7 @@ import torch
 
 from resight.errors import UnknownNameError, UsageError
 from resight.losses import Curriculum, CurriculumTriplet, TriHard
+from resight.losses.distances import euclidean
 from resight.losses.draws import generator
 from resight.losses.mining import draw_ranks, triplets_per_batch
 from tests.losses.batches import SQUARE, numbers, people
@@ -149,6 +150,27 @@ def test_triplet_counts(P: int, K: int, ordered: int) -> None:
         features, pids = people(P, K, 3)
         assert len(CurriculumTriplet(reduction="none")(features, pids)) == ordered
         assert len(CurriculumTriplet(order="unordered", reduction="none")(features, pids)) == ordered // 2
+
+
+@pytest.mark.parametrize(("P", "K", "negatives"), [(2, 2, 2), (3, 4, 8), (16, 16, 240), (64, 4, 252)])
+def test_every_image_is_an_anchor_and_every_negative_another_persons(P: int, K: int, negatives: int) -> None:
+    features, pids = people(P, K, 3)
+    loss = CurriculumTriplet()
+    loss.set_clock(2, 12)
+    who = loss.relations(pids)
+    assert bool((who.negative.sum(dim=1) == negatives).all())
+    drawn = loss.draw(euclidean(features, features), who)  # (B, B): a negative for every (anchor, other)
+    assert bool((pids[drawn] != pids[:, None]).all())
+    triplets = who.positive & who.valid[:, None]
+    assert bool((triplets.sum(dim=1) == K - 1).all())  # each image is an anchor, never its own positive
+    assert not bool(triplets.diagonal().any())
+    assert bool((pids[None, :] == pids[:, None])[triplets].all())
+
+
+def test_the_scale_of_the_features_is_the_distances_not_the_margins() -> None:
+    gaps = late(CurriculumTriplet(0.0, reduction="none"))(*SQUARE)
+    doubled = late(CurriculumTriplet(0.5, reduction="none"))(2 * SQUARE[0], SQUARE[1])
+    assert torch.allclose(doubled[gaps > 0], 2 * gaps[gaps > 0] + 0.5)
 
 
 @pytest.mark.parametrize(("P", "K", "missing"), [(4, 1, "positive"), (1, 4, "negative")])

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resight import models
 from resight.dist import average_over_ranks, world_size
-from resight.losses import AttributeLoss, Clocked, Loss, ShardedClassifier
+from resight.losses import AttributeLoss, Clocked, Loss, PairVerification, ShardedClassifier
+from resight.models.verification import Verification
 from tests.losses.cases import DIM, EVERY, METRIC, batch, call, make
 from tests.ranks import averaged, backward, own_share, run
 
@@ -37,8 +39,7 @@ VARIANTS: list[Case] = [
     ("sharded", {"head": "arcface", "scale": 16}),
     ("sharded", {"head": "circle", "scale": 16}),
 ]
-# pair_verification judges the pairs the model scored, which are those of each process: other pairs, not fewer
-CASES: list[Case] = [(name, {}) for name in EVERY if name != "pair_verification"] + VARIANTS
+CASES: list[Case] = [(name, {}) for name in EVERY] + VARIANTS
 BATCHES = {
     "mixed": batch(8),
     "one identity a rank": (batch(9)[0], torch.arange(4).repeat_interleave(4)),
@@ -117,6 +118,20 @@ def sampled_classes() -> dict[str, Tensor]:
     return {"value": average_over_ranks(value), "rows": rows + loss.first, "weight": loss.whole_weight()}
 
 
+def siamese() -> dict[str, Tensor]:
+    """The network that scores pairs itself: every row against everybody's, classifier and trunk alike."""
+    torch.manual_seed(0)
+    trunk = {"name": "resnet10", "width": 2}
+    model = models.build("verification", 0, backbone=trunk, input_size=(32, 32), embedding=4).double().train()
+    assert isinstance(model, Verification)
+    model.backbone.eval()  # statistics of a share of the batch are another matter
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    value = PairVerification()(model(own_share(images)).logits["same"], own_share(BATCHES["mixed"][1]))
+    backward(value)
+    gradients = {f"own {n}": averaged(p.grad) for n, p in model.named_parameters() if p.grad is not None}
+    return {"value": average_over_ranks(value), **gradients}
+
+
 def peers() -> dict[str, Tensor]:
     """The gradient of every scheme of benchmarks/schemes.py."""
     module = schemes()
@@ -137,6 +152,7 @@ def everything() -> dict[Any, dict[str, Tensor]]:
         **every_case(),
         "attributes": attributes(),
         "sampled": sampled_classes(),
+        "siamese": siamese(),
         "schemes": peers(),
     }
 
@@ -163,6 +179,15 @@ def agree(one: dict[str, Tensor], many: dict[str, Tensor]) -> None:
 def test_many_processes_equal_one(number: int, key: str, alone: dict[Any, Any], together: list[dict[Any, Any]]) -> None:
     for rank in together:
         agree(alone[number, key], rank[number, key])
+
+
+def test_a_network_that_scores_pairs_scores_those_across_processes(
+    alone: dict[Any, Any], together: list[dict[Any, Any]]
+) -> None:
+    assert len(alone["siamese"]) > 20
+    assert all(tensor.abs().sum() > 0 for tensor in alone["siamese"].values())
+    for rank in together:
+        agree(alone["siamese"], rank["siamese"])
 
 
 def test_attributes_agree_on_the_mean(alone: dict[Any, Any], together: list[dict[Any, Any]]) -> None:

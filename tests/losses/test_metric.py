@@ -149,7 +149,7 @@ def test_point_to_set_distances() -> None:
         ),
     ]
     for loss, (features, pids), pull, push in rows:
-        seen = loss.sets(loss.distances(features), loss.relations(pids))
+        seen = loss.sets(loss.distances(features, loss.relations(pids)), loss.relations(pids))
         assert torch.allclose(seen.negative, numbers(push), atol=1e-7)
         if pull is not None:
             assert torch.allclose(seen.positive, numbers(pull), atol=1e-7)
@@ -237,7 +237,8 @@ def test_trihards_sparse_gradient_is_the_dense_one(distance: str) -> None:
     loss = losses.build("trihard", distance=distance)
     assert isinstance(loss, TriHard)
     backward(loss(ours, pids))
-    who, d = loss.relations(pids), loss.distances(dense)
+    who = loss.relations(pids)
+    d = loss.distances(dense, who)
     far = d.masked_fill(~who.positive, -torch.inf).amax(dim=1)
     near = d.masked_fill(~who.negative, torch.inf).amin(dim=1)
     backward((far - near + 0.3).relu().mean())

@@ -122,7 +122,7 @@ def test_a_models_own_scores_of_pairs() -> None:
     scores = everything.classifier(features.repeat_interleave(16, 0), features.repeat(16, 1))
     odds = (scores[:, 0] - scores[:, 1]).view(16, 16)
     assert torch.allclose(judge(odds, pids), everything(features, pids))
-    with pytest.raises(UsageError, match="B, B"):
+    with pytest.raises(UsageError, match=r"16 x 16; these are \(16, 3\)"):
         judge(odds[:, :3], pids)
 
 

@@ -136,9 +136,10 @@ def test_soft_attention_by_hand() -> None:
     mask = attention(x, x.mean(dim=(2, 3), keepdim=True))[0]
     assert mask[0, :, 0].tolist() == pytest.approx([0.5416, 0.5731, 0.6040, 0.6341], abs=1e-4)
     assert torch.equal(mask[1], torch.full((4, 2), 0.5))
-    attended = (x[0] * mask)[0]
+    first, second = x[0] * mask
     expected = [[0, 0.5416], [1.1462, 1.7193], [2.4161, 3.0201], [3.8048, 4.4389]]
-    assert attended.tolist() == [pytest.approx(row, abs=1e-4) for row in expected]
+    assert first.tolist() == [pytest.approx(row, abs=1e-4) for row in expected]
+    assert second.tolist() == [[1, 1.5], [2, 2.5], [3, 3.5], [4, 4.5]]
 
 
 @pytest.mark.parametrize("factors", ["full", "spatial", "channel"])

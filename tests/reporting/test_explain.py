@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from click.testing import CliRunner
 
 from resight import models
 from resight.cli.explain import command
+from resight.data import load_dataset
 from resight.errors import ImageError, UsageError
-from resight.reporting.explain import explain, save_arrays
-from resight.reporting.overlay import boxes, explanation_sheet, heat
+from resight.reporting.explain import drawn_people, explain, save_arrays
+from resight.reporting.overlay import boxes, explanation_sheet, heat, ranging
 from resight.reporting.support import covered, support
 from tests.people import write_people
 
@@ -127,6 +129,12 @@ def test_an_overlay_is_bright_where_the_map_is_high() -> None:
     assert panel.note == "0 to 0.75"
 
 
+def test_a_flat_map_is_given_away_by_its_range() -> None:
+    assert ranging(0.4999, 0.5003) == "0.5 and 0.0004 above"
+    assert ranging(0.5, 0.5) == "0.5 and 0 above"
+    assert ranging(5e-44, 0.123456) == "0 to 0.123"
+
+
 def test_a_box_is_drawn_where_the_window_is_even_half_outside() -> None:
     grey = torch.full((1, 3, 64, 32), 128, dtype=torch.uint8)
     corners = np.array([[[0.25, 0.5], [0.75, 0.75]], [[-0.5, -0.5], [0.5, 0.1]], [[2, 2], [3, 3]]], np.float32)
@@ -144,6 +152,25 @@ def test_sheet_and_arrays(pictures: list[Path], tmp_path: Path) -> None:
     kept = np.load(tmp_path / "explain.npz")
     assert kept["windows/1"].shape == (2, 4, 2, 2)
     assert kept["pictures"].tolist() == [str(path) for path in pictures[:2]]
+
+
+def test_people_of_the_test_set_are_drawn_each_with_a_hit_from_elsewhere() -> None:
+    sample = load_dataset("sample")
+    who = {s.path: (s.pid, s.camid) for s in (*sample.query, *sample.gallery)}
+    pairs = drawn_people(sample, 10, seed=3)
+    assert len({who[query][0] for query, _ in pairs}) == 10
+    for query, hit in pairs:
+        assert who[query][0] == who[hit][0] > 0 and who[query][1] != who[hit][1]
+    assert pairs == drawn_people(sample, 10, seed=3) != drawn_people(sample, 10, seed=4)
+    with pytest.raises(UsageError, match="people in two cameras"):
+        drawn_people(sample, 1000, seed=0)
+
+
+def test_each_picture_is_held_against_its_own_hit(pictures: list[Path]) -> None:
+    one, two = explain(small("pyramid"), pictures[:2], pictures[2:4], device="cpu")
+    (alone,) = explain(small("pyramid"), pictures[1:2], pictures[3], device="cpu")
+    np.testing.assert_array_equal(two.arrays["stripes"], alone.arrays["stripes"])
+    assert not np.allclose(one.arrays["stripes"], two.arrays["stripes"])
 
 
 def test_wrong_questions_are_answered_in_a_sentence(pictures: list[Path], tmp_path: Path) -> None:
@@ -165,3 +192,20 @@ def test_the_verb_writes_a_sheet_and_its_numbers(pictures: list[Path], tmp_path:
     assert done.exit_code == 0
     assert (tmp_path / "out" / "explain.png").stat().st_size > 1000
     assert "conv2" in np.load(tmp_path / "out" / "explain.npz")
+
+
+def test_one_command_shows_people_of_the_test_set(tmp_path: Path) -> None:
+    file = str(models.save_model(small("pyramid"), tmp_path))
+
+    def ask(*words: str) -> Any:
+        return CliRunner().invoke(command, [file, *words, "--device", "cpu", "--json"], catch_exceptions=False)
+
+    plain, held = (json.loads(ask("--people", "3", "--dataset", "sample", *more).stdout) for more in ((), ("--hits",)))
+    assert plain["pictures"] == held["pictures"] and len(plain["pictures"]) == 3
+    assert "stripes" in held["arrays"] and "stripes" not in plain["arrays"]
+    for words, sentence in (
+        ([], "say what to explain"), ([plain["pictures"][0], "--people", "3"], "say what to explain"),
+        ([plain["pictures"][0], "--hits"], "--hits belongs to --people"), (["--people", "3"], "carries no recipe"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=sentence):
+            ask(*words)

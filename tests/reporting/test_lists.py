@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from resight.evaluation import Protocol
+from resight.embedding.verdict import judge
+from resight.evaluation import Protocol, Reranking, rerank
 from resight.reporting.lists import JUNK_SHOWN, answered_rows, judged_rows, sample_queries, worst_queries
 from tests.reporting.people import make_result
 
@@ -59,6 +60,23 @@ def test_the_scores_can_be_written_by_hand_from_the_pictures(result: Result) -> 
     assert np.mean([row.ap for row in rows if row.ap is not None]) == pytest.approx(result.report.mAP)
 
 
+@pytest.mark.parametrize("variant", ["paper", "fastreid"])
+def test_after_reranking_the_lists_stand_in_the_reranked_order(result: Result, variant: Any) -> None:
+    setting = Reranking(k1=6, k2=3, variant=variant)
+    report = judge(result.query, result.gallery, result.report.protocol, setting)
+    shown = replace(result, report=report, rerank=setting)
+    distance = rerank(result.query.vectors, result.gallery.vectors, 6, 3, variant=variant)
+    changed = 0
+    for row, before in zip(judged_rows(shown, range(27)), judged_rows(result, range(27)), strict=True):
+        assert row.index is not None and row.measure == "re-ranked"
+        best = np.argsort(distance[row.index], kind="stable")[0]
+        assert row.hits[0].picture.name == result.gallery.paths[best]
+        by_hand = np.mean([place / rank for place, rank in enumerate(row.match_ranks, start=1)])
+        assert report.ap[row.index] == row.ap == pytest.approx(by_hand, abs=1e-12)
+        changed += row.match_ranks != before.match_ranks
+    assert changed > 5
+
+
 def test_the_rules_of_the_verdict_are_the_rules_of_the_lists(tmp_path: Path) -> None:
     anywhere = make_result(tmp_path, protocol=Protocol(camera_rule="any"))
     for row in judged_rows(anywhere, range(5), k=10):
@@ -86,8 +104,8 @@ def test_an_answer_is_right_or_wrong_only_where_both_persons_are_known() -> None
     ]
     (stranger,) = answered_rows([{"query": "q.jpg", "hits": hits}])
     assert [hit.flag for hit in stranger.hits] == ["unknown"] * 3
-    assert stranger.hits[0].distance == pytest.approx(0.25) and stranger.metric == "cosine"
+    assert stranger.hits[0].distance == pytest.approx(0.25) and stranger.measure == "cosine"
     (known,) = answered_rows([{"query": "q.jpg", "pid": 4, "hits": hits}])
     assert [hit.flag for hit in known.hits] == ["right", "wrong", "unknown"]
     (far,) = answered_rows([{"query": "q.jpg", "hits": [{"rank": 1, "path": "a.jpg", "distance": 3.5}]}])
-    assert (far.metric, far.hits[0].distance) == ("euclidean", 3.5)
+    assert (far.measure, far.hits[0].distance) == ("euclidean", 3.5)

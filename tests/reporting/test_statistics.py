@@ -14,7 +14,8 @@ from tests.people import write_people
 def test_persons_shared_by_two_cameras_are_counted_without_nobody() -> None:
     pids, camids = [1, 1, 2, 2, 3, 0, 0, -1], [1, 2, 1, 1, 2, 1, 2, 1]
     counts = SplitCounts.of("gallery", pids, camids, nobody=(-1, 0))
-    assert counts.identities == 3
+    assert (counts.images, counts.identities, counts.nobody, counts.unseen) == (8, 3, 3, 0)
+    assert SplitCounts.of("query", [4, 5], [1, -1], nobody=(-1, 0)).unseen == 1
     assert counts.shared == {(1, 1): 2, (2, 2): 2, (1, 2): 1, (2, 1): 1}
 
 

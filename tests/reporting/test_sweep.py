@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from dataclasses import replace
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +20,15 @@ from resight.cli.sweep import command
 from resight.data import load_dataset
 from resight.data.images import decode
 from resight.embedding import Result
-from resight.errors import Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
+from resight.errors import DatasetError, Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
 from resight.evaluation import compare, evaluate_features
 from resight.recipe import Recipe
 from resight.reporting import sweeping
-from resight.reporting.comparison import SAME, compare_runs, pooled
-from resight.reporting.sweep import Sweep, budgeted, sweeps
+from resight.reporting.comparison import compare_runs, pooled
+from resight.reporting.gaps import SAME
+from resight.reporting.sweep import Judged, Sweep, budgeted, sweeps
 from resight.reporting.sweep_table import comma_separated, markdown, page, write_tables
-from resight.reporting.sweeping import Bench
+from resight.reporting.sweeping import Bench, results_of
 from resight.run import build_model, build_objective, load_data, train
 from tests.people import write_people
 
@@ -118,6 +122,27 @@ def test_every_packaged_sweep_can_be_trained(name: str, sample: Dataset) -> None
             assert budgeted(recipe, sweep.presentations, len(sample.train)).train.epochs >= 1
 
 
+@pytest.mark.parametrize("name", ["mancs", "hacnn", "pyramid", "mdpr"])
+def test_each_system_has_a_sweep_that_measures_a_drop(name: str) -> None:
+    """Three rows, two seeds, one budget, trained on the bundled people, judged on an easy and a hard set."""
+    sweep = Sweep.load(f"dials_{name}")
+    assert len(sweep.variants) == 3 and len(sweep.seeds) == 2 and sweep.presentations == 8960
+    assert sweep.change == tuple(judged.label for judged in sweep.evaluate)
+    assert all(sweep.recipe(variant).data.name == "sample" for variant in sweep.variants)
+    head = (resources.files("resight.sweeps") / f"dials_{name}.toml").read_text("utf-8")
+    for judged in sweep.evaluate:
+        assert re.search(rf"resight synth {re.escape(judged.root or '-')} ", head)
+
+
+def test_a_root_may_name_a_variable_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEOPLE", "/somewhere")
+    assert Judged("market", "$PEOPLE/clean").place == "/somewhere/clean"
+    assert Judged("market", "plain/clean").place == "plain/clean" and Judged("market").place is None
+    monkeypatch.delenv("PEOPLE")
+    with pytest.raises(RecipeError, match="the environment has no PEOPLE"):
+        _ = Judged("market", "${PEOPLE}/clean").place
+
+
 def test_the_methods_and_the_lecture_are_provided() -> None:
     assert {"mancs", "hacnn", "pyramid", "mdpr", "lecture", "heads", "systems"} <= set(sweeps())
 
@@ -156,6 +181,11 @@ def test_seeds_come_last_so_that_a_whole_table_stands_early(home: Path) -> None:
         ('name = "x"\npresentations = 0\n[[variants]]\nname = "a"\nrecipe = "t"\n', "at least 1"),
         ('name = "x"\nseeds = ["a"]\n[[variants]]\nname = "a"\nrecipe = "t"\n', "seeds.0"),
         ('name = "x"\n[[variants]]\nname = "a"\nrecipe = "t"\n[[evaluate]]\ndataset = "../m"\n', "plain words"),
+        (
+            'name = "x"\n[[variants]]\nname = "a"\nrecipe = "t"\n'
+            '[[evaluate]]\ndataset = "m"\n[[datasets]]\ndataset = "m"\n',
+            "not both",
+        ),
     ],
 )
 def test_a_wrong_page_is_answered_with_the_key(text: str, says: str) -> None:
@@ -215,6 +245,21 @@ def test_an_interrupted_sweep_goes_on(home: Path, tmp_path: Path, monkeypatch: p
     assert Bench(sweep, tmp_path, "cpu").run() == []
     assert len(calls) == 3  # the first run was not trained again
     assert compare_runs(sweep, tmp_path).done == 3
+
+
+def test_every_variant_is_trained_and_judged_on_each_data_set(home: Path, tmp_path: Path) -> None:
+    others = write_people(tmp_path / "others", seed=7)
+    sweep = replace(Sweep.load(home / "small.toml"), seeds=(0,)).only(("identity | only",))
+    sweep = sweep.moved((f"market={home / 'people'}", f"market1501={others}"))
+    assert Bench(sweep, tmp_path / "out", "cpu").run() == []
+    found = compare_runs(sweep, tmp_path / "out")
+    assert (found.labels, found.done, found.asked) == (["market", "market1501"], 4, 4)
+    for trial in sweep.trials():
+        kept = Recipe.load(trial.folder(tmp_path / "out") / "recipe.toml")
+        assert trial.on is not None
+        assert (kept.data.name, kept.data.root) == (trial.on.dataset, trial.on.root)
+    assert set(found.lines[1].differences) == {"market", "market1501"}
+    assert Bench(sweep, tmp_path / "out", "cpu").run() == []  # nothing is left to do
 
 
 def test_a_run_that_fails_does_not_stop_the_others(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,3 +375,60 @@ def test_the_verb_lists_shows_and_tables(finished: tuple[Sweep, Path], home: Pat
 def test_a_wrong_question_is_a_sentence(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
         CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.fixture(scope="module")
+def judged_twice(
+    finished: tuple[Sweep, Path], home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Sweep, Path]:
+    """The finished runs, judged on the people they know and on others."""
+    sweep, out = finished[0], tmp_path_factory.mktemp("twice") / "out"
+    shutil.copytree(finished[1], out)
+    write_people(home / "others", seed=7)
+    places = (Judged("market", str(home / "people"), "clean"), Judged("market", "$TINY/others", "hard"))
+    twice = replace(sweep, evaluate=places, change=("clean", "hard"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINY", str(home))
+        assert Bench(twice, out, "cpu").run() == []
+    return twice, out
+
+
+def test_the_table_shows_what_is_lost_from_one_set_to_the_other(judged_twice: tuple[Sweep, Path]) -> None:
+    sweep, out = judged_twice
+    found = compare_runs(sweep, out, ["clean", "hard"])
+    first, other = found.lines[:2]
+    assert first.change is not None and first.change.difference is None
+    lost = [
+        results_of(trial.folder(out))["hard"].mAP - results_of(trial.folder(out))["clean"].mAP
+        for trial in sweep.trials_of(sweep.variants[0])
+    ]
+    assert first.change.score.mean == pytest.approx(np.mean(lost))
+    assert first.change.score.spread == pytest.approx(np.std(lost, ddof=1))
+    assert other.change is not None and other.change.difference is not None
+    gap = other.change.score.mean - first.change.score.mean
+    assert other.change.difference.interval.value == pytest.approx(gap)
+    assert other.change.difference.interval.low <= gap <= other.change.difference.interval.high
+    assert other.change.difference.verdict in ("loses less", "loses more", SAME)
+    text = markdown(found)
+    assert "| mAP, clean to hard | difference in mAP, clean to hard |" in text
+    assert str(first.change) in text and "from clean to hard" in text
+    assert str(first.change).startswith(("+", "-"))
+    (row,) = [r for r in csv.DictReader(comma_separated(found).splitlines())
+              if (r["variant"], r["dataset"]) == ("both", "clean to hard")]  # fmt: skip
+    assert float(row["mAP"]) == pytest.approx(first.change.score.mean)
+
+
+def test_what_is_judged_on_has_to_be_there_before_anything_is_trained(
+    finished: tuple[Sweep, Path], tmp_path: Path
+) -> None:
+    missing = replace(finished[0], evaluate=(Judged("market", str(tmp_path / "nowhere")),))
+    with pytest.raises(DatasetError):
+        Bench(missing, tmp_path / "out", "cpu").run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_change_is_between_two_sets_that_are_judged() -> None:
+    rows = '[[variants]]\nname = "a"\nrecipe = "baseline_sample"\n[[evaluate]]\ndataset = "sample"\n'
+    for change in ('["sample"]', '["sample", "sample"]', '["sample", "hard"]'):
+        with pytest.raises(RecipeError, match="expected two names of what is judged: sample"):
+            Sweep.from_toml(f'name = "s"\nchange = {change}\n{rows}')

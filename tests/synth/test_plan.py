@@ -46,6 +46,14 @@ def test_everybody_is_seen_by_two_cameras_and_every_query_has_a_match() -> None:
     assert all(cameras_of(two, pid) == [1, 2] for pid in range(1, 31))
 
 
+def test_with_one_picture_a_camera_the_first_camera_asks_and_the_others_answer() -> None:
+    items = [item for item in plan(replace(CONFIG, images=1)) if item.kind == "person" and item.split != "train"]
+    for pid in range(16, 31):
+        first, *others = cameras_of(CONFIG, pid)
+        assert {i.camera for i in items if i.pid == pid and i.split == "query"} == {first}
+        assert {i.camera for i in items if i.pid == pid and i.split == "gallery"} == set(others)
+
+
 def test_train_and_test_share_nobody() -> None:
     people = {split: {item.pid for item in ITEMS if item.split == split} for split in ("train", "query", "gallery")}
     assert people["train"] == set(range(1, 16))

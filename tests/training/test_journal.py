@@ -33,7 +33,7 @@ def test_a_resumed_journal_forgets_what_will_happen_again(tmp_path: Path) -> Non
 
 def test_a_fresh_journal_starts_empty(tmp_path: Path) -> None:
     for _ in range(2):
-        journal = Journal(tmp_path / "journal.jsonl", step=0)
+        journal = Journal(tmp_path / "journal.jsonl")
         journal.write("train", 1)
         journal.close()
     assert len(read(tmp_path / "journal.jsonl")) == 1

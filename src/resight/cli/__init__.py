@@ -31,6 +31,7 @@ VERBS = (
     Verb("evaluate", "Judge a trained model on a data set: mAP, CMC, mINP."),
     Verb("embed", "Turn pictures into a file of vectors."),
     Verb("search", "Find the pictures most like a query picture."),
+    Verb("verify", "Two pictures: do they show the same person?"),
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
     Verb("compare", "Two runs on the same queries: which is better, and where."),
     Verb("sweep", "Recipes x changes x seeds in one table; goes on after any stop."),
@@ -39,6 +40,7 @@ VERBS = (
     Verb("data", "Look after data sets: the doctor, splitting, converting."),
     Verb("synth", "Render people who do not exist, in as many cameras as wanted."),
     Verb("models", "List the models with their size and cost."),
+    Verb("bench", "How fast a recipe trains on this machine."),
 )
 
 

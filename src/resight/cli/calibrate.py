@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 @click.command(
     epilog=common.example(
         "resight embed runs/first people.csv --out people.npz",
-        "resight calibrate people.npz --out runs/first/calibration.json",
+        "resight calibrate people.npz --model runs/first",
         "resight calibrate people.npz --method logistic --fmr 0.001 --fmr 0.01 --json",
     )
 )
 @click.argument("vectors", type=common.FILE, nargs=-1, required=True)
-@click.option("--out", type=common.FILE, help="File to write.  Default: calibration.json beside the first VECTORS.")
+@click.option(
+    "--model", type=common.FILE, help="Run folder or weights file that made VECTORS: keep the result with it."
+)
+@click.option("--out", type=common.FILE,
+              help="File to write.  Default: with --model, else beside the first VECTORS.")  # fmt: skip
+@click.option("--test-set", is_flag=True, help="Allow the vectors of an evaluation, whose figures this would flatter.")
 @click.option("--method", type=click.Choice(["isotonic", "logistic"]), default="isotonic", show_default=True,
               help="The shape of the probability: rising steps, or a logistic curve.")  # fmt: skip
 @click.option("--fmr", type=click.FloatRange(0, 1, min_open=True, max_open=True), multiple=True,
@@ -35,21 +41,24 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, help="Of the folds and the sample of pairs.")
 @common.json_option
 def command(
-    vectors: tuple[Path, ...], out: Path | None, method: Any, fmr: tuple[float, ...], folds: int, pairs: int,
-    seed: int, as_json: bool,
+    vectors: tuple[Path, ...], model: Path | None, out: Path | None, test_set: bool, method: Any,
+    fmr: tuple[float, ...], folds: int, pairs: int, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the similarity that means the same person, and a probability for every similarity.
 
     VECTORS are embedding files with identities, of people the model was neither trained nor tested on: a threshold
-    chosen on the test set would flatter it.  Rates are measured on people left out of the fit.
+    chosen on the test set would flatter it.  Rates are measured on people left out of the fit.  What is kept with the
+    model is used by search, verify and report.
     """
     import numpy as np
 
+    from resight.cli.calibrated import kept_at
     from resight.embedding.vectors import load_features
     from resight.evaluation import calibrate, labelled_pairs
 
+    tested = _of_evaluations(vectors, test_set)
     parts = [load_features(path) for path in vectors]
-    _one_model(vectors, parts)
+    _one_model(vectors, parts, model)
     made = labelled_pairs(
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.pids for part in parts]),
@@ -59,7 +68,8 @@ def command(
         seed=seed,
     )
     result = calibrate(made, method, fmr, folds=folds, seed=seed, model=parts[0].fingerprint)
-    file = out or vectors[0].with_name("calibration.json")
+    result = replace(result, test_set=tested)
+    file = out or (kept_at(model) if model else vectors[0].with_name("calibration.json"))
     file.parent.mkdir(parents=True, exist_ok=True)
     result.save(file)
     if as_json:
@@ -68,12 +78,31 @@ def command(
         _say(result, file)
 
 
-def _one_model(paths: tuple[Path, ...], parts: list[Vectors]) -> None:
+def _of_evaluations(paths: tuple[Path, ...], allowed: bool) -> bool:
+    """Whether any of the files lies beside a verdict; UsageError where that is not allowed."""
+    from resight.errors import UsageError
+
+    tested = [path for path in paths if (path.parent / "result.json").is_file()]
+    if tested and not allowed:
+        raise UsageError(
+            f"{tested[0]} holds the people of an evaluation. A threshold chosen on them would flatter their figures: "
+            f"embed others with resight embed, or say --test-set."
+        )
+    return bool(tested)
+
+
+def _one_model(paths: tuple[Path, ...], parts: list[Vectors], model: Path | None) -> None:
     from resight.errors import CheckpointError
+    from resight.models import load_model
 
     for path, part in zip(paths, parts, strict=True):
         if (part.fingerprint, part.metric) != (parts[0].fingerprint, parts[0].metric):
             raise CheckpointError(f"{paths[0]} and {path} come from two models; calibrate each by itself.")
+    if model is not None and (mine := load_model(model).fingerprint()) != parts[0].fingerprint:
+        raise CheckpointError(
+            f"{paths[0]} was made by another model ({parts[0].fingerprint[:12]}, {model} is {mine[:12]}); embed the "
+            f"people with this one."
+        )
 
 
 def _say(result: Calibration, file: Path) -> None:

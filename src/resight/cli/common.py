@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import functools
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from resight.errors import UsageError
+from resight.errors import ResightError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -21,6 +26,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 FILE = click.Path(path_type=Path)
 JSON_FILE = "resight.json"
+TRAINED = "synth_small"  # the weights that come with the package
 
 
 def device_option(function: F) -> F:
@@ -42,10 +48,76 @@ def _json_target(context: click.Context, _: click.Parameter, value: str | None) 
     return value is not None
 
 
+def model_option(function: F) -> F:
+    return click.option(
+        "--model", type=FILE, default=TRAINED, show_default=True,
+        help="Run folder, weights file, packaged name or hub id.",
+    )(function)  # fmt: skip
+
+
 def batch_option(function: F) -> F:
     return click.option(
         "--batch", default=64, show_default=True, type=click.IntRange(min=1), help="Pictures at a time."
     )(function)
+
+
+def shared(function: F) -> F:
+    """Under torchrun the processes of this verb meet first.  Only the first speaks; an error is said once."""
+
+    @functools.wraps(function)
+    def joined(**options: Any) -> Any:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return function(**options)
+        from resight.dist.processes import first_to_say, together
+
+        try:
+            with together(options["device"]), contextlib.nullcontext() if first() else _mute():
+                return function(**options)
+        except ResightError as error:
+            if first_to_say(str(error)):
+                raise
+            sys.exit(error.exit_code)
+
+    return joined  # type: ignore[return-value]
+
+
+def first() -> bool:
+    """Whether this process is the one that writes: every one but the first of several is not."""
+    from resight.dist import rank
+
+    return rank() == 0
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
+
+
+def reader_option(function: F) -> F:
+    """`--set KEY=VALUE` for the reader of a data set; `reader_options` reads it."""
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE",
+        help="An option of the data set's reader, as in boxes=labeled or cameras=ignore.",
+    )(function)  # fmt: skip
+
+
+def reader_options(settings: Sequence[str]) -> dict[str, object]:
+    """KEY=VALUE, the value read as Python would where it can be: split=3 is a number, boxes=labeled a word."""
+    options: dict[str, object] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting!r}: expected KEY=VALUE, as in boxes=labeled.")
+        try:
+            options[key] = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            options[key] = value
+    return options
 
 
 def example(*lines: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,15 +40,17 @@ def command(
     A paired test: the same queries answered by both.  Names the queries that one answers at rank 1 and the other
     does not.
     """
+    from resight.cli.judging import result_of
     from resight.evaluation import compare
+    from resight.reporting.against import as_record, same_pictures
 
-    a, b = _result(first), _result(second)
-    _same_pictures(first, a, second, b)
+    a, b = result_of(first), result_of(second)
+    same_pictures(first, a, second, b)
     change = compare(a.report, b.report, unit, level, draws, seed)
     if sheet is not None:
         click.echo(_sheet(sheet, a, b, change, show), err=True)
     if as_json:
-        common.print_json(_record(change, a) | {"first": str(first), "second": str(second)})
+        common.print_json(as_record(change, a) | {"first": str(first), "second": str(second)})
         return
     click.echo(f"first:  {a}")
     click.echo(f"second: {b}")
@@ -61,29 +62,6 @@ def command(
         click.echo(f"{title}: {len(rows)} of {change.used} queries")
         for row in rows[:show]:
             click.echo(f"  {a.query.paths[row]}  AP {a.report.ap[row]:.3f} -> {b.report.ap[row]:.3f}")
-
-
-def _result(where: Path) -> Result:
-    """An evaluation's folder, or the newest one of a run."""
-    from resight.embedding import Result
-    from resight.errors import UsageError
-
-    if (where / "result.json").is_file():
-        return Result.load(where)
-    found = sorted((where / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UsageError(f"there is no evaluation in {where}. Make one with: resight evaluate {where}")
-    return Result.load(found[-1].parent)
-
-
-def _same_pictures(first: Path, a: Result, second: Path, b: Result) -> None:
-    from resight.errors import EvaluationError
-
-    if a.query.paths != b.query.paths or a.gallery.paths != b.gallery.paths:
-        raise EvaluationError(
-            f"{first} and {second} were not judged on the same pictures ({a.context.get('dataset', '?')} and "
-            f"{b.context.get('dataset', '?')}); judge both on one data set first."
-        )
 
 
 def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> str:
@@ -98,17 +76,3 @@ def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> s
     file.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet([row for pair in both for row in pair], columns=10, title="first, then second").save(file)
     return f"sheet: {file}"
-
-
-def _record(change: Comparison, result: Result) -> dict[str, Any]:
-    def named(rows: Any) -> list[dict[str, Any]]:
-        return [{"query": int(row), "path": result.query.paths[row]} for row in rows]
-
-    return {
-        "difference": {score: asdict(interval) for score, interval in change.difference.items()},
-        "p_value": change.p_value,
-        "unit": change.unit,
-        "queries": change.used,
-        "gained": named(change.gained),
-        "lost": named(change.lost),
-    }

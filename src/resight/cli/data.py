@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,15 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from resight.data import Dataset
     from resight.data.doctor import Checkup
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 FORMS = ("csv", "folder", "list", "market")
+SHEETS = (".png", ".jpg", ".jpeg")
 as_option = click.option("--as", "name", metavar="NAME", help="Read it as this data set instead of guessing.")
-set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the reader, as in boxes=labeled."
-)
 
 
 @click.group(epilog=common.example("resight data check data/market1501", "resight data split my_people/ --seed 0"))
@@ -38,7 +36,7 @@ def command() -> None:
 )
 @click.argument("root", type=common.FILE)
 @as_option
-@set_option
+@common.reader_option
 @click.option("--quick", is_flag=True, help="Labels only; open no picture.")
 @click.option("--near", is_flag=True, help="Also look for near-duplicates across train and test.")
 @click.option("--sheet", type=common.FILE, help="Write a contact sheet, a row per person (.png or .jpg).")
@@ -51,17 +49,19 @@ def check(
     Exit code 1 where something must be mended.
     """
     from resight.data.doctor import examine
-    from resight.data.sheet import contact_sheet
+    from resight.errors import UsageError
 
+    if sheet is not None and sheet.suffix.lower() not in SHEETS:
+        raise UsageError(f"--sheet {sheet}: a contact sheet ends in {' or '.join(SHEETS[:2])}.")
+    options = common.reader_options(settings)
     progress = common.counting(common.bar(), "looking at pictures")
-    checkup = examine(root, name=name, options=options_of(settings), pictures=not quick, near=near, progress=progress)
-    if sheet is not None and checkup.dataset is not None:
-        dataset = checkup.dataset
-        contact_sheet((*dataset.train, *dataset.query, *dataset.gallery)).save(sheet)
+    checkup = examine(root, name=name, options=options, pictures=not quick, near=near, progress=progress)
     if as_json:
         common.print_json(checkup.as_json())
     else:
-        _show(checkup)
+        _show(checkup, options)
+    if sheet is not None:
+        _draw(checkup, sheet)
     raise SystemExit(0 if checkup.sound else 1)
 
 
@@ -112,11 +112,12 @@ def split(
     from resight.errors import UsageError
 
     out = _out(source, form, out)
-    if pattern is not None:
-        if source.is_file():
-            raise UsageError(f"--pattern is for names of pictures; {source} is a table, whose columns say all.")
-        if not as_json:
-            _show_trial(try_pattern(Pattern(pattern), _pictures(source), source))
+    if source.is_file() and (pattern or camera):
+        raise UsageError(f"--pattern and --camera are for names; {source} is a table, whose columns say all.")
+    if pattern and camera:
+        raise UsageError("--camera is for a folder per person; in a pattern the camera is {camid}.")
+    if pattern and not as_json:
+        _show_trial(try_pattern(Pattern(pattern), _pictures(source), source))
     everyone = unsplit.read_unsplit(source, pattern=pattern, camera=camera)
     parted = unsplit.split(everyone, test=test, cameras="ignore" if cameras == "ignore" else "file", seed=seed)
     _write(parted, form, out, copy, replace, as_json)
@@ -130,7 +131,7 @@ def split(
 )
 @click.argument("source", type=common.FILE)
 @as_option
-@set_option
+@common.reader_option
 @click.option("--form", type=click.Choice(FORMS), required=True, help="What to write.")
 @click.option("--out", type=common.FILE, required=True, help="A new folder, or the CSV file.")
 @click.option("--copy", is_flag=True, help="Copy pictures instead of linking them (not for csv).")
@@ -147,33 +148,16 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write the data set SOURCE in another form; pictures are linked, never changed."""
-    from resight.data import load_dataset, options_known_to
-    from resight.data.recognise import recognise
+    from resight.data import canonical_name, load_dataset, options_known_to
+    from resight.data.recognise import Form, recognise
     from resight.errors import UsageError
 
-    found = recognise(source)
-    if name is None and found.name in ("people", "flat"):
-        raise UsageError(f"{source} holds {found.why}. Split it first: resight data split {source}")
-    chosen = name or found.name
-    keep = {"keep_junk": True} if "keep_junk" in options_known_to(chosen) else {}
-    dataset = load_dataset(chosen, source if name else found.root, **{**keep, **options_of(settings)})
-    _write(dataset, form, out, copy, replace, as_json)
-
-
-def options_of(settings: Sequence[str]) -> dict[str, object]:
-    """KEY=VALUE, the value read as Python would where it can be: split=3 is a number, boxes=labeled a word."""
-    from resight.errors import UsageError
-
-    options: dict[str, object] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting!r}: expected KEY=VALUE, as in boxes=labeled.")
-        try:
-            options[key] = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
-        except (ValueError, SyntaxError):
-            options[key] = value
-    return options
+    found = recognise(source) if name is None else Form(canonical_name(name), source, "as asked")
+    if not found.is_split:
+        raise UsageError(f"{found.root} has no splits. Split it first: resight data split {_quoted(found.root)}")
+    keep = {"keep_junk": True} if "keep_junk" in options_known_to(found.name) else {}
+    options = {**keep, **found.options, **common.reader_options(settings)}
+    _write(load_dataset(found.name, found.root, **options), form, out, copy, replace, as_json)
 
 
 def _out(source: Path, form: str, out: Path | None) -> Path:
@@ -198,32 +182,66 @@ def _pictures(source: Path) -> tuple[Path, ...]:
 def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as_json: bool) -> None:
     from resight.data.writing import write
 
-    notes = [*dataset.notes, *write(dataset, form, out, "copy" if copy else "link", replace)]
+    written = write(dataset, form, out, "copy" if copy else "link", replace)
+    notes = [*dataset.notes, *written.notes]
     counts = {
         split: {"ids": counts.ids, "images": counts.images, "cameras": counts.num_cameras}
         for split, counts in dataset.counts().items()
     }
     if as_json:
-        common.print_json({"out": str(out), "form": form, "counts": counts, "notes": notes})
+        options = dict(written.options)
+        common.print_json({"out": str(out), "form": form, "options": options, "counts": counts, "notes": notes})
         return
     click.echo(str(dataset))
     for note in notes:
         click.echo(f"  {note}")
-    click.echo(f"written: {out}\nnext:    resight data check {out}\n         data.name={form} data.root={out}")
+    click.echo(f"written: {out}")
+    settings = "".join(f" --set {_quoted(f'{key}={value}')}" for key, value in written.options.items())
+    click.echo(f"check:   resight data check {_quoted(out)}{settings}")
+    click.echo(f"train:   {_training(form, out, written.options)}")
+
+
+def _training(form: str, root: Path, options: Mapping[str, object]) -> str:
+    """The line that trains on a data set."""
+    settings = {"name": form, "root": root, **options}
+    said = " ".join(f"--set {_quoted(f'data.{key}={value}')}" for key, value in settings.items())
+    return f"resight train RECIPE {said}"
+
+
+def _quoted(text: object) -> str:
+    return shlex.quote(str(text))
 
 
 def _show_trial(readings: Sequence[Any]) -> None:
+    from resight.errors import plain
+
     for reading in readings:
         fields = "  ".join(f"{name}={value}" for name, value in reading.fields.items())
-        click.echo(f"  {reading.name}  ->  {fields}", err=True)
+        click.echo(f"  {plain(reading.name)}  ->  {fields}", err=True)
 
 
-def _show(checkup: Checkup) -> None:
+def _draw(checkup: Checkup, file: Path) -> None:
+    from resight.data.sheet import contact_sheet
+
+    dataset = checkup.dataset
+    if dataset is None:
+        click.echo(f"{file} was not drawn: who is who is not known yet.", err=True)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet((*dataset.train, *dataset.query, *dataset.gallery)).save(file)
+    click.echo(f"sheet:   {file}", err=True)
+
+
+def _show(checkup: Checkup, options: Mapping[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from resight.errors import plain
+
     console = Console(soft_wrap=True)
-    console.print(f"[bold]{checkup.form.name}[/]  {checkup.form.root}  ({checkup.form.why})", highlight=False)
+    form = checkup.form
+    console.print(form.name, style="bold", end="  ")
+    console.print(f"{plain(str(form.root))}  ({form.why})", markup=False, highlight=False)
     if checkup.dataset is not None:
         table = Table("split", "ids", "images", "cameras", "images per id")
         for split, numbers in checkup.statistics["splits"].items():
@@ -236,4 +254,9 @@ def _show(checkup: Checkup) -> None:
             console.print(f"terms: {checkup.dataset.terms}", style="dim", markup=False, highlight=False)
     for finding in checkup.findings:
         console.print(f"{finding.level:8s} {finding}", style=STYLES[finding.level], markup=False, highlight=False)
-    console.print("sound" if checkup.sound else "to be mended: see the errors above", style="bold")
+    if not checkup.sound:
+        console.print("to be mended: see the errors above", style="bold")
+        return
+    console.print("sound", style="bold")
+    line = _training(form.name, form.root, {**form.options, **options})
+    console.print(f"train:   {line}", markup=False, highlight=False)

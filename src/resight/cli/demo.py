@@ -33,6 +33,7 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
     Nothing is downloaded and no real person is shown.  Minutes on a laptop; Ctrl-C is safe, the same command goes on.
     """
     from resight.embedding import RawPixels, evaluate
+    from resight.models import load_model
     from resight.recipe import Recipe
     from resight.reporting import write_report
     from resight.run import load_data, train
@@ -52,7 +53,10 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
         progress=common.counting(common.bar(), "embedding"),
     )
     result.save(out / "evaluation" / dataset.name)
-    untrained = evaluate(RawPixels(), dataset, device=device)
+    others = {
+        "raw_pixels": evaluate(RawPixels(), dataset, device=device),
+        common.TRAINED: evaluate(load_model(common.TRAINED), dataset, device=device),
+    }
     note("[bold]3/4 search[/]   one picture against the gallery")
     sheet = _search(result, out / "search.png")
     note("[bold]4/4 report[/]   scores, curves, ranked lists on one page")
@@ -72,11 +76,11 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
                 "search": str(sheet),
                 "seed": seed,
                 "scores": _scores(result),
-                "raw_pixels": _scores(untrained),
+                **{name: _scores(other) for name, other in others.items()},
             }
         )
         return
-    _say(result, untrained, out, page, sheet)
+    _say(result, others, out, page, sheet)
 
 
 def _search(result: Result, path: Path) -> Path:
@@ -92,12 +96,14 @@ def _scores(result: Result) -> dict[str, float]:
     return {"mAP": report.mAP, "rank-1": report.rank(1), "rank-5": report.rank(5), "mINP": report.mINP}
 
 
-def _say(result: Result, untrained: Result, out: Path, page: Path, sheet: Path) -> None:
-    click.echo(f"\n{result}\n{untrained}  (what no learning gives)\n")
+def _say(result: Result, others: dict[str, Result], out: Path, page: Path, sheet: Path) -> None:
+    click.echo(f"\n{result}  (trained just now, on 40 people)")
+    click.echo(f"{others['raw_pixels']}  (what no learning gives)")
+    click.echo(f"{others[common.TRAINED]}  ({common.TRAINED}, packaged: trained on 998 other synthetic people)\n")
     click.echo(
         f"report   {page.resolve()}\nsearch   {sheet.resolve()}\nweights  {out.resolve() / 'model.safetensors'}\n"
     )
-    click.echo("These weights know only synthetic people; they are a demonstration, not a product.\nTry next:")
-    click.echo(f"  resight search FOLDER PICTURE --model {out}        your own pictures")
+    click.echo("Both know only synthetic people. Try next:")
+    click.echo(f"  resight search FOLDER PICTURE                      your own pictures, with {common.TRAINED}")
     click.echo("  resight train --list                               other recipes")
     click.echo(f"  resight train {RECIPE} --set train.epochs=80 --out runs/longer")

@@ -17,6 +17,7 @@ from resight.cli import common
 @common.batch_option
 @common.device_option
 @common.json_option
+@common.shared
 def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device: str, as_json: bool) -> None:
     """Turn the pictures of SOURCE into vectors with MODEL (a run folder, a weights file or a hub id).
 
@@ -39,6 +40,8 @@ def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device
         vectors, broken = embed_samples(extractor, samples, root, display.advance, ids)
     finally:
         display.end()
+    if not common.first():
+        return
     for item in broken:
         click.echo(f"left out: {item.reason}", err=True)
     if not len(vectors):

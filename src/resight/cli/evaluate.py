@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resight.cli import common
+from resight.cli.rules import Chosen, rules
+from resight.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
+    from resight.data import Dataset
     from resight.embedding import Result
-    from resight.embedding.verdict import Expansion
-    from resight.evaluation import Protocol, Reranking
-
-
-def rules(function: Any) -> Any:
-    """The options that say what counts as right, and what is done before judging."""
-    choices = (
-        ("--ap-mode", ["rectangle", "trapezoid"], "rectangle", "Today's custom, or that of the first toolkits."),
-        ("--camera-rule", ["cross", "any"], "cross", "cross: the same person in the same camera does not count."),
-        ("--no-match", ["skip", "zero"], "skip", "A query nobody in the gallery answers: left out, or zero."),
-        ("--ties", ["stable", "pessimistic", "expected", "merged"], "stable", "The order of equal distances."),
-        ("--variant", ["paper", "torchreid", "fastreid"], "paper", "Whose re-ranking."),
-    )
-    for name, values, default, text in reversed(choices):
-        function = click.option(name, type=click.Choice(values), default=default, show_default=True, help=text)(
-            function
-        )
-    for name, kind, standard, text in (
-        ("--lam", click.FloatRange(0, 1), 0.3, "Re-ranking: share of the first distance."),
-        ("--k2", click.IntRange(min=1), 6, "Re-ranking: neighbours averaged."),
-        ("--k1", click.IntRange(min=1), 20, "Re-ranking: neighbours that must be mutual."),
-    ):
-        function = click.option(name, type=kind, default=standard, show_default=True, help=text)(function)
-    function = click.option("--expand", is_flag=True, help="Expand queries with their 5 nearest (alpha 3) first.")(
-        function
-    )
-    return click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (Zhong et al., 2017).")(
-        function
-    )
+    from resight.evaluation import Report
 
 
 @click.command(
     epilog=common.example(
         "resight evaluate runs/first",
         "resight evaluate runs/first --dataset market1501 --root data/market1501 --rerank --json",
-        "resight evaluate --query-features q.npz --gallery-features g.npz",
+        "resight evaluate --query-features q.npz --gallery-features g.npz --rerank --k1 10 --k1 20 --lam 0.1 --lam 0.3",
+        "resight evaluate --distances d.npz --memory 128",
     )
 )
 @click.argument("run", type=common.FILE, required=False)
 @click.option("--dataset", help="Data set to judge on.  Default: the recipe's.")
 @click.option("--root", type=common.FILE, help="Folder of that data set.")
+@common.reader_option
 @click.option("--query-features", type=common.FILE, help="Judge these vectors instead of a model's (.npz, .parquet).")
 @click.option("--gallery-features", type=common.FILE, help="Gallery to --query-features.")
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True,
               help="Of vectors from elsewhere; a model knows its own.")  # fmt: skip
+@click.option("--distances", type=common.FILE,
+              help="Judge a matrix: .npz with distances, query_pids, gallery_pids, query_camids, gallery_camids; or "
+              ".npy with --labels.")  # fmt: skip
+@click.option("--labels", type=common.FILE, help="Who is who in a --distances .npy: the other arrays, as .npz.")
 @click.option(
     "--out", type=common.FILE, help="Folder for result.json and the vectors.  Default: RUN/evaluation/DATASET."
 )
@@ -65,82 +45,96 @@ def rules(function: Any) -> Any:
 @common.batch_option
 @common.device_option
 @common.json_option
+@common.shared
 def command(
-    run: Path | None, dataset: str | None, root: Path | None, query_features: Path | None,
-    gallery_features: Path | None, metric: Any, out: Path | None, flip: bool, batch: int, device: str,
-    as_json: bool, **chosen: Any,
+    run: Path | None, dataset: str | None, root: Path | None, settings: tuple[str, ...], query_features: Path | None,
+    gallery_features: Path | None, metric: Any, distances: Path | None, labels: Path | None, out: Path | None,
+    flip: bool, batch: int, device: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Judge the model in RUN (a run folder or a weights file), or vectors of any origin, and keep the result."""
-    from resight.errors import UsageError
+    """Judge the model in RUN (a run folder, a weights file, a packaged name), or vectors or distances of any origin."""
+    from resight.cli.judging import dataset_for, home
+    from resight.embedding.addenda import with_single_shot, with_sweep
 
-    if query_features is not None and gallery_features is not None:
-        if run is not None:
-            raise UsageError("give a RUN, or --query-features and --gallery-features, not both.")
+    chosen = Chosen.of(options)
+    if [run is not None, query_features is not None, distances is not None].count(True) != 1:
+        raise UsageError("name one thing to judge: a RUN, --query-features with --gallery-features, or --distances.")
+    folder = out
+    if run is not None:
+        data = dataset_for(run, dataset, root, common.reader_options(settings))
+        result = _of_run(run, *data, {"flip": flip, "batch": batch, "device": device}, chosen)
+        folder = out or home(run) / "evaluation" / str(result.context["dataset"])
+    elif query_features is not None:
         result = _of_features(query_features, gallery_features, metric, chosen)
-        folder = out
-    elif run is not None and query_features is None and gallery_features is None:
-        result = _of_run(run, dataset, root, {"flip": flip, "batch": batch, "device": device}, chosen)
-        parent = run if run.is_dir() else run.parent
-        folder = out or parent / "evaluation" / str(result.context["dataset"])
     else:
-        raise UsageError("name a RUN, or both --query-features and --gallery-features.")
+        assert distances is not None
+        result = _of_distances(distances, labels, chosen)
+    if not common.first():
+        return
+    if chosen.sweep is not None:
+        result = with_sweep(result, *chosen.sweep, chosen.base, chosen.memory)
+    if chosen.single_shot or str(result.context.get("version", "")).startswith("classic"):
+        result = with_single_shot(result, memory=chosen.memory)
     if folder is not None:
         result.save(folder)
     _say(result, folder, run, as_json)
 
 
-def _of_run(run: Path, name: str | None, root: Path | None, how: dict[str, Any], chosen: dict[str, Any]) -> Result:
-    from resight.cli.judging import dataset_for
+def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str, Any], chosen: Chosen) -> Result:
     from resight.embedding import evaluate
     from resight.evaluation import PROTOCOLS, Protocol
     from resight.models import load_model
 
-    dataset, context = dataset_for(run, name, root)
-    model = load_model(run)
     return evaluate(
-        model, dataset, context=context, progress=common.counting(common.bar(), "embedding"), **how,
-        protocol=_protocol(PROTOCOLS.get(dataset.name, Protocol()), chosen),
-        rerank=_reranking(chosen), expansion=_expansion(chosen),
+        load_model(run), dataset, context=context, progress=common.counting(common.bar(), "embedding"), **how,
+        protocol=chosen.protocol(PROTOCOLS.get(dataset.name, Protocol())),
+        rerank=chosen.rerank, expansion=chosen.expansion, memory=chosen.memory, multi_query=chosen.multi_query,
     )  # fmt: skip
 
 
-def _of_features(query: Path, gallery: Path, metric: Any, chosen: dict[str, Any]) -> Result:
+def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen) -> Result:
     from resight.embedding import Result
+    from resight.embedding.addenda import pooled
     from resight.embedding.vectors import load_features
-    from resight.embedding.verdict import environment, intervals, judge
-    from resight.errors import CheckpointError
+    from resight.embedding.verdict import judge
     from resight.evaluation import Protocol
 
+    if gallery is None:
+        raise UsageError(f"--query-features {query} has no gallery to be looked for in; add --gallery-features FILE.")
     q, g = load_features(query, metric), load_features(gallery, metric)
     if q.fingerprint != g.fingerprint or q.vectors.shape[1:] != g.vectors.shape[1:]:
         raise CheckpointError(
             f"{query} ({q.vectors.shape[1]} numbers, model {q.fingerprint[:12]}) and {gallery} ({g.vectors.shape[1]}, "
             f"{g.fingerprint[:12]}) come from two models; their vectors cannot be compared."
         )
-    report = judge(q, g, _protocol(Protocol(), chosen), _reranking(chosen), _expansion(chosen))
     name = f"{query.name} in {gallery.name}"
-    origin = {"model": "vectors", "dataset": name, "unreadable": [], "intervals": intervals(report)}
-    return Result(report.described(dataset=name), q, g, origin | environment())
+    if chosen.multi_query is not None:
+        q, name = pooled(q, chosen.multi_query), f"{name}, multi-query {chosen.multi_query}"
+    report = judge(q, g, chosen.protocol(Protocol()), chosen.rerank, chosen.expansion, chosen.memory)
+    return Result(
+        report.described(dataset=name), q, g, _origin("vectors", name, report), chosen.rerank, chosen.expansion
+    )
 
 
-def _protocol(base: Protocol, chosen: dict[str, Any]) -> Protocol:
-    """A data set's own rules with what was asked for; its rule for ties stays unless another is named."""
-    changes = {name: chosen[name] for name in ("ap_mode", "camera_rule", "no_match")}
-    if chosen["ties"] != "stable":
-        changes["ties"] = chosen["ties"]
-    return replace(base, **changes)
+def _of_distances(file: Path, labels: Path | None, chosen: Chosen) -> Result:
+    from resight.embedding import Result
+    from resight.embedding.distances import load_distances
+    from resight.evaluation import Protocol, evaluate_distances
+
+    if chosen.rerank or chosen.sweep or chosen.expansion or chosen.multi_query:
+        raise UsageError(
+            "re-ranking, expansion and multi-query need vectors; give --query-features and --gallery-features."
+        )
+    matrix, q, g = load_distances(file, labels)
+    protocol = chosen.protocol(Protocol())
+    report = evaluate_distances(matrix, q.pids, g.pids, q.camids, g.camids, protocol=protocol)
+    context = _origin("distances", file.name, report)
+    return Result(report.described(dataset=file.name), q, g, context, distances=matrix)
 
 
-def _reranking(chosen: dict[str, Any]) -> Reranking | None:
-    from resight.evaluation import Reranking
+def _origin(model: str, name: str, report: Report) -> dict[str, Any]:
+    from resight.embedding.verdict import environment, intervals
 
-    return Reranking(chosen["k1"], chosen["k2"], chosen["lam"], chosen["variant"]) if chosen["rerank"] else None
-
-
-def _expansion(chosen: dict[str, Any]) -> Expansion | None:
-    from resight.embedding.verdict import Expansion
-
-    return Expansion() if chosen["expand"] else None
+    return {"model": model, "dataset": name, "unreadable": [], "intervals": intervals(report), **environment()}
 
 
 def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -> None:
@@ -152,7 +146,12 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
     click.echo(str(result))
     for name, (low, high) in result.context["intervals"].items():
         click.echo(f"  {name:<6} 95 % interval over identities: {100 * low:.2f} to {100 * high:.2f} %")
+    if "single_shot" in result.context:
+        click.echo(f"  {result.context['single_shot']['said']}")
+    for line in result.context.get("rerank_sweep", {}).get("rows", []):
+        setting = f"re-ranked k1 {line['k1']:>3}  k2 {line['k2']:>3}  lambda {line['lambda']:<4g}"
+        click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {line['rank-1']:.2%}  mINP {line['mINP']:.2%}")
     if folder is not None:
         click.echo(f"kept in {folder}", err=True)
-    if run is not None:
-        click.echo(f"next:   resight report {run if run.is_dir() else run.parent}", err=True)
+        shown = run if run is not None and (run / "recipe.toml").is_file() else folder
+        click.echo(f"next:   resight report {shown}", err=True)

@@ -13,32 +13,38 @@ from resight.cli import common
     epilog=common.example(
         "resight explain runs/hacnn crops/ann.jpg crops/ben.jpg --out pictures/hacnn",
         "resight explain runs/pyramid query.jpg --against hit.jpg",
+        "resight explain runs/mdpr --people 10",
     )
 )
 @click.argument("run", type=common.FILE)
-@click.argument("images", nargs=-1, required=True, type=common.FILE)
+@click.argument("images", nargs=-1, type=common.FILE)
 @click.option("--out", type=common.FILE, help="Folder for explain.png and explain.npz.  Default: RUN/explain.")
 @click.option("--against", type=common.FILE, help="A hit: also show what makes each picture like this one.")
+@click.option("--people", type=click.IntRange(min=1, max=64),
+              help="In place of IMAGES: so many people of the test set, a query each.")  # fmt: skip
+@click.option("--hits", is_flag=True, help="With --people: against a picture of theirs from another camera.")
+@click.option("--dataset", help="That --people are drawn from.  Default: the one of the run's recipe.")
+@click.option("--root", type=common.FILE, help="Where the data set lies.")
+@click.option("--seed", default=0, show_default=True, help="Which people are drawn.")
 @click.option("--height", default=256, show_default=True, help="Of a picture on the sheet, in pixels.")
 @common.device_option
 @common.json_option
 def command(
-    run: Path, images: tuple[Path, ...], out: Path | None, against: Path | None, height: int, device: str,
-    as_json: bool,
+    run: Path, images: tuple[Path, ...], out: Path | None, against: Path | None, people: int | None, hits: bool,
+    dataset: str | None, root: Path | None, seed: int, height: int, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Show where the model in RUN (a run folder or a weights file) looks in IMAGES, pictures or folders of them.
 
     Attention as overlays, windows as boxes, the stripes most alike; for a model without attention, the places
     its similarity comes from.
     """
-    from resight.cli.pictures import find
     from resight.models import load_model
     from resight.reporting.explain import explain, save_arrays
     from resight.reporting.overlay import explanation_sheet
 
-    paths = [sample.path for image in images for sample in find(image)[0]]
+    paths, towards = _asked(run, images, against, people, hits, dataset, root, seed)
     model = load_model(run)
-    shown = explain(model, paths, against, device)
+    shown = explain(model, paths, towards, device)
     sheet = explanation_sheet(shown, height=height, title=f"{model.spec.name}: {run}")
     folder = out or (run if run.is_dir() else run.parent) / "explain"
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,3 +56,25 @@ def command(
         common.print_json({"out": str(folder), "pictures": paths, "panels": panels, "arrays": arrays})
     else:
         click.echo(f"{folder / 'explain.png'}: {len(shown)} pictures; the numbers are in {folder / 'explain.npz'}")
+
+
+def _asked(
+    run: Path, images: tuple[Path, ...], against: Path | None, people: int | None, hits: bool, dataset: str | None,
+    root: Path | None, seed: int,
+) -> tuple[list[Path], Path | list[Path] | None]:  # fmt: skip
+    """The pictures, and what each is held against."""
+    from resight.errors import UsageError
+
+    if (people is None) != bool(images):
+        raise UsageError("say what to explain: pictures or folders, or people of the test set with --people N.")
+    if people is None:
+        from resight.cli.pictures import find
+
+        if hits:
+            raise UsageError("--hits belongs to --people; for a picture of your own name its hit with --against.")
+        return [sample.path for image in images for sample in find(image)[0]], against
+    from resight.cli.judging import dataset_for
+    from resight.reporting.explain import drawn_people
+
+    pairs = drawn_people(dataset_for(run, dataset, root, {})[0], people, seed)
+    return [query for query, _ in pairs], [hit for _, hit in pairs] if hits else against

@@ -1,26 +1,33 @@
-"""Which data a run is judged on, and what must be said beside its figures."""
+"""Which data a run is judged on, what must be said beside its figures, and where its verdicts lie."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from resight.data import Dataset
+    from resight.embedding import Result
 
 
-def dataset_for(run: Path, name: str | None, root: Path | None) -> tuple[Dataset, dict[str, Any]]:
-    """The data set asked for, else the one of the run's recipe; and the recipe's hash and seed for the record."""
+def dataset_for(
+    run: Path, name: str | None, root: Path | None, options: Mapping[str, object]
+) -> tuple[Dataset, dict[str, Any]]:
+    """The data set asked for, else the one of the run's recipe; and the recipe's hash and seed for the record.
+
+    options  of the data set's reader; where the recipe names the set, over those it has
+    """
     from resight.data import load_dataset
-    from resight.run import Run, load_data
+    from resight.run import Run
 
     if not (run / "recipe.toml").is_file():
         if name is None:
             raise UsageError(f"{run} carries no recipe; say what to judge on with --dataset NAME --root FOLDER.")
-        return load_dataset(name, root=root), {"weights": run.name}
+        return load_dataset(name, root, **options), {"weights": run.name}
     opened = Run.open(run)
     context = {
         "run": run.name,
@@ -29,6 +36,36 @@ def dataset_for(run: Path, name: str | None, root: Path | None) -> tuple[Dataset
         "seed": opened.recipe.seed,
     }
     if name is None:
-        changed = opened.recipe if root is None else opened.recipe.override(f'data.root="{root}"')
-        return load_data(changed), context
-    return load_dataset(name, root=root), context
+        trained = opened.recipe.data
+        return load_dataset(trained.name, root or trained.root, **{**trained.options, **options}), context
+    return load_dataset(name, root, **options), context
+
+
+def home(model: Path) -> Path:
+    """Where findings about a model are kept: its run folder, beside its weights, or runs/NAME for packaged ones.
+
+    A run's folder need not exist yet.
+    """
+    from resight.models import trained
+
+    if not model.exists() and str(model) in trained():
+        return Path("runs") / model
+    return model if model.is_dir() or not model.suffix else model.parent
+
+
+def newest(where: Path) -> Path | None:
+    """The folder of a verdict: this one, or the newest of a run; None where there is none."""
+    if (where / "result.json").is_file():
+        return where
+    found = sorted((where / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent if found else None
+
+
+def result_of(where: Path) -> Result:
+    """The verdict kept in a folder or in a run; UsageError where there is none."""
+    from resight.embedding import Result
+
+    folder = newest(where)
+    if folder is None:
+        raise UsageError(f"there is no evaluation in {where}. Make one with: resight evaluate {where}")
+    return Result.load(folder)

@@ -13,43 +13,59 @@ from resight.cli import common
 if TYPE_CHECKING:
     from resight.data import Dataset
     from resight.embedding import Result
+    from resight.evaluation import Calibration
     from resight.run import Run
 
 
 @click.command(
-    epilog=common.example("resight report runs/first", "resight report runs/first --out first.html --queries 20")
+    epilog=common.example(
+        "resight report runs/first",
+        "resight report runs/first --out paper/ --assets",
+        "resight report runs/second --against runs/first",
+        "resight report runs/classification --beside runs/metric --beside runs/joint",
+    )
 )
 @click.argument("run", type=common.FILE)
 @click.option("--out", type=common.FILE, help="File to write.  Default: RUN/report/index.html.")
 @click.option("--evaluation", type=common.FILE, help="Folder of one evaluation.  Default: the newest of the run.")
+@click.option("--against", type=common.FILE, help="A run or evaluation to compare with: paired test, flipped queries.")
+@click.option("--beside", type=common.FILE, multiple=True,
+              help="A run whose feature space is drawn beside this one's; may be repeated.")  # fmt: skip
 @click.option("--queries", default=12, show_default=True, type=click.IntRange(min=0), help="Ranked lists to show.")
 @click.option("--seed", default=0, show_default=True, help="Which queries are drawn.")
-@click.option("--assets", is_flag=True, help="Also write figures (SVG), their data (JSON, CSV) and a Markdown summary.")
+@click.option("--assets", is_flag=True,
+              help="Also write figures (SVG, PNG), tables, their data (CSV, JSON) and a Markdown summary.")  # fmt: skip
 @common.json_option
 def command(
-    run: Path, out: Path | None, evaluation: Path | None, queries: int, seed: int, assets: bool, as_json: bool
-) -> None:
-    """Write one HTML page about RUN: scores, curves, ranked lists, the worst queries.
+    run: Path, out: Path | None, evaluation: Path | None, against: Path | None, beside: tuple[Path, ...], queries: int,
+    seed: int, assets: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Write one HTML page about RUN: scores, thresholds, curves, ranked lists, the worst queries.
 
-    The page holds small copies of the pictures.  Pictures of real people are personal data: mind where it goes.
+    RUN is a run folder, or that of one evaluation, of vectors from elsewhere for instance.  The page holds small
+    copies of the pictures.  Pictures of real people are personal data: mind where it goes.
     """
+    from resight.cli.judging import newest, result_of
     from resight.embedding import Result
     from resight.reporting import write_report
     from resight.run import Run
 
-    opened = Run.open(run)
-    folder = evaluation or _newest(run)
+    opened = None if (run / "result.json").is_file() else Run.open(run)
+    folder = evaluation or newest(run)
     result = Result.load(folder) if folder else None
     page = write_report(
         out or run / "report" / "index.html",
         result,
-        journal=opened.journal,
-        recipe_toml=opened.recipe.to_toml(),
-        title=opened.recipe.name,
+        journal=opened.journal if opened else None,
+        recipe_toml=opened.recipe.to_toml() if opened else None,
+        title=opened.recipe.name if opened else f"{result.context.get('dataset', run.name)}" if result else run.name,
         queries=queries,
         seed=seed,
         assets=assets,
-        dataset=_dataset(opened, result),
+        dataset=_dataset(opened, result) if opened else None,
+        calibration=_calibration(run, folder),
+        other=(str(against), result_of(against)) if against else None,
+        beside=[(str(run), result), *((str(path), result_of(path)) for path in beside)] if result and beside else (),
     )
     if as_json:
         common.print_json({"report": str(page), "evaluation": str(folder) if folder else None})
@@ -71,6 +87,11 @@ def _dataset(run: Run, result: Result | None) -> Dataset | None:
     return None
 
 
-def _newest(run: Path) -> Path | None:
-    found = sorted((run / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
-    return found[-1].parent if found else None
+def _calibration(run: Path, evaluation: Path | None) -> Calibration | None:
+    """The one kept with the run, or with the run an evaluation lies in.  Whose it is, the page looks after."""
+    from resight.cli.calibrated import kept_at
+    from resight.evaluation import Calibration
+
+    places = [run, evaluation.parent.parent] if evaluation is not None else [run]
+    kept = next((file for file in map(kept_at, places) if file.is_file()), None)
+    return None if kept is None else Calibration.load(kept)

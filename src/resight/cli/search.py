@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=common.example(
-        "resight search crops/ query.jpg --model runs/first -k 10 --sheet hits.png",
+        "resight search crops/ query.jpg -k 10 --sheet hits.png",
         "resight search crops.npz query.jpg --model runs/first --json",
     )
 )
 @click.argument("where", type=common.FILE)
 @click.argument("pictures", type=common.FILE, nargs=-1, required=True)
-@click.option("--model", type=common.FILE, required=True, help="Run folder, weights file or hub id.")
+@common.model_option
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Hits for each picture.")
 @click.option("--calibration", type=common.FILE, help="From resight calibrate.  Default: calibration.json in MODEL.")
+@click.option("--no-calibration", is_flag=True, help="Similarities alone, even if the model has a calibration.")
 @click.option("--fmr", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Answer 'unknown' to a hit under the threshold of this false-match rate.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
@@ -32,18 +33,21 @@ if TYPE_CHECKING:
 @common.device_option
 @common.json_option
 def command(
-    where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, fmr: float | None,
-    sheet: Path | None, batch: int, device: str, as_json: bool,
+    where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
+    fmr: float | None, sheet: Path | None, batch: int, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Find in WHERE (a folder of pictures or an embedding file) those most like each of PICTURES.
 
-    With a calibration each hit carries the chance, beforehand even, that it shows the same person.
+    With a calibration, the model's own where it has one, each hit carries the chance, beforehand even, that it shows
+    the same person.
     """
+    from resight.cli.calibrated import calibration_for
     from resight.embedding import Extractor
     from resight.models import load_model
 
     extractor = Extractor(load_model(model), device, batch)
-    known = _calibration(calibration, model, extractor, fmr)
+    mine = extractor.model.fingerprint()  # type: ignore[attr-defined]
+    known = calibration_for(model, mine, calibration, fmr, no_calibration)
     gallery = _gallery(where, extractor)
     queries = extractor([str(p) for p in pictures])
     rows = _hits(queries, gallery, extractor, k)
@@ -64,27 +68,6 @@ def command(
             click.echo(f"unknown: no hit is as similar as a false-match rate of {fmr:g} asks for")
     if sheet is not None:
         click.echo(f"picture: {sheet}")
-
-
-def _calibration(file: Path | None, model: Path, extractor: Extractor, fmr: float | None) -> Calibration | None:
-    """The file named, else the one kept with the model; it must have been made for these weights."""
-    from resight.errors import CheckpointError, UsageError
-    from resight.evaluation import Calibration
-
-    kept = model / "calibration.json"
-    if file is None and not kept.is_file():
-        if fmr is not None:
-            raise UsageError(f"--fmr needs a calibration. Make one with: resight calibrate VECTORS --out {kept}")
-        return None
-    found = Calibration.load(file or kept)
-    mine = extractor.model.fingerprint()  # type: ignore[attr-defined]
-    if found.model not in ("", mine):
-        raise CheckpointError(
-            f"{file or kept} was made for another model ({found.model[:12]}, this one is {mine[:12]})."
-        )
-    if fmr is not None:
-        found.threshold(fmr)  # raises, naming the rates there are
-    return found
 
 
 def _answer(query: str, hits: list[dict[str, Any]], known: Calibration | None, fmr: float | None) -> dict[str, Any]:

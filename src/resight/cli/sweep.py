@@ -10,13 +10,14 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
+    from resight.reporting.comparison import Comparison
     from resight.reporting.sweep import Sweep
 
 
 @click.command(
     epilog=common.example(
         "resight sweep hacnn --out runs/hacnn",
-        "resight sweep systems --out runs/systems --budget images=20000 --set data.root=data/people",
+        "resight sweep systems --out runs/systems --budget images=20000 --on sample --on market1501=data/market",
         "resight sweep my.toml --out runs/mine --only 'no attention'",
     )
 )
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change every recipe alike; may be repeated."
 )
+@click.option("--on", multiple=True, metavar="DATASET[=ROOT]",
+              help="Train and judge every variant on this data set; may be repeated.")  # fmt: skip
 @click.option("--budget", metavar="images=N", help="Show every model N pictures in training; epochs follow.")
 @click.option("--seeds", metavar="N[,N...]", help="Seeds in place of the sweep's own.")
 @click.option("--only", multiple=True, metavar="VARIANT", help="The first variant and this one; may be repeated.")
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
 @common.device_option
 @common.json_option
 def command(
-    sweep: str | None, out: Path | None, settings: tuple[str, ...], budget: str | None, seeds: str | None,
-    only: tuple[str, ...], show_list: bool, show: bool, table_only: bool, device: str, as_json: bool,
+    sweep: str | None, out: Path | None, settings: tuple[str, ...], on: tuple[str, ...], budget: str | None,
+    seeds: str | None, only: tuple[str, ...], show_list: bool, show: bool, table_only: bool, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Run SWEEP, a name from --list or a TOML file: recipes x changes x seeds, and one table of all.
 
@@ -49,7 +52,7 @@ def command(
         return
     if sweep is None:
         raise UsageError(f"name a sweep: one of {', '.join(sweeps())}, or a TOML file.")
-    asked = _asked(Sweep.load(sweep), budget, seeds, only)
+    asked = _asked(Sweep.load(sweep), on, budget, seeds, only)
     if show:
         _print_variants(asked, as_json)
         return
@@ -59,7 +62,7 @@ def command(
 def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool) -> None:
     from resight.errors import TrainingError
     from resight.reporting.comparison import compare_runs
-    from resight.reporting.sweep_table import terminal, write_tables
+    from resight.reporting.sweep_table import write_tables
     from resight.reporting.sweeping import Bench
 
     labels = [judged.label for judged in sweep.evaluate] or None
@@ -73,17 +76,32 @@ def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_
     if as_json:
         common.print_json({"out": str(out), "lines": [line.to_dict() for line in found.lines], "failed": failed})
     else:
-        from rich.console import Console
-
-        Console().print(terminal(found))
+        _print_table(found)
         click.echo(f"kept in {out}: table.md, table.csv, table.html, table.json, and every run", err=True)
     if failed:
         raise TrainingError(f"{len(failed)} runs failed and have no row of their own: " + " ".join(failed))
 
 
-def _asked(sweep: Sweep, budget: str | None, seeds: str | None, only: tuple[str, ...]) -> Sweep:
+def _print_table(found: Comparison) -> None:
+    """Fitted to the terminal; into a file or a pipe, as Markdown."""
+    from rich.console import Console
+
+    from resight.reporting.sweep_table import markdown, terminal
+
+    console = Console()
+    if console.is_terminal:
+        console.print(terminal(found))
+    else:
+        click.echo(markdown(found))
+
+
+def _asked(
+    sweep: Sweep, on: tuple[str, ...], budget: str | None, seeds: str | None, only: tuple[str, ...]
+) -> Sweep:  # fmt: skip
     from dataclasses import replace
 
+    if on:
+        sweep = sweep.moved(on)
     if budget is not None:
         sweep = replace(sweep, presentations=_number(budget, "--budget", "images=20000"))
     if seeds is not None:

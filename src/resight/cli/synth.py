@@ -14,7 +14,7 @@ from resight.cli import common
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PRESETS = ("sample", "misaligned", "occluded", "cluttered", "lookalike", "hard")
+PRESETS = ("sample", "misaligned", "occluded", "cluttered", "lookalike", "school", "hard")
 DIALS = {
     "misalign": "How badly the detector's boxes sit.",
     "occlude": "How often and how much something stands before the person.",

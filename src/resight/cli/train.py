@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from resight.cli import common
+
+if TYPE_CHECKING:
+    from resight.recipe import Recipe
 
 
 @click.command(
     epilog=common.example(
         "resight train strong_baseline_sample --out runs/first",
         "resight train strong_baseline_market1501 --set data.root=data/market1501 --out runs/market",
+        "resight train strong_baseline_sample --profile",
     )
 )
 @click.argument("recipe", required=False)
@@ -28,8 +34,18 @@ from resight.cli import common
 @click.option("--fresh", is_flag=True, help="Throw away what is in the run folder and start again.")
 @click.option("--list", "show_list", is_flag=True, help="List the recipes that come with resight.")
 @click.option("--show", is_flag=True, help="Print the recipe with every value, and stop.")
+@click.option(
+    "--profile",
+    "profile_steps",
+    is_flag=False,
+    flag_value=10,
+    type=click.IntRange(min=1),
+    metavar="[STEPS]",
+    help="Say where the time of a training step goes, and stop: nothing is trained.",
+)
 @common.device_option
 @common.json_option
+@common.shared
 def command(
     recipe: str | None,
     out: Path | None,
@@ -38,6 +54,7 @@ def command(
     fresh: bool,
     show_list: bool,
     show: bool,
+    profile_steps: int | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -59,14 +76,29 @@ def command(
     if show:
         common.print_json(loaded.to_dict()) if as_json else click.echo(loaded.to_toml())
         return
+    folder = out or Path("runs") / loaded.name
+    if profile_steps is not None and fresh:
+        raise UsageError("--profile leaves the run as it is, --fresh throws it away. Give one of them.")
+    if profile_steps is not None:
+        _profile(loaded, folder, profile_steps, device, as_json)
+        return
     from resight.run import train
 
-    folder = out or Path("runs") / loaded.name
     run = train(loaded, folder, device=device, fresh=fresh, display=common.bar())
+    if not common.first():
+        return
     if as_json:
         common.print_json({"run": str(run.folder), **run.card})
     else:
         click.echo(f"trained: {run.folder}\nnext:    resight evaluate {run.folder}")
+
+
+def _profile(recipe: Recipe, folder: Path, steps: int, device: str, as_json: bool) -> None:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # before torch is imported: the profiler reports on itself
+    from resight.run import profile
+
+    found = profile(recipe, folder, steps=steps, device=device, display=common.bar())
+    common.print_json(found.as_dict()) if as_json else click.echo(str(found))
 
 
 def _print_list(as_json: bool) -> None:

@@ -109,7 +109,8 @@ __all__ = [
 def load_dataset(name: str, root: str | Path | None = None, **options: object) -> Dataset:
     """Read a data set by name, or several joined by a plus, as in "market1501+msmt17".
 
-    root     where it lies; without one the folder that RESIGHT_DATA names is searched
+    root     where it lies; without one the folder that RESIGHT_DATA names is searched.  The sample needs none,
+             and beside other sets takes none
     options  what the reader takes, as `assert_counts="strict"`; of several sets, each takes those it knows
 
     Raises UnknownNameError for a name in no table, UsageError for an option no reader has, DatasetError where
@@ -124,7 +125,7 @@ def load_dataset(name: str, root: str | Path | None = None, **options: object) -
             f"{'+'.join(names)} has no option {', '.join(strange)}; it takes {', '.join(everything) or 'none'}."
         )
     datasets = [
-        DATASETS[one](_root_of(one, root), **{key: options[key] for key in known[one] if key in options})
+        DATASETS[one](_root_of(one, names, root), **{key: options[key] for key in known[one] if key in options})
         for one in names
     ]
     return datasets[0] if len(datasets) == 1 else join(datasets)
@@ -145,17 +146,16 @@ def canonical_name(name: str) -> str:
     return plain
 
 
-def _root_of(name: str, root: str | Path | None) -> Path | None:
+def _root_of(name: str, names: list[str], root: str | Path | None) -> Path | None:
+    if name == "sample" and (root is None or len(names) > 1):
+        return None
     if root is not None:
         return Path(root).expanduser()
-    if name == "sample":
-        return None
     home = os.environ.get(DATA_HOME)
     if not home:
         raise DatasetError(
-            f"{name}: no root given and {DATA_HOME} is not set. "
-            f"Say where the data lie (--root, data.root), or set {DATA_HOME} to the folder that holds your "
-            f"data sets."
+            f"{name}: no root given and {DATA_HOME} is not set. Say where the data lie (--root, data.root), or set "
+            f"{DATA_HOME} to the folder that holds your data sets."
         )
     return Path(home).expanduser()
 

@@ -57,11 +57,11 @@ def with_attribute_file(dataset: Dataset, where: bool | str | Path, form: Form) 
     """The data set with the attributes of its file: True looks in the root and beside it, a path is the file."""
     if where is False:
         return dataset
-    file = _find(dataset.root, form.file) if where is True else Path(where)
+    file = _find(dataset.root, form.file) if where is True else Path(str(where))
     table = read_attribute_file(file, form)
     named = map_samples(dataset, lambda sample: _named(sample, table))
     without = len({s.pid for s in (*dataset.train, *dataset.query) if s.pid > 0} - table.keys())
-    return add_notes(named, [f"{without:,} persons have no row in {file.name}"] if without else [])
+    return add_notes(named, [f"persons without a row in {file.name}: {without:,}"] if without else [])
 
 
 def _named(sample: Sample, table: Mapping[int, Mapping[str, int]]) -> Sample:

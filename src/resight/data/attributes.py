@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resight.data.dataset import Dataset, add_notes
 from resight.data.layout import map_samples
+from resight.data.rows import NUMBER, rows_of, whole_number
 from resight.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from resight.types import Sample
@@ -24,53 +24,39 @@ SIDECAR = "attributes.csv"
 PREFIX = "attr."
 
 
-def with_sidecar(dataset: Dataset) -> Dataset:
-    """The data set with the attributes of its `attributes.csv`; itself where there is none."""
+def with_sidecar(dataset: Dataset, people: Mapping[str, int] | None = None) -> Dataset:
+    """The data set with the attributes of its `attributes.csv`; itself where there is none.
+
+    people  the pid of each name, where persons are not called by their numbers
+    """
     file = dataset.root / SIDECAR
     if not file.is_file():
         return dataset
-    rows = list(rows_of(file))
-    columns = set(rows[0][1]) if rows else set()
-    key = next((name for name in ("path", "pid") if name in columns), None)
+    rows = rows_of(file, (), "path or pid, and attr.NAME")
+    key = next((name for name in ("path", "pid") if name in rows[0][1]), None)
     if key is None:
-        raise DatasetError(f"{file} has the columns {sorted(columns)}; it needs path or pid, and attr.NAME.")
-    table = {row[key]: attributes_of(row, file, line) for line, row in rows}
+        raise DatasetError(f"{file} has the columns {', '.join(rows[0][1])}; it needs path or pid, and attr.NAME.")
+    by_pid = key == "pid"
+    table = {(_bare(row[key]) if by_pid else row[key]): attributes_of(row, file, line) for line, row in rows}
+    names = {pid: _bare(name) for name, pid in (people or {}).items()}
 
     def lookup(sample: Sample) -> Sample:
-        name = sample.path.relative_to(dataset.root).as_posix() if key == "path" else str(sample.pid)
-        return replace(sample, attributes={**sample.attributes, **table.get(name, {})})
+        path = sample.path.relative_to(dataset.root).as_posix()
+        own = names.get(sample.pid, str(sample.pid)) if by_pid else path
+        return replace(sample, attributes={**sample.attributes, **table.get(own, {})})
 
     named = map_samples(dataset, lookup)
     everyone = (*named.train, *named.query, *named.gallery)
     missing = sum(not sample.attributes for sample in everyone if sample.pid > 0)
-    return add_notes(named, [f"{missing:,} pictures of persons have no attributes in {SIDECAR}"] if missing else [])
+    return add_notes(named, [f"pictures of persons without attributes in {SIDECAR}: {missing:,}"] if missing else [])
 
 
-def rows_of(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and rows of a UTF-8 CSV file with a header; DatasetError where it is not one."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restval="")
-            for row in reader:
-                if None in row:
-                    raise DatasetError(f"{file}, line {reader.line_num}: more cells than the header has columns.")
-                yield reader.line_num, {name.strip(): cell.strip() for name, cell in row.items()}
-    except (UnicodeDecodeError, csv.Error) as broken:
-        raise DatasetError(f"{file} is not a UTF-8 CSV file: {broken}.") from broken
+def _bare(name: str) -> str:
+    """0002 and 2 are one person."""
+    return str(int(name)) if NUMBER.fullmatch(name) else name
 
 
 def attributes_of(row: Mapping[str, str], file: Path, line: int) -> dict[str, int]:
     """The `attr.NAME` cells of a row; an empty cell is not annotated."""
     cells = {name.removeprefix(PREFIX): cell for name, cell in row.items() if name.startswith(PREFIX) and cell}
     return {name: whole_number(cell, f"{PREFIX}{name}", file, line) for name, cell in cells.items()}
-
-
-def whole_number(cell: str, column: str, file: Path, line: int) -> int:
-    """A cell as an integer; DatasetError that names the line where it is none."""
-    try:
-        return int(cell)
-    except ValueError:
-        raise DatasetError(
-            f"{file}, line {line}: {column} is {cell!r}, expected a whole number. "
-            f"Number persons, cameras and attribute classes before reading."
-        ) from None

@@ -96,7 +96,7 @@ class PixelCache:
         key = files.key(f"pixels {FORMAT} {size} {interpolation}")
         self.file = (folder or cache_folder() / "pixels") / f"{key}.pixels"
         build = _Build(files, size, interpolation, workers or default_workers(), progress)
-        stored = None if in_memory else _open(self.file, size) or build.on_disk(self.file)
+        stored = None if in_memory else _open(self.file, size, len(samples)) or build.on_disk(self.file)
         self._stored = stored or build.in_memory()
         self.unreadable = tuple(Unreadable(samples[row], why) for row, why in self._stored.unreadable)
         lost = {row for row, _ in self._stored.unreadable}
@@ -165,16 +165,18 @@ def checksums(rows: Pixels8) -> NDArray[np.uint64]:
     return sums
 
 
-def _open(file: Path, size: tuple[int, int]) -> _Stored | None:
-    """A finished cache, or None where there is none or it is not what it says."""
+def _open(file: Path, size: tuple[int, int], number: int) -> _Stored | None:
+    """A finished cache of so many pictures, or None where there is none or it is not what it says."""
     try:
         meta: dict[str, Any] = json.loads(file.with_suffix(".json").read_text("utf-8"))
         sums = np.frombuffer(bytes.fromhex(meta["sums"]), np.uint64)
         stride = -(-size[0] * size[1] * 3 // 8) * 8
         if not len(sums) or file.stat().st_size != len(sums) * stride:
             raise ValueError("its length is wrong")
-        rows = np.memmap(file, np.uint8, "r", shape=(len(sums), stride))
-        return _Stored(rows, sums, tuple((int(row), str(why)) for row, why in meta["unreadable"]))
+        unreadable = tuple((int(row), str(why)) for row, why in meta["unreadable"])
+        if len(sums) + len({row for row, _ in unreadable} & set(range(number))) != number:
+            raise ValueError("its pictures are other ones")
+        return _Stored(np.memmap(file, np.uint8, "r", shape=(len(sums), stride)), sums, unreadable)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as broken:
@@ -220,7 +222,7 @@ class _Build:
             return None
         finally:
             part.unlink(missing_ok=True)
-        return _open(file, self.size)
+        return _open(file, self.size, len(self.files.paths))
 
     def in_memory(self) -> _Stored:
         """The same rows without a file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from resight.data.attributes import rows_of, whole_number
+from resight.data.rows import rows_of, whole_number
 from resight.errors import UsageError
 from resight.types import UNKNOWN_CAMERA
 
@@ -26,12 +26,12 @@ class CameraFinder:
 
     def __init__(self, root: Path, pattern: str | None) -> None:
         self.root = root
-        self.pattern = _compile(pattern) if pattern is not None else None
+        self.pattern = _compile(str(pattern)) if pattern is not None else None
         sidecar = root / SIDECAR
-        rows = rows_of(sidecar) if self.pattern is None and sidecar.is_file() else ()
+        read = self.pattern is None and sidecar.is_file()
         self.table: dict[str, tuple[int | None, int | None]] = {
-            row.get("path", ""): (_cell(row, "camid", sidecar, line), _cell(row, "frame", sidecar, line))
-            for line, row in rows
+            row["path"]: (_cell(row, "camid", sidecar, line, UNKNOWN_CAMERA), _cell(row, "frame", sidecar, line))
+            for line, row in (rows_of(sidecar, ("path", "camid"), "path,camid") if read else ())
         }
 
     def __call__(self, path: Path) -> int:
@@ -56,8 +56,8 @@ class CameraFinder:
         return self.table.get(path.relative_to(self.root).as_posix(), (None, None))
 
 
-def _cell(row: Mapping[str, str], column: str, file: Path, line: int) -> int | None:
-    return whole_number(row[column], column, file, line) if row.get(column) else None
+def _cell(row: Mapping[str, str], column: str, file: Path, line: int, least: int = 0) -> int | None:
+    return whole_number(row[column], column, file, line, least) if row.get(column) else None
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from resight.data.listing import some
+from resight.data.listing import many, some
 from resight.data.splitting import matches
-from resight.errors import DatasetError
+from resight.errors import DatasetError, plain
 from resight.types import UNKNOWN_CAMERA
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from resight.data.dataset import Dataset
     from resight.types import Sample
 
+UNKNOWN = "cameras='ignore' (on the command line --set cameras=ignore)"
 Level = Literal["error", "warning", "note"]
 FATAL = {  # codes that leave nothing to do
     "train": frozenset({"no_training", "one_person"}),
@@ -37,7 +38,7 @@ class Finding:
     cure: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what} {self.cure}".strip()
+        return plain(f"{self.what} {self.cure}".strip())
 
 
 def quick_check(dataset: Dataset) -> list[Finding]:
@@ -84,7 +85,8 @@ def _training(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             "note",
             "single",
-            f"{len(single):,} training persons have one picture ({some([str(pid) for pid in sorted(single)])}).",
+            f"{many(len(single), 'training person has', 'training persons have')} one picture "
+            f"({some([str(pid) for pid in sorted(single)])}).",
             "They serve an identity loss; a metric loss sees them as their own positive only when repeated.",
         )
 
@@ -108,7 +110,7 @@ def _overlap(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             "error",
             "overlap",
-            f"{len(both):,} persons are in train and in the test ({some([str(pid) for pid in both])}).",
+            f"{many(len(both), 'person is', 'persons are')} in train and in the test ({some(list(map(str, both)))}).",
             "Split by person, not by picture (`resight data split`). If numbers restart in the test and mean other "
             "people, shift them.",
         )
@@ -121,7 +123,7 @@ def _overlap(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             "error",
             "shared_files",
-            f"{len(shared):,} pictures are in two splits ({names}).",
+            f"{many(len(shared), 'picture is', 'pictures are')} in two splits ({names}).",
             "A picture may be asked for or be an answer, not both: remove one of the two.",
         )
 
@@ -162,12 +164,12 @@ def _same_camera(unmatched: Sequence[Sample], total: int, cameras: set[int]) -> 
         return (
             f"Every picture has camera {next(iter(cameras))}, and a match by the query's own camera does not count: "
             f"{len(unmatched):,} of {total:,} queries have no valid match.",
-            "If cameras are not known, say so with cameras='ignore'; if they are, say where they stand in the name.",
+            f"If cameras are not known, say so with {UNKNOWN}; if they are, say where they stand in the name.",
         )
     return (
         f"{len(unmatched):,} of {total:,} queries ask for persons whom the gallery shows by the query's own camera "
         f"only ({_people(unmatched)}).",
-        "Move a picture by another camera into the gallery, or declare cameras unknown with cameras='ignore'.",
+        f"Move a picture by another camera into the gallery, or declare cameras unknown with {UNKNOWN}.",
     )
 
 

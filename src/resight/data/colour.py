@@ -1,6 +1,7 @@
-"""Changes of colour as affine maps, x -> M x + b per image, put together before any pixel is touched.
+"""Changes of colour as affine maps, x -> M x + N m per image, put together before any pixel is touched.
 
-Unlike a chain of image operations, colours are clipped to [0, 1] once, at the end, and a batch is read once.
+m is the image's mean colour, which contrast turns about; it is looked up where the pixels lie, once, at the end.
+Unlike a chain of image operations, colours are clipped to [0, 1] once, and a batch is read once.
 """
 
 from __future__ import annotations
@@ -10,24 +11,24 @@ import math
 import torch
 from torch import Tensor
 
+from resight.data.cutting import sent
+
 LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # ITU-R 601
+GREY = LUMA.repeat(3, 1)  # (3, 3): every channel becomes the luma
 
 
 class Recolouring:
-    """One map per image, identity at first.
+    """One map for each of some images, identity at first."""
 
-    mean  (B, 3) mean colour of each image, which contrast turns about
-    """
-
-    def __init__(self, mean: Tensor) -> None:
-        self.mean = mean.double()
-        self.matrix = torch.eye(3, dtype=torch.float64).repeat(len(mean), 1, 1)  # (B, 3, 3)
-        self.shift = torch.zeros(len(mean), 3, dtype=torch.float64)  # (B, 3)
+    def __init__(self, count: int) -> None:
+        self.matrix = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)  # M (B, 3, 3)
+        self.about = torch.zeros_like(self.matrix)  # N (B, 3, 3)
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float -> the same, recoloured and clipped to [0, 1]."""
-        matrix, shift = self.matrix.to(images), self.shift.to(images)
-        changed = torch.baddbmm(shift[:, :, None], matrix, images.reshape(len(images), 3, -1))
+        matrix, about = sent(torch.stack([self.matrix, self.about]).to(images.dtype), images.device)
+        shift = about @ images.mean(dim=(2, 3))[:, :, None]  # (B, 3, 1)
+        changed = torch.baddbmm(shift, matrix, images.reshape(len(images), 3, -1))
         return changed.clamp_(0, 1).view(len(images), 3, *images.shape[2:])
 
     def brighten(self, factor: Tensor) -> None:
@@ -36,15 +37,14 @@ class Recolouring:
 
     def contrast(self, factor: Tensor) -> None:
         """x -> f x + (1 - f) m, m the mean luma of the image as it is now."""
-        now = (self.matrix @ self.mean[:, :, None])[:, :, 0] + self.shift
-        self._then(factor[:, None, None] * torch.eye(3, dtype=torch.float64))
-        self.shift = self.shift + ((1 - factor) * (now @ LUMA))[:, None]
+        now = GREY @ (self.matrix + self.about)
+        self.brighten(factor)
+        self.about = self.about + (1 - factor)[:, None, None] * now
 
     def saturate(self, factor: Tensor) -> None:
         """x -> f x + (1 - f) luma(x); 0 leaves grey."""
-        grey = torch.ones(3, 1, dtype=torch.float64) * LUMA
         keep = factor[:, None, None]
-        self._then(keep * torch.eye(3, dtype=torch.float64) + (1 - keep) * grey)
+        self._then(keep * torch.eye(3, dtype=torch.float64) + (1 - keep) * GREY)
 
     def turn(self, angle: Tensor) -> None:
         """Turn colours about the grey axis by an angle (B,) in radians (Rodrigues); greys stay."""
@@ -53,6 +53,9 @@ class Recolouring:
         third = torch.full((3, 3), 1 / 3, dtype=torch.float64)
         self._then(cosine * (torch.eye(3, dtype=torch.float64) - third) + third + sine * axis / math.sqrt(3))
 
+    def tint(self, gains: Tensor) -> None:
+        """Each channel by its own gain (B, 3), as under another white balance."""
+        self._then(torch.diag_embed(gains))
+
     def _then(self, matrix: Tensor) -> None:
-        self.matrix = matrix @ self.matrix
-        self.shift = (matrix @ self.shift[:, :, None])[:, :, 0]
+        self.matrix, self.about = matrix @ self.matrix, matrix @ self.about

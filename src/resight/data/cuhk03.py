@@ -3,7 +3,7 @@
 Three forms are read.  The raw file cuhk-03.mat (MATLAB v7.3) with or without the new protocol's
 cuhk03_new_protocol_config_*.mat (v5); pictures already taken out of it, named P_III_V_NN.png (pair of
 cameras, person, view, number); and the repacked folders cuhk03-np/{detected,labeled} in Market-1501's layout.
- The camera is the view, 1 or 2, as in the official evaluation.
+The camera is the view, 1 or 2, as in the official evaluation.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ COUNTS: dict[str, dict[str, Counts]] = {
 CLASSIC = {"train": 1367, "query": 100, "gallery": 100}  # persons
 PERSONS = (843, 440, 77, 58, 49)  # of each pair of cameras
 INNER = ("cuhk03", "cuhk03_release", "cuhk03/cuhk03_release", "CUHK03", "cuhk03-np", "cuhk03/cuhk03-np")
+RAW, CONFIG = "cuhk-03.mat", "cuhk03_new_protocol_config_{}.mat"
+PATTERN, EXAMPLE = "P_III_V_NN.png", "1_001_1_01.png"
 _NAME = re.compile(r"([1-5])_(\d{3})_([12])_(\d{2})\.png", re.ASCII)
 
 
@@ -59,13 +61,15 @@ def read(
               and gallery are the same pictures (single-gallery-shot CMC, mean over the splits, no mAP)
     split     which of the 20, from 0
 
-    Pictures are taken out of cuhk-03.mat once, into images_detected or images_labeled beside it.  Needs the
-    extra `formats` for the .mat files.
+    Pictures are taken out of cuhk-03.mat once, into images_detected or images_labeled beside it; that needs the
+    extra `formats`.
     """
-    if boxes not in COUNTS or protocol not in ("new", "classic"):
+    if boxes not in ("detected", "labeled") or protocol not in ("new", "classic"):
         raise UsageError(f"boxes={boxes!r}, protocol={protocol!r}: choose detected or labeled, and new or classic.")
     if protocol == "classic":
-        return _classic(root, boxes, split)
+        dataset = _classic(root, boxes, split)
+        found = dataset.counts()
+        return check_counts(dataset, {s: Counts(ids, found[s].images, 2) for s, ids in CLASSIC.items()}, assert_counts)
     repacked = [place for place in _places(root) if (place / boxes / FOLDERS["train"]).is_dir()]
     if not repacked and all((root / folder).is_dir() for folder in FOLDERS.values()):
         repacked = [root.resolve().parent] if root.resolve().name == boxes else []
@@ -87,12 +91,11 @@ def _repacked(root: Path, boxes: Boxes) -> Dataset:
 
 
 def _by_protocol(root: Path, boxes: Boxes) -> Dataset:
-    config = _first(root, f"cuhk03_new_protocol_config_{boxes}.mat")
+    config = _first(root, CONFIG.format(boxes))
     if config is None:
         raise DatasetError(
-            f"cuhk03: {root} holds neither {boxes}/bounding_box_train nor "
-            f"cuhk03_new_protocol_config_{boxes}.mat. "
-            f"Point the root at the release, put the new protocol's files there, or pass protocol='classic'."
+            f"cuhk03: {root} holds neither {boxes}/bounding_box_train nor {CONFIG.format(boxes)}. "
+            f"{_instead(root, boxes)}"
         )
     protocol = read_protocol(config)
     folder = _pictures(root, boxes)
@@ -105,9 +108,21 @@ def _by_protocol(root: Path, boxes: Boxes) -> Dataset:
         )
     dataset = Dataset("cuhk03", f"new protocol, {boxes}", folder, terms=TERMS)
     dataset = with_splits(dataset, _splits_of(protocol, folder, have))
-    other = "labeled" if boxes == "detected" else "detected"
-    note = f"{len(lost):,} pictures of {config.name} are not in {folder.name}: {some(lost)}. Are they {other} ones?"
+    note = f"{len(lost):,} pictures of {config.name} are not in {folder.name}: {some(lost)}. "
+    note += f"Are they {_other(boxes)} ones?"
     return add_notes(dataset, [note] if lost else [])
+
+
+def _instead(root: Path, boxes: Boxes) -> str:
+    """What to do where the boxes asked for have no protocol."""
+    other = _other(boxes)
+    if _first(root, CONFIG.format(other)) or _first(root, f"{other}/{FOLDERS['train']}"):
+        return f"It holds the {other} boxes: pass boxes='{other}'."
+    return "Point the root at the release, put the new protocol's files there, or pass protocol='classic'."
+
+
+def _other(boxes: Boxes) -> Boxes:
+    return "labeled" if boxes == "detected" else "detected"
 
 
 def _splits_of(protocol: Protocol, folder: Path, have: set[str]) -> dict[Split, tuple[Sample, ...]]:
@@ -129,23 +144,21 @@ def _pictures(root: Path, boxes: Boxes) -> Path:
     done = _first(root, f"images_{boxes}")
     if done is not None:
         return done
-    raw = _first(root, "cuhk-03.mat")
+    raw = _first(root, RAW)
     if raw is None:
-        raise DatasetError(
-            f"cuhk03: {root} holds neither images_{boxes} nor cuhk-03.mat. Point the root at cuhk03_release."
-        )
+        raise DatasetError(f"cuhk03: {root} holds neither images_{boxes} nor {RAW}. Point the root at cuhk03_release.")
     return RawFile(raw).extract(boxes, raw.parent / f"images_{boxes}")
 
 
 def _classic(root: Path, boxes: Boxes, split: int) -> Dataset:
-    raw = _first(root, "cuhk-03.mat")
+    raw = _first(root, RAW)
     if raw is None:
         raise DatasetError(
-            f"cuhk03: the classic protocol needs cuhk-03.mat, which is not in {root}. "
+            f"cuhk03: the classic protocol needs {RAW}, which is not in {root}. "
             f"Point the root at cuhk03_release, or pass protocol='new'."
         )
     tests = RawFile(raw).test_sets()
-    if not 0 <= split < len(tests):
+    if split not in range(len(tests)):
         raise UsageError(f"cuhk03: split is {split}; {raw.name} has the splits 0 to {len(tests) - 1}.")
     held = {f"{pair}_{person:03d}" for pair, person in tests[split]}
     folder = _pictures(root, boxes)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resight.data.images import MAX_PIXELS
 from resight.data.matlab import load_mat, optional
 from resight.errors import DatasetError
 from resight.types import Split
@@ -40,24 +42,28 @@ def read_protocol(file: Path) -> Protocol:
     if missing:
         raise DatasetError(f"{file} has no {', '.join(missing)}. It is not the new protocol's configuration.")
     names = tuple(str(name).strip() for name in np.ravel(table["filelist"]))
-    pids, camids = (tuple(int(n) for n in np.ravel(table[key])) for key in ("labels", "camId"))
+    pids, camids = (_whole(table[key], key, file) for key in ("labels", "camId"))
     if not len(names) == len(pids) == len(camids):
         raise DatasetError(
             f"{file}: {len(names):,} names, {len(pids):,} labels and {len(camids):,} cameras; expected as many of each."
         )
-    rows: dict[Split, tuple[int, ...]] = {
-        "train": _rows(table["train_idx"], len(names), file),
-        "query": _rows(table["query_idx"], len(names), file),
-        "gallery": _rows(table["gallery_idx"], len(names), file),
-    }
-    return Protocol(names, pids, camids, rows)
+    parts: tuple[Split, ...] = ("train", "query", "gallery")
+    return Protocol(names, pids, camids, {part: _rows(table, f"{part}_idx", len(names), file) for part in parts})
 
 
-def _rows(index: Any, number: int, file: Path) -> tuple[int, ...]:
-    rows = np.ravel(index).astype(np.int64) - 1  # MATLAB counts from 1
-    if rows.size and not (rows.min() >= 0 and rows.max() < number):
-        raise DatasetError(f"{file}: an index lies outside 1..{number:,}. Fetch the file again.")
-    return tuple(rows.tolist())
+def _rows(table: Mapping[str, Any], key: str, number: int, file: Path) -> tuple[int, ...]:
+    rows = _whole(table[key], key, file)
+    if max(rows, default=1) > number:
+        raise DatasetError(f"{file}: an index of {key} lies outside 1..{number:,}. Fetch the file again.")
+    return tuple(row - 1 for row in rows)
+
+
+def _whole(values: Any, key: str, file: Path) -> tuple[int, ...]:
+    """Numbers from 1, as MATLAB counts."""
+    values = np.ravel(values)
+    if values.dtype.kind not in "iuf" or (values.size and not (values.min() >= 1 and values.max() < 2**53)):
+        raise DatasetError(f"{file}: {key} holds something else than numbers from 1. Fetch the file again.")
+    return tuple(int(value) for value in values)
 
 
 class RawFile:
@@ -80,37 +86,39 @@ class RawFile:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             part = Path(scratch) / folder.name
             part.mkdir()
-            with self._open() as raw:
-                for name, picture in self._pictures(raw, boxes):
-                    Image.fromarray(picture).save(part / name)
+            for name, picture in self._pictures(boxes):
+                Image.fromarray(picture).save(part / name)
             shutil.move(part, folder)
         return folder
 
-    def _pictures(self, raw: Any, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        if boxes not in raw:
-            raise DatasetError(f"{self.file} has no {boxes!r}. It is not CUHK03's release.")
-        for pair, cell in enumerate(np.ravel(raw[boxes][()]), start=1):
-            persons = np.asarray(raw[cell][()]).T  # (M, 10): HDF5 keeps MATLAB's columns as rows
-            if pair > PAIRS or persons.ndim != 2 or persons.shape[1] != VIEWS:
-                raise DatasetError(
-                    f"{self.file}: {boxes} pair {pair} is {persons.shape}, expected M x {VIEWS} cells, {PAIRS} pairs."
-                )
-            for person, views in enumerate(persons, start=1):
-                for column, reference in enumerate(views, start=1):
-                    picture = np.asarray(raw[reference][()]).T  # (H, W, 3)
-                    if picture.ndim == 3 and picture.shape[2] == 3 and picture.size:
-                        yield f"{pair}_{person:03d}_{1 + (column > 5)}_{column:02d}.png", _eight_bits(picture)
+    def _pictures(self, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        with self._open() as raw:
+            for pair, cell in enumerate(np.ravel(raw[boxes][()]), start=1):
+                persons = np.asarray(raw[cell][()]).T  # (M, 10): HDF5 keeps MATLAB's columns as rows
+                if pair > PAIRS or persons.ndim != 2 or persons.shape[1] != VIEWS:
+                    raise ValueError(f"{boxes} pair {pair} is {persons.shape}, expected {PAIRS} pairs of M x {VIEWS}")
+                for (person, column), reference in np.ndenumerate(persons):
+                    picture = _picture(raw[reference])
+                    if picture is not None:
+                        yield f"{pair}_{person + 1:03d}_{1 + (column >= 5)}_{column + 1:02d}.png", picture
 
-    def _open(self) -> Any:
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The file; whatever its bytes lead h5py to becomes a sentence."""
         try:
-            return self.h5py.File(self.file, "r")
-        except OSError as broken:
+            with self.h5py.File(self.file, "r") as raw:
+                yield raw
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as broken:
+            said = str(broken).strip("'\"").rstrip(".")
             raise DatasetError(
-                f"{self.file} cannot be read as MATLAB v7.3 (HDF5): {broken}. Fetch the release again."
+                f"{self.file} cannot be read as CUHK03's release, MATLAB v7.3 (HDF5): {said}. Fetch the release again."
             ) from broken
 
 
-def _eight_bits(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    if picture.dtype != np.uint8:
-        raise DatasetError(f"a picture has {picture.dtype} pixels, expected uint8. It is not CUHK03's release.")
-    return np.ascontiguousarray(picture)
+def _picture(cell: Any) -> NDArray[np.uint8] | None:
+    """(3, W, H) in the file -> (H, W, 3) uint8; None for an empty cell."""
+    if cell.ndim != 3 or cell.shape[0] != 3 or not cell.size:
+        return None
+    if cell.dtype != np.uint8 or cell.size > 3 * MAX_PIXELS:
+        raise ValueError(f"a picture has {cell.shape} {cell.dtype} values, expected 3 x W x H uint8")
+    return np.ascontiguousarray(np.asarray(cell[()]).T)

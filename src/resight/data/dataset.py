@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from resight.errors import DatasetError, UsageError
+from resight.errors import DatasetError, UsageError, plain
 from resight.types import IGNORE, UNKNOWN_CAMERA, Sample, Split
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("resight.data")
 
 AssertCounts = Literal["strict", "warn", "off"]
+SAID = 6  # differences from a table of counts that are told
 SPLITS: tuple[Split, ...] = ("train", "query", "gallery")
 
 
@@ -47,6 +48,7 @@ class Dataset:
     terms: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "version", plain(self.version))  # may hold a folder's name
         for split in SPLITS:
             object.__setattr__(self, split, tuple(sorted(self.split(split), key=lambda sample: sample.path)))
 
@@ -112,15 +114,16 @@ def check_counts(
     differences = [text for split, want in expected.items() for text in _differences(split, found[split], want)]
     if not differences:
         return dataset
+    more = len(differences) - SAID
+    missed = "; ".join([*differences[:SAID], *([f"and {more} more"] if more > 0 else [])])
     if assert_counts == "strict":
         raise DatasetError(
-            f"{dataset.name}: {dataset.root} does not hold the published data set: {'; '.join(differences)}. "
-            f"{hint or 'Fetch the missing files,'} or pass assert_counts='warn' if a partial copy is "
-            f"intended."
+            f"{dataset.name}: {dataset.root} does not hold the published data set: {missed}. "
+            f"{hint or 'Fetch the missing files,'} or pass assert_counts='warn' if a partial copy is intended."
         )
-    notes = tuple(f"counts differ from the published table: {text}" for text in differences)
-    log.warning("%s: %s", dataset.name, "; ".join([*notes[:2], f"{len(notes) - 2} more"] if len(notes) > 3 else notes))
-    return add_notes(dataset, notes)
+    note = f"counts differ from the published table: {missed}"
+    log.warning("%s: %s", dataset.name, note)
+    return add_notes(dataset, [note])
 
 
 def add_notes(dataset: Dataset, notes: Sequence[str]) -> Dataset:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from resight.data import load_dataset
+from resight.data import canonical_name, load_dataset
 from resight.data.checks import Finding, quick_check
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.inspection import Facts, inspect, picture_findings
+from resight.data.listing import list_pictures
+from resight.data.patterns import usual_pattern
 from resight.data.recognise import Form, recognise
 from resight.data.statistics import statistics
 
@@ -37,7 +40,7 @@ class Checkup:
     def as_json(self) -> dict[str, Any]:
         """Everything but the facts of single pictures."""
         return {
-            "form": {"name": self.form.name, "root": str(self.form.root), "why": self.form.why},
+            "form": {**asdict(self.form), "root": str(self.form.root)},
             "sound": self.sound,
             "findings": [asdict(finding) for finding in self.findings],
             "statistics": dict(self.statistics),
@@ -62,15 +65,15 @@ def examine(
 
     Raises DatasetError where there is nothing that can be read at all.
     """
-    form = recognise(root) if name is None else Form(name, root, "as asked")
-    if form.name in ("people", "flat"):
+    form = recognise(root) if name is None else Form(canonical_name(name), root.expanduser(), "as asked")
+    if not form.is_split:
         return Checkup(form, None, (_needs_split(form),), {})
     dataset = load_dataset(form.name, form.root, **_options(form, options or {}))
     findings = [*_moved(root, form), *quick_check(dataset), *_notes(dataset)]
     facts: list[Facts] = []
     if pictures:
         samples = {sample.path: sample for split in SPLITS for sample in dataset.split(split)}
-        facts = inspect(list(samples.values()), progress)
+        facts = inspect(list(samples.values()), progress, near)
         findings += picture_findings(facts, near)
     order = {"error": 0, "warning": 1, "note": 2}
     ordered = tuple(sorted(findings, key=lambda finding: order[finding.level]))
@@ -80,24 +83,31 @@ def examine(
 def _options(form: Form, options: Mapping[str, object]) -> dict[str, object]:
     """The reader's options; whoever asks the doctor about DukeMTMC is told, and may look at what they hold."""
     acknowledged = {"acknowledge_withdrawn": True} if form.name == "dukemtmcreid" else {}
-    return {**acknowledged, **options}
+    return {**acknowledged, **form.options, **options}
 
 
 def _needs_split(form: Form) -> Finding:
-    how = "" if form.name == "people" else " --pattern '{pid}_c{camid}_{frame}'"
-    return Finding(
-        "error",
-        "no_splits",
-        f"{form.root} holds {form.why}.",
-        f"Make train, query and gallery with `resight data split {form.root}{how}`.",
+    what = f"{form.root} holds {form.why}." if form.name != "table" else f"{form.root} is {form.why}."
+    command = f"resight data split {shlex.quote(str(form.root))}"
+    if form.name != "flat":
+        return Finding("error", "no_splits", what, f"Make train, query and gallery with `{command}`.")
+    pictures = list_pictures(form.root, form.root, recursive=True).pictures
+    usual = usual_pattern(pictures, form.root)
+    if usual is not None:
+        cure = f"Make train, query and gallery with `{command} --pattern '{usual}'`, which fits their names."
+        return Finding("error", "no_splits", what, cure)
+    name = pictures[0].relative_to(form.root).as_posix()
+    cure = (
+        f"Say where person and camera stand in names like {name} with `{command} --pattern PATTERN`; for "
+        "0042_c3_001711.jpg it would be '{pid}_c{camid}_{frame}'."
     )
+    return Finding("error", "no_splits", what, cure)
 
 
 def _moved(root: Path, form: Form) -> list[Finding]:
     """The root was a level too high or too deep: said, so that it is given right elsewhere."""
-    if form.root.resolve() in (root.expanduser().resolve(), root.expanduser().resolve().parent / root.name):
-        return []
-    if form.root.is_file() and form.root.parent.resolve() == root.expanduser().resolve():
+    given, right = root.expanduser().resolve(), form.root.resolve()
+    if right in (given, given / form.root.name) and (right == given or form.root.is_file()):
         return []
     return [Finding("warning", "root", f"{root} is not the root: the data set is {form.why}.", f"Use {form.root}.")]
 
@@ -107,7 +117,7 @@ def _notes(dataset: Dataset) -> list[Finding]:
     findings = []
     for note in dataset.notes:
         counted = note.startswith("counts differ")
-        sentence = note[:1].upper() + note[1:] + ("" if note.endswith(".") else ".")
+        sentence = note[:1].upper() + note[1:] + ("" if note.endswith((".", "?")) else ".")
         cure = "A partial copy cannot be compared with published figures; fetch the rest." if counted else ""
         findings.append(Finding("warning" if counted else "note", "counts" if counted else "reader", sentence, cure))
     return findings

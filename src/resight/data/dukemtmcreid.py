@@ -19,20 +19,14 @@ from resight.errors import UsageError
 log = logging.getLogger("resight.data")
 
 TERMS = (
-    "WITHDRAWN by Duke University in 2019: the people recorded did not consent to publication. Released "
-    "under "
-    "CC BY-NC-SA 4.0. At most for comparison with older results; do not train models you publish or deploy "
-    "on it."
+    "WITHDRAWN by Duke University in 2019: the people recorded did not consent to publication. Released under "
+    "CC BY-NC-SA 4.0. At most for comparison with older results; do not train models you publish or deploy on it."
 )
 WITHDRAWN = (
-    "DukeMTMC-reID was taken down by Duke University on 25 April 2019 and will not come back: people were "
-    "filmed "
-    "outdoors on campus and published without their consent, against what the university had approved. There "
-    "is no "
-    "official source, its licence forbids commercial use, and ethics boards, journals and conferences "
-    "discourage or "
-    "refuse new use. Use it at most to compare with older results, and do not train models on it that you "
-    "publish "
+    "DukeMTMC-reID was taken down by Duke University on 25 April 2019 and will not come back: people were filmed "
+    "outdoors on campus and published without their consent, against what the university had approved. There is no "
+    "official source, its licence forbids commercial use, and ethics boards, journals and conferences discourage or "
+    "refuse new use. Use it at most to compare with older results, and do not train models on it that you publish "
     "or deploy."
 )
 GRAMMAR = regex_grammar(

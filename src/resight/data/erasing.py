@@ -2,18 +2,19 @@
 
 Up to T times: an area fraction u ~ U(low, high) and an aspect r (height over width) give
 h = round(sqrt(u A r)) and w = round(sqrt(u A / r)); the first with h < H and w < W is filled at a uniform
-place.
+place.  Boxes to crop to are drawn in the same way.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from resight.data.cutting import filled
 from resight.errors import UsageError
 
 ErasePreset = Literal["original", "torchvision"]
@@ -28,21 +29,26 @@ class Numbers(Protocol):
 
 @dataclass(frozen=True)
 class Shape:
-    """How large and how tall an erased box may be, and how often one is tried."""
+    """How large and how tall a box may be, and how often one is tried."""
 
-    low: float
+    low: float  # share of the area
     high: float
-    narrow: float
+    narrow: float  # height over width
     wide: float
     log: bool  # aspect uniform in its logarithm
     tries: int
+    whole: bool = False  # may be as high or as wide as the picture
+
+    @property
+    def numbers(self) -> int:
+        """Random numbers that finding and placing a box takes."""
+        return 2 * self.tries + 2
 
 
 PRESETS: dict[ErasePreset, Shape] = {
     "original": Shape(0.02, 0.4, 0.3, 1 / 0.3, log=False, tries=100),  # the authors' release
     "torchvision": Shape(0.02, 0.33, 0.3, 3.3, log=True, tries=10),  # torchvision's, and fast-reid's, defaults
 }
-NUMBERS = {name: 2 * shape.tries + 2 for name, shape in PRESETS.items()}
 
 
 def fill_in_pixel_units(
@@ -67,17 +73,34 @@ def fill_in_pixel_units(
     return fills[fill]
 
 
-def preset(name: str) -> Shape:
-    """A row of PRESETS, or UsageError."""
-    for known, shape in PRESETS.items():
-        if known == name:
-            return shape
-    raise UsageError(f"augment.erase_preset is {name!r}; choose {' or '.join(PRESETS)}.")
+def erased_shape(
+    name: str, area: tuple[float, float] | None = None, aspect: tuple[float, float] | None = None
+) -> Shape:
+    """A row of PRESETS, with other bounds where some are given.  Raises UsageError."""
+    shape = next((shape for known, shape in PRESETS.items() if known == name), None)
+    if shape is None:
+        raise UsageError(f"augment.erase_preset is {name!r}; choose {' or '.join(PRESETS)}.")
+    if area is not None:
+        shape = replace(shape, low=area[0], high=area[1])
+    if aspect is not None:
+        shape = replace(shape, narrow=aspect[0], wide=aspect[1])
+    return checked(shape, "erase")
 
 
-def boxes(numbers: Numbers, size: tuple[int, int], name: ErasePreset) -> Tensor:
+def checked(shape: Shape, part: str) -> Shape:
+    """The shape, if its bounds make sense.  Raises UsageError naming the part of the augmentation."""
+    if not 0 < shape.low <= shape.high <= 1:
+        raise UsageError(
+            f"augment.{part}_area is {shape.low} to {shape.high}; expected a rising pair above 0, up to 1."
+        )
+    if not 0 < shape.narrow <= shape.wide:
+        raise UsageError(f"augment.{part}_aspect is {shape.narrow} to {shape.wide}; expected a rising pair above 0.")
+    return shape
+
+
+def boxes(numbers: Numbers, size: tuple[int, int], shape: Shape) -> Tensor:
     """A box for each image: (B, 4) top, left, height, width; height 0 where every try failed."""
-    shape, (height, width) = preset(name), size
+    height, width = size
     area = shape.low + numbers.take(shape.tries) * (shape.high - shape.low)  # (B, T)
     draw = numbers.take(shape.tries)
     if shape.log:
@@ -87,7 +110,8 @@ def boxes(numbers: Numbers, size: tuple[int, int], name: ErasePreset) -> Tensor:
         aspect = shape.narrow + draw * (shape.wide - shape.narrow)
     h = (area * height * width * aspect).sqrt().round()
     w = (area * height * width / aspect).sqrt().round()
-    return place(numbers, first_that_fits(h, w, size), size)
+    most = (height + 1, width + 1) if shape.whole else size
+    return place(numbers, first_that_fits(h, w, most), size)
 
 
 def first_that_fits(h: Tensor, w: Tensor, size: tuple[int, int]) -> Tensor:
@@ -106,8 +130,4 @@ def place(numbers: Numbers, extent: Tensor, size: tuple[int, int]) -> Tensor:
 
 def erase(images: Tensor, where: Tensor, chosen: Tensor, fill: tuple[float, ...]) -> Tensor:
     """Fill the boxes (B, 4) of the chosen images (B,) with a colour; the argument is left as it was."""
-    erased, colour = images.clone(), images.new_tensor(fill)[:, None, None]
-    for image, (top, left, h, w), yes in zip(erased, where.tolist(), chosen.tolist(), strict=True):
-        if yes:
-            image[:, top : top + h, left : left + w] = colour
-    return erased
+    return filled(images, where * chosen[:, None], fill)

@@ -6,21 +6,21 @@ number.  In the gallery `distractor` and `junk` are nobody.  Queries that are mi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from resight.data.attributes import with_sidecar
 from resight.data.cameras import CameraFinder
-from resight.data.dataset import SPLITS, Dataset
-from resight.data.layout import Cameras, number_people, use_cameras, with_splits, without_junk
+from resight.data.dataset import Dataset
+from resight.data.layout import Cameras, number_folders, use_cameras, with_splits, without_junk
 from resight.data.listing import find_root, left_out, list_pictures
 from resight.data.splitting import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
 from resight.types import DISTRACTOR, JUNK, Sample, Split
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
-
-NOBODY = {"distractor": DISTRACTOR, "junk": JUNK}  # folders of pictures of nobody in particular
 
 
 def read(
@@ -41,35 +41,50 @@ def read(
     auto_query  where there is no `query`, take one picture per person and camera out of the gallery
     """
     root = find_root("folder", root, ["train"])
-    finder = CameraFinder(root, camera)
-    gallery = "gallery" if (root / "gallery").is_dir() else "test"
-    people = {s: f for s, f in zip(SPLITS, ("train", "query", gallery), strict=True) if (root / f).is_dir()}
-    numbers = _number_people(root, list(people.values()))
-    splits: dict[Split, tuple[Sample, ...]] = {}
-    notes: list[str] = []
-    for split, folder in people.items():
-        samples: list[Sample] = []
-        for person in _children(root / folder):
-            listing = list_pictures(person, root, recursive=True)
-            samples += [
-                Sample(path, numbers[person.name], finder(path), split, "folder", finder.frame(path))
-                for path in listing.pictures
-            ]
-            notes += left_out(listing, (), person, "")
-        splits[split] = tuple(samples)
-    dataset = with_sidecar(with_splits(Dataset("folder", root.resolve().name, root, notes=tuple(notes)), splits))
+    splits, notes, numbers = _read_folders(root, CameraFinder(root, camera))
+    dataset = with_splits(Dataset("folder", root.resolve().name, root, notes=tuple(notes)), splits)
+    dataset = with_sidecar(dataset, numbers)
     dataset = choose_missing_queries(use_cameras(dataset, cameras), auto_query, seed)
-    return dataset if keep_junk else without_junk(dataset)
+    return without_junk(dataset, keep_junk)
 
 
-def _children(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _number_people(root: Path, folders: list[str]) -> dict[str, int]:
-    names = sorted({person.name for folder in folders for person in _children(root / folder)})
-    if not names:
+def _read_folders(
+    root: Path, finder: CameraFinder
+) -> tuple[dict[Split, tuple[Sample, ...]], list[str], dict[str, int]]:
+    """Samples of each split, notes, and the pid of each name."""
+    gallery = "gallery" if (root / "gallery").is_dir() else "test"
+    folders: dict[Split, Path] = {"train": root / "train", "query": root / "query", "gallery": root / gallery}
+    listings = {s: list_pictures(folder, root, recursive=True) for s, folder in folders.items() if folder.is_dir()}
+    people = {split: by_person(listing.pictures, folders[split]) for split, listing in listings.items()}
+    loose = {split: named.pop("", []) for split, named in people.items()}
+    if not any(people.values()):
         raise DatasetError(
-            f"folder: {root} has no folder per person in {' or '.join(folders)}. Expected train/PERSON/picture.jpg."
+            f"folder: {root} has no folder per person in {' or '.join(folders[split].name for split in listings)}. "
+            f"Expected train/PERSON/picture.jpg."
         )
-    return {**number_people(set(names) - NOBODY.keys()), **NOBODY}
+    numbers = number_folders(name for named in people.values() for name in named)
+    splits = {
+        split: tuple(
+            Sample(path, _pid(numbers[name], split), finder(path), split, "folder", finder.frame(path))
+            for name, paths in named.items()
+            for path in paths
+        )
+        for split, named in people.items()
+    }
+    reason = "pictures in no person's folder"
+    notes = [note for s, found in listings.items() for note in left_out(found, loose[s], folders[s], reason)]
+    return splits, notes, numbers
+
+
+def by_person(pictures: Iterable[Path], folder: Path) -> dict[str, list[Path]]:
+    """Pictures by the name of the folder of `folder` they are in, however deep; those in none under ""."""
+    people: dict[str, list[Path]] = defaultdict(list)
+    for path in pictures:
+        *folders, _ = path.relative_to(folder).parts
+        people[folders[0] if folders else ""].append(path)
+    return dict(people)
+
+
+def _pid(number: int, split: Split) -> int:
+    """Nobody in particular can neither train nor ask."""
+    return JUNK if number == DISTRACTOR and split != "gallery" else number

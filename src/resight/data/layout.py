@@ -1,5 +1,4 @@
-"""One folder per split: the layout that Market-1501 gave the field, and what is done to any set after
-reading."""
+"""One folder per split, the layout that Market-1501 gave the field; and what is done to any set after reading."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from resight.data.dataset import SPLITS, Dataset, add_notes
 from resight.data.listing import Grammar, list_pictures, read_names, regex_grammar
 from resight.errors import DatasetError, UsageError
-from resight.types import JUNK, UNKNOWN_CAMERA, Sample, Split
+from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA, Sample, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -18,13 +17,14 @@ if TYPE_CHECKING:
 
 Cameras = Literal["file", "ignore"]
 
+NOBODY = {"distractor": DISTRACTOR, "junk": JUNK}  # folders of pictures of no person
 FOLDERS: dict[Split, str] = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 
 # Market-1501's names in other hands: any width, the sequence and the box optional, any picture suffix.
 MARKET = regex_grammar(
     "PID_cC[sS]_FRAME[_BOX].jpg",
     "0001_c1s1_001051_00.jpg",
-    r"(?P<pid>-1|\d+)_c(?P<camid>\d+)(?:s\d+)?_(?P<frame>\d+)(?:_\d+)?\.(?i:jpe?g|png|bmp|webp|tiff?)",
+    r"(?P<pid>-1|\d{1,18})_c(?P<camid>\d{1,18})(?:s\d+)?_(?P<frame>\d{1,18})(?:_\d+)?\.(?i:jpe?g|png|bmp|webp|tiff?)",
 )
 
 
@@ -61,13 +61,14 @@ def map_samples(dataset: Dataset, change: Callable[[Sample], Sample]) -> Dataset
     return with_splits(dataset, {s: tuple(map(change, dataset.split(s))) for s in SPLITS})
 
 
-def without_junk(dataset: Dataset) -> Dataset:
-    """No split keeps boxes with pid -1: they may not train, and nobody is judged on them."""
-    kept = {split: tuple(s for s in dataset.split(split) if s.pid != JUNK) for split in SPLITS}
+def without_junk(dataset: Dataset, keep: bool = False) -> Dataset:
+    """Boxes with pid -1 may not train or ask; `keep` leaves those of the gallery, where nobody is judged on them."""
+    splits = [split for split in SPLITS if not (keep and split == "gallery")]
+    kept = {split: tuple(s for s in dataset.split(split) if s.pid != JUNK) for split in splits}
     lost = sum(len(dataset.split(split)) - len(samples) for split, samples in kept.items())
     if not lost:
         return dataset
-    return add_notes(with_splits(dataset, kept), [f"{lost:,} junk boxes (pid -1) left out; no score depends on them"])
+    return add_notes(with_splits(dataset, kept), [f"left out junk, pid -1 ({lost:,} pictures); no score depends on it"])
 
 
 def zero_is_a_person(dataset: Dataset) -> Dataset:
@@ -82,20 +83,40 @@ def zero_is_a_person(dataset: Dataset) -> Dataset:
 
 
 def use_cameras(dataset: Dataset, cameras: Cameras) -> Dataset:
-    """cameras="ignore" makes every camera unknown, and says so: that rule is declared, never faked."""
+    """cameras="ignore" makes every camera unknown.  Where the test knows none, the version says so.
+
+    That rule is declared, never faked: it stands in every result.
+    """
     if cameras not in ("file", "ignore"):
         raise UsageError(f"cameras={cameras!r}: choose 'file' (as the data say) or 'ignore' (unknown).")
-    if cameras == "file":
+    if cameras == "ignore":
+        dataset = map_samples(dataset, lambda sample: replace(sample, camid=UNKNOWN_CAMERA))
+        dataset = add_notes(dataset, ["cameras ignored: a match seen by the same camera counts"])
+    tested = (*dataset.query, *dataset.gallery)
+    if not tested or knows_cameras(tested):
         return dataset
-    unknown = map_samples(dataset, lambda sample: replace(sample, camid=UNKNOWN_CAMERA))
-    return add_notes(unknown, ["cameras ignored: a match seen by the same camera counts"])
+    return replace(dataset, version=f"{dataset.version}, any camera")
+
+
+def knows_cameras(samples: Iterable[Sample]) -> bool:
+    """Whether the camera of at least one picture is known."""
+    return any(sample.camid != UNKNOWN_CAMERA for sample in samples)
 
 
 def number_people(names: Iterable[str]) -> dict[str, int]:
-    """Name -> pid: its own number where all are numbers and differ, else its place among the sorted names."""
-    names = sorted(set(names))
-    numeric = all(re.fullmatch(r"-1|[0-9]+", name) for name in names)
-    if numeric and len({int(name) for name in names}) == len(names):
-        shift = any(int(name) == 0 for name in names)  # persons counted from 0; our 0 is nobody
-        return {name: int(name) + (shift and name != "-1") for name in names}
-    return {name: number for number, name in enumerate(names, start=1)}
+    """Name -> pid: its own number where all are numbers and differ, else its place among the sorted names.
+
+    -1 is junk whatever the others are called.
+    """
+    people = sorted(set(names) - {str(JUNK)})
+    junk = {str(JUNK): JUNK}
+    numeric = all(re.fullmatch(r"[0-9]{1,18}", name) for name in people)
+    if numeric and len({int(name) for name in people}) == len(people):
+        shift = any(int(name) == 0 for name in people)  # persons counted from 0; our 0 is nobody
+        return {name: int(name) + shift for name in people} | junk
+    return {name: number for number, name in enumerate(people, start=1)} | junk
+
+
+def number_folders(names: Iterable[str]) -> dict[str, int]:
+    """The same for folders, of which `distractor` and `junk` are nobody in particular."""
+    return {**number_people(set(names) - NOBODY.keys()), **NOBODY}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import DatasetError
+from resight.errors import DatasetError, plain
 from resight.types import Sample, Split
 
 if TYPE_CHECKING:
@@ -62,35 +62,50 @@ class Listing:
 
     pictures: tuple[Path, ...]
     others: tuple[Path, ...] = ()
-    outside: tuple[Path, ...] = ()  # links that leave the root
+    links: tuple[Path, ...] = ()  # not followed: to a folder, or out of the root
 
 
 def list_pictures(folder: Path, root: Path, *, recursive: bool = False) -> Listing:
-    """Sorted pictures of a folder.  Hidden files are passed over; no link that leaves `root` is followed."""
+    """Sorted pictures of a folder.  Hidden files are passed over; no link is followed to a folder or out of `root`."""
     pictures: list[Path] = []
     others: list[Path] = []
-    outside: list[Path] = []
+    links: list[Path] = []
     for entry in _entries(folder, recursive):
         path = Path(entry.path)
-        if entry.name.startswith(".") or entry.name.lower() in NEVER_MIND:
-            continue
-        if entry.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            outside.append(path)
+        if entry.is_symlink() and (entry.is_dir() or leaves(path, root)):
+            links.append(path)
         elif path.suffix.lower() in PICTURES:
             pictures.append(path)
-        else:
+        elif path.name.lower() not in NEVER_MIND:
             others.append(path)
-    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(outside)))
+    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(links)))
+
+
+def leaves(path: Path, root: Path) -> bool:
+    """Whether a file is a link to something outside of `root`."""
+    return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
 
 
 def _entries(folder: Path, recursive: bool) -> Iterable[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):  # a link to a folder is not entered
-                if recursive and not entry.name.startswith("."):
-                    yield from _entries(Path(entry.path), recursive)
-            elif entry.is_file():  # not a pipe, a socket, a link to nothing
-                yield entry
+    """Files and links of a folder, or of all below it; hidden ones are passed over."""
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting += [Path(entry.path)] if recursive else []
+                elif _opens(entry):
+                    yield entry
+
+
+def _opens(entry: os.DirEntry[str]) -> bool:
+    """Not a pipe, a socket, a link to nothing or to itself."""
+    try:
+        return entry.is_file() or entry.is_dir()
+    except OSError:
+        return False
 
 
 def read_names(
@@ -111,18 +126,18 @@ def read_names(
             f"{grammar.example}; the first is {strange[0].name!r}. Choose the reader that fits these names "
             f"(folder, csv, list), or ask `resight data check {folder.parent}` which it is."
         )
-    return samples, left_out(listing, strange, folder, grammar.pattern)
+    return samples, left_out(listing, strange, folder, f"pictures not named {grammar.pattern}")
 
 
-def left_out(listing: Listing, strange: Sequence[Path], folder: Path, pattern: str) -> list[str]:
-    """One sentence per reason why files of a folder were not read."""
+def left_out(listing: Listing, strange: Sequence[Path], folder: Path, reason: str) -> list[str]:
+    """One sentence per reason why files of a folder were not read; `reason` is that of the strange ones."""
     reasons = [
-        (strange, f"pictures not named {pattern}"),
+        (strange, reason),
         (listing.others, "files that are not pictures"),
-        (listing.outside, "links that leave the data set's root"),
+        (listing.links, "links to folders or out of the data set's root"),
     ]
     return [
-        f"{folder.name}: left out {len(paths):,} {reason}: {some([path.name for path in paths])}"
+        f"{plain(folder.name)}: left out {reason} ({len(paths):,}): {some([path.name for path in paths])}"
         for paths, reason in reasons
         if paths
     ]
@@ -131,12 +146,16 @@ def left_out(listing: Listing, strange: Sequence[Path], folder: Path, pattern: s
 def some(names: Sequence[str], limit: int = 3) -> str:
     """The first few names and how many more there are."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(plain, names[:limit])) + more
+
+
+def many(number: int, one: str, several: str) -> str:
+    """`1 picture is` or `3 pictures are`."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def find_root(dataset: str, root: Path, needed: Sequence[str], inner: Sequence[str] = ()) -> Path:
-    """The folder that holds every folder or file of `needed`: `root` itself, one of `inner`, or a single
-    child.
+    """The folder that holds all of `needed`: `root` itself, one of `inner`, or a single child.
 
     Raises DatasetError that says what lies there instead; when `root` is one of the needed folders, that its
     parent was meant.

@@ -1,5 +1,4 @@
-"""Text lists in MSMT17's style: `list_train.txt`, `list_query.txt`, `list_gallery.txt`, a picture and a pid a
-line.
+"""Text lists in MSMT17's style: `list_train.txt`, `list_query.txt`, `list_gallery.txt`, a picture a line.
 
 A line is `path pid` or `path pid camid`, parted by single spaces; the path is relative to the root, or to its
 folder `train` or `test`.
@@ -11,9 +10,10 @@ from pathlib import Path
 
 from resight.data.attributes import with_sidecar
 from resight.data.cameras import CameraFinder
-from resight.data.dataset import Dataset, add_notes
+from resight.data.dataset import Dataset
 from resight.data.layout import Cameras, use_cameras, with_splits, without_junk, zero_is_a_person
-from resight.data.listing import find_root, some
+from resight.data.listing import find_root, leaves, some
+from resight.data.rows import NUMBER
 from resight.data.splitting import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
 from resight.types import Sample, Split
@@ -41,27 +41,38 @@ def read(
     """
     root = find_root("list", root, ["list_train.txt"])
     finder = CameraFinder(root, camera)
-    dataset = Dataset("list", root.resolve().name, root)
     splits: dict[Split, tuple[Sample, ...]] = {}
+    notes: list[str] = []
     for split, names in LISTS.items():
-        lines = [line for name in names if (root / name).is_file() for line in lines_of(root / name)]
-        found = [(where(root, name, split), pid, camid) for name, pid, camid in lines]
-        lost = [line[0] for line, (path, _, _) in zip(lines, found, strict=True) if path is None]
-        splits[split] = tuple(
-            Sample(path, pid, finder(path) if camid is None else camid, split, "list")
-            for path, pid, camid in found
-            if path is not None
+        samples, lost = _read_lists(root, split, [root / name for name in names], finder)
+        splits[split] = tuple(samples)
+        notes += [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {some(lost)}"] if lost else []
+    dataset = with_splits(Dataset("list", root.resolve().name, root, notes=tuple(notes)), splits)
+    dataset = use_cameras(zero_is_a_person(with_sidecar(dataset)), cameras)
+    return without_junk(choose_missing_queries(dataset, auto_query, seed), keep_junk)
+
+
+def _read_lists(root: Path, split: Split, files: list[Path], finder: CameraFinder) -> tuple[list[Sample], list[str]]:
+    """Samples of a split, and the names listed that are no picture under the root."""
+    samples: list[Sample] = []
+    lost: list[str] = []
+    seen: set[Path] = set()
+    for file in files:
+        for name, pid, camid in lines_of(file) if file.is_file() else ():
+            path = where(root, name, split)
+            if path is None:
+                lost.append(name)
+                continue
+            if path in seen:
+                raise DatasetError(f"{file}: {name} stands in the lists of {split} twice. Remove one of the two lines.")
+            seen.add(path)
+            samples.append(Sample(path, pid, finder(path) if camid is None else camid, split, "list"))
+    if lost and not samples:
+        raise DatasetError(
+            f"list: none of the {len(lost):,} pictures of {split} exists under {root}; the first is {lost[0]}. "
+            f"Put the lists beside the pictures' folders."
         )
-        if lost and not splits[split]:
-            raise DatasetError(
-                f"list: none of the {len(lost):,} pictures of {split} exists under {root}; the first is "
-                f"{lost[0]}. Put the lists beside the pictures' folders."
-            )
-        if lost:
-            dataset = add_notes(dataset, [f"{split}: {len(lost):,} listed pictures do not exist: {some(lost)}"])
-    dataset = with_sidecar(zero_is_a_person(with_splits(dataset, splits)))
-    dataset = use_cameras(choose_missing_queries(dataset, auto_query, seed), cameras)
-    return dataset if keep_junk else without_junk(dataset)
+    return samples, lost
 
 
 def lines_of(file: Path) -> list[tuple[str, int, int | None]]:
@@ -75,9 +86,10 @@ def lines_of(file: Path) -> list[tuple[str, int, int | None]]:
         if not line.strip():
             continue
         name, *numbers = line.strip().split(" ")
-        if len(numbers) not in (1, 2) or not all(n.removeprefix("-").isdecimal() for n in numbers):
+        if len(numbers) not in (1, 2) or not all(NUMBER.fullmatch(n) and int(n) >= -1 for n in numbers):
             raise DatasetError(
-                f"{file}, line {number}: {line.strip()!r}, expected `path pid` or `path pid camid` parted by a space."
+                f"{file}, line {number}: {line.strip()[:80]!r}, expected `path pid` or `path pid camid` parted by a "
+                f"space; a number of -1 is junk, or an unknown camera."
             )
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise DatasetError(f"{file}, line {number}: {name!r} leaves the root. Write paths relative to it.")
@@ -86,6 +98,6 @@ def lines_of(file: Path) -> list[tuple[str, int, int | None]]:
 
 
 def where(root: Path, name: str, split: Split) -> Path | None:
-    """The picture a line names: under the root, or under its folder of that split."""
-    folders = (root, root / "train") if split == "train" else (root, root / "test")
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+    """The picture a line names: under the root, or under its folder of that split; never a link out of it."""
+    places = [folder / name for folder in (root, root / ("train" if split == "train" else "test"))]
+    return next((place for place in places if place.is_file() and not leaves(place, root)), None)

@@ -22,4 +22,4 @@ def read(root: Path, *, cameras: Cameras = "file", keep_junk: bool = False) -> D
     root = find_root("market", root, list(FOLDERS.values()))
     dataset = use_cameras(with_sidecar(read_splits("market", root.resolve().name, root, MARKET)), cameras)
     dataset = zero_is_a_person(dataset)
-    return dataset if keep_junk else without_junk(dataset)
+    return without_junk(dataset, keep_junk)

@@ -38,7 +38,7 @@ LISTS: dict[Split, tuple[str, ...]] = {
     "gallery": ("list_gallery.txt",),
 }
 NAME = re.compile(r"\d{4}_\d+_(\d{2})_\d{4}(?:morning|noon|afternoon)_\d+_\d+(?:_ex)?\.jpg", re.ASCII)
-PATTERN = "PPPP_III_CC_MMDDpart_FFFF_K.jpg as in 0000_000_01_0303morning_0008_0.jpg"
+PATTERN, EXAMPLE = "PPPP_III_CC_MMDDpart_FFFF_K.jpg", "0000_000_01_0303morning_0008_0.jpg"
 
 
 def read(
@@ -64,7 +64,7 @@ def read(
         folder = root / folders[split != "train"]
         samples, lost = _read_lists(root, folder, names, split)
         splits[split] = tuple(samples)
-        notes += [f"{split}: {len(lost):,} listed pictures do not exist: {some(lost)}"] if lost else []
+        notes += [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {some(lost)}"] if lost else []
     said = f"{version.upper()}, {train_on}"
     dataset = with_splits(Dataset("msmt17", said, root, notes=tuple(notes), terms=TERMS), splits)
     counts = COUNTS if train_on == "train+val" else {s: c for s, c in COUNTS.items() if s != "train"}
@@ -84,7 +84,8 @@ def _find(root: Path, version: str) -> tuple[Literal["v1", "v2"], Path]:
         found = {name: folder for name, folder in found.items() if name == version}
     if len(found) > 1:
         raise DatasetError(
-            f"msmt17: {root} holds V1 and V2, whose figures cannot be compared. Choose one with version='v1' or 'v2'."
+            f"msmt17: {root} holds V1 and V2, whose figures cannot be compared. Point the root at one of the two, or "
+            f"choose with version='v1' or 'v2'."
         )
     if not found:
         wanted = " or ".join(f"{train} and {test}" for _, train, test in FORMS.values())
@@ -107,16 +108,18 @@ def _read_lists(root: Path, folder: Path, names: tuple[str, ...], split: Split) 
             path = folder / place
             match = NAME.fullmatch(path.name)
             if match is None:
-                raise DatasetError(f"msmt17: {file} names {place}, expected {PATTERN}. Fetch the lists again.")
+                raise DatasetError(
+                    f"msmt17: {file} names {place}, expected {PATTERN} as in {EXAMPLE}. Fetch the lists again."
+                )
             if not path.is_file():
                 lost.append(place)
                 continue
             samples.append(Sample(path, pid + shift, int(match[1]), split, "msmt17"))
+    if not samples and not lost:
+        raise DatasetError(f"msmt17: {' and '.join(names)} in {root} name no picture. Fetch the lists again.")
     if not samples:
         raise DatasetError(
-            f"msmt17: none of the {len(lost):,} pictures in {' and '.join(names)} is in {folder}; the first "
-            f"is "
-            f"{some(lost, 1)}. Lists of one version do not fit pictures of the other: take both from one "
-            f"archive."
+            f"msmt17: none of the {len(lost):,} pictures in {' and '.join(names)} is in {folder}; the first is "
+            f"{lost[0]}. Lists of one version do not fit pictures of the other: take both from one archive."
         )
     return samples, lost

@@ -2,7 +2,7 @@
 
 Every image gives a patch to a pool; once the pool holds 100, an image receives a random one with some
 probability, at a uniform place, mirrored half the time.  Patches are copies, so what is pasted later is what
-was cut.
+was cut.  Several processes show one another what they cut, so all hold the one pool.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resight.data.erasing import Numbers, first_that_fits, place
+from resight.dist import first_row, gather_labels, world_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +38,11 @@ class PatchPool:
         cuts = _cuts(numbers, size).tolist()
         draws = numbers.take(5).tolist()
         pasted = images.clone()
-        for image, target, cut, draw in zip(images, pasted, cuts, draws, strict=True):
-            self._add(image, cut)
-            if len(self.patches) >= READY and draw[0] < probability:
-                self._paste(target, draw)
+        for row, patch in enumerate(everyones([_cut(*pair) for pair in zip(images, cuts, strict=True)])):
+            self._add(patch)
+            mine = row - first_row(images)
+            if 0 <= mine < len(images) and len(self.patches) >= READY and draws[mine][0] < probability:
+                self._paste(pasted[mine], draws[mine])
         return pasted
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,11 +62,9 @@ class PatchPool:
         self.patches = [pixels.reshape(3, h, w).clone() for pixels, (h, w) in zip(flat, shapes, strict=True)]
         self.next = int(state["next"])
 
-    def _add(self, image: Tensor, cut: list[int]) -> None:
-        top, left, h, w = cut
-        if not h:
+    def _add(self, patch: Tensor) -> None:
+        if not patch.numel():
             return
-        patch = (image[:, top : top + h, left : left + w].clamp(0, 1) * 255).round().to(torch.uint8)
         if len(self.patches) < self.capacity:
             self.patches.append(patch)
         else:
@@ -79,6 +79,29 @@ class PatchPool:
             return  # cut from a larger image
         top, left = int(y * (height - h + 1)), int(x * (width - w + 1))
         target[:, top : top + h, left : left + w] = (patch.flip(-1) if mirror < 0.5 else patch).to(target) / 255
+
+
+def everyones(patches: list[Tensor]) -> list[Tensor]:
+    """The patches of the whole batch, in the order of its rows: (3, h, w) uint8 each, sizes differ."""
+    if world_size() == 1:
+        return patches
+    device = patches[0].device
+    shapes = gather_labels(torch.tensor([[patch.shape for patch in patches]], device=device))  # (W, n, 3)
+    flat = torch.zeros(1, int(shapes.prod(dim=2).sum(dim=1).max()), dtype=torch.uint8, device=device)
+    flat[0, : sum(patch.numel() for patch in patches)] = torch.cat([patch.reshape(-1) for patch in patches])
+    found = []
+    for row, theirs in zip(gather_labels(flat), shapes.tolist(), strict=True):
+        start = 0
+        for c, h, w in theirs:
+            found.append(row[start : start + c * h * w].view(c, h, w).clone())
+            start += c * h * w
+    return found
+
+
+def _cut(image: Tensor, cut: list[int]) -> Tensor:
+    """Copy a box (top, left, height, width) out of an image (3, H, W): (3, h, w) uint8."""
+    top, left, h, w = cut
+    return (image[:, top : top + h, left : left + w].clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _cuts(numbers: Numbers, size: tuple[int, int]) -> Tensor:

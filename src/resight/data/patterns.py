@@ -7,6 +7,7 @@ with a slash is held against the path below the root instead.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,8 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FIELDS = {"pid": r"-1|[A-Za-z0-9-]+?", "camid": r"[0-9]+", "frame": r"[0-9]+"}
+FIELDS = {"pid": r"-1|[A-Za-z0-9-]+?", "camid": r"[0-9]{1,18}", "frame": r"[0-9]{1,18}"}
 TRIED = 10
+USUAL = (  # the field's habits, the strictest first
+    "{pid}_c{camid}s*_{frame}_*",
+    "{pid}_c{camid}_f{frame}",
+    "{pid}_c{camid}_{frame}",
+    "{pid}_c{camid}_*",
+    "{pid}_c{camid}",
+    "{pid}_cam{camid}_*",
+    "cam{camid}/{pid}/*",
+    "cam{camid}/{pid}_*",
+    "cam{camid}/{pid}",
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +97,17 @@ def try_pattern(pattern: Pattern, paths: Sequence[Path], root: Path) -> list[Rea
     return readings
 
 
-def read_people(pattern: Pattern, paths: Sequence[Path], root: Path) -> tuple[list[Sample], list[str]]:
-    """Samples, all of split train until they are split, and notes on names that do not fit."""
+def usual_pattern(paths: Sequence[Path], root: Path) -> str | None:
+    """The first of the usual patterns that reads ten of the names."""
+    for text in USUAL:
+        with contextlib.suppress(DatasetError):
+            try_pattern(Pattern(text), paths, root)
+            return text
+    return None
+
+
+def read_people(pattern: Pattern, paths: Sequence[Path], root: Path) -> tuple[list[Sample], list[str], dict[str, int]]:
+    """Samples, all of split train until they are split; notes on names that do not fit; the pid of each name."""
     readings = [(path, pattern.read(path, root).fields) for path in paths]
     strange = [path.name for path, fields in readings if fields is None]
     numbers = number_people(fields["pid"] for _, fields in readings if fields is not None)
@@ -102,5 +123,5 @@ def read_people(pattern: Pattern, paths: Sequence[Path], root: Path) -> tuple[li
         for path, fields in readings
         if fields is not None
     ]
-    notes = [f"{len(strange):,} names do not fit {pattern.text!r} and were left out: {some(strange)}"]
-    return samples, notes if strange else []
+    notes = [f"left out names that do not fit {pattern.text!r} ({len(strange):,}): {some(strange)}"]
+    return samples, notes if strange else [], numbers

@@ -1,5 +1,4 @@
-"""Where a training run gets its pixels: one interface over a cache that fits and a stream for what does
-not."""
+"""Where a training run gets its pixels: one interface over a cache that fits and a stream for what does not."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from resight.data import images
 from resight.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("resight.data")
 
+Mode = Literal["auto", "cache", "memory", "device", "stream"]
 Progress = Callable[[int, int], None]  # done, total
 CHUNK = 32  # pictures decoded and resized together: what stays in a processor's cache
 KEEP = 256 * 2**20  # bytes of undecoded pictures held between hashing and decoding
@@ -55,7 +56,7 @@ class Pixels(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, index: NDArray[np.int64]) -> Tensor:
-        """Rows (B,) -> RGB (B, 3, H, W) uint8, channels last in memory."""
+        """Rows (B,) -> RGB (B, 3, H, W) uint8, channels last in memory, where they are held."""
         ...
 
     def batches(self, indices: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
@@ -67,31 +68,50 @@ def open_pixels(
     samples: Sequence[Sample],
     size: tuple[int, int],
     *,
-    mode: Literal["auto", "cache", "memory", "stream"] = "auto",
+    mode: Mode = "auto",
     interpolation: Interpolation = "bilinear",
     progress: Progress | None = None,
+    device: torch.device | None = None,
 ) -> Pixels:
     """Pixels of some samples.
 
     cache   decoded once into a memory-mapped file that later runs find again
     memory  decoded once into memory
+    device  as cache, then held in the memory of `device`; memory where that is the processor
     stream  decoded each time it is asked for
     auto    cache where the disk has room, else memory where that has, else stream
     """
-    from resight.data.cache import PixelCache, cache_folder, room_on_disk
+    from resight.data.cache import PixelCache
     from resight.data.stream import PixelStream
 
+    if mode not in get_args(Mode):
+        raise UsageError(f"there is no pixel mode {mode!r}; choose {', '.join(get_args(Mode)[:-1])} or stream.")
     need = len(samples) * size[0] * size[1] * 3
-    if mode == "auto":
-        fits_memory = need < free_memory() // 2
-        mode = "cache" if need < room_on_disk(cache_folder()) else "memory" if fits_memory else "stream"
-        if mode != "cache":
-            log.warning("%.1f GB of pixels do not fit %s: %s is used.", need / 1e9, cache_folder(), mode)
-    if mode == "stream":
+    held = mode == "device" and device is not None and device.type != "cpu"
+    chosen = _where(need) if mode == "auto" or held else mode
+    if chosen == "stream":
         return PixelStream(samples, size, interpolation=interpolation, progress=progress)
-    if mode in ("cache", "memory"):
-        return PixelCache(samples, size, interpolation=interpolation, progress=progress, in_memory=mode == "memory")
-    raise UsageError(f"there is no pixel mode {mode!r}; choose auto, cache, memory or stream.")
+    pixels = PixelCache(
+        samples, size, interpolation=interpolation, progress=progress, in_memory=chosen in ("memory", "device")
+    )
+    return _on_device(pixels, need, device) if held and device is not None else pixels
+
+
+def _where(need: int) -> Literal["cache", "memory", "stream"]:
+    """Where so many bytes of pixels have room."""
+    from resight.data.cache import cache_folder, room_on_disk
+
+    if need < room_on_disk(cache_folder()):
+        return "cache"
+    mode: Literal["memory", "stream"] = "memory" if need < free_memory() // 2 else "stream"
+    log.warning("%.1f GB of pixels do not fit %s: %s is used.", need / 1e9, cache_folder(), mode)
+    return mode
+
+
+def _on_device(pixels: Pixels, need: int, device: torch.device) -> Pixels:
+    from resight.data.device import PixelsOnDevice, fits
+
+    return PixelsOnDevice(pixels, device) if fits(need, device) else pixels
 
 
 def free_memory() -> int:

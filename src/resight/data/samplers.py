@@ -26,7 +26,8 @@ class RandomSampler:
     """A shuffle an epoch, cut into batches; the tail that fills no batch is dropped.
 
     n           number of pictures
-    batch_size  pictures in a batch over all ranks; rank r of W takes every W-th of it
+    batch_size  pictures in a batch over all ranks, in W blocks, of which rank r takes the r-th: what the ranks
+                gather is the batch one process would have drawn, row by row
     """
 
     def __init__(self, n: int, batch_size: int, *, seed: int = 0, rank: int = 0, world: int = 1) -> None:
@@ -47,7 +48,7 @@ class RandomSampler:
         """Rows of each batch of this rank: len(self) arrays of batch_size / world."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.n).astype(np.int64)
         cut = order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
-        return [batch[self.rank :: self.world].copy() for batch in cut]
+        return [block.copy() for block in cut.reshape(len(self), self.world, -1)[:, self.rank]]
 
 
 class PKSampler:

@@ -1,5 +1,4 @@
-"""Who is asked for, and who is kept from training: queries out of a gallery, persons out of a training
-set."""
+"""Who is asked for, and who is kept from training: queries out of a gallery, persons out of a training set."""
 
 from __future__ import annotations
 
@@ -60,6 +59,8 @@ def choose_missing_queries(dataset: Dataset, auto_query: AutoQuery, seed: int) -
     """Where a data set has a gallery and no query, choose queries out of it, seeded."""
     if auto_query not in ("never", "one_per_id_cam"):
         raise UsageError(f"auto_query={auto_query!r}: choose never or one_per_id_cam.")
+    if seed not in range(2**63):
+        raise UsageError(f"seed={seed!r}: expected a whole number from 0.")
     if auto_query == "never" or dataset.query or not dataset.gallery:
         return dataset
     query, gallery = choose_queries(dataset.gallery, np.random.default_rng(seed))
@@ -88,8 +89,7 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     number = max(1, round(fraction * len(people)))
     if number > len(able) or number >= len(people):
         raise DatasetError(
-            f"{dataset.name}: cannot hold out {number} of {len(people)} persons; {len(able)} have pictures "
-            f"by two "
+            f"{dataset.name}: cannot hold out {number} of {len(people)} persons; {len(able)} have pictures by two "
             f"cameras or by unknown ones. Read the set with cameras='ignore', or lower the fraction."
         )
     held = set(generator.permutation(able)[:number].tolist())

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 
 class PixelStream:
-    """Pixels of some samples at one size (see `resight.data.pixels.Pixels`), equal to `PixelCache`'s to the
-    byte.
+    """Pixels of some samples at one size (see `resight.data.pixels.Pixels`), equal to `PixelCache`'s to the byte.
 
     Every picture is decoded once at the start, so that one which cannot be read is known before the first
     step and not in the middle of an epoch; what was found is remembered for these bytes.
@@ -50,13 +49,15 @@ class PixelStream:
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="resight-stream")
         paths = [sample.path for sample in samples]
         memo = (folder or cache_folder() / "pixels") / f"{Files(paths).key('readable')}.readable.json"
-        reasons = _remembered(memo) or self._look(paths, memo, progress)
+        known = _remembered(memo, len(paths))
+        reasons = self._look(paths, memo, progress) if known is None else known
         self.unreadable = tuple(Unreadable(samples[row], why) for row, why in reasons.items())
         self.samples = tuple(sample for row, sample in enumerate(samples) if row not in reasons)
         for picture in self.unreadable:
             log.warning("left out: %s", picture.reason)
         if not self.samples:
-            raise DatasetError(f"none of the {len(samples)} pictures can be read. The first: {reasons[0]}")
+            first = "".join(f" The first: {why}" for why in list(reasons.values())[:1])
+            raise DatasetError(f"none of the {len(samples)} pictures can be read.{first}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -97,11 +98,13 @@ def _why_not(path: Path) -> str | None:
     return None
 
 
-def _remembered(memo: Path) -> dict[int, str] | None:
+def _remembered(memo: Path, number: int) -> dict[int, str] | None:
+    """Why rows cannot be read, as an earlier run found; None where none has looked, or its note is damaged."""
     try:
-        return {int(row): str(why) for row, why in json.loads(memo.read_text("utf-8")).items()}
+        reasons = {int(row): str(why) for row, why in json.loads(memo.read_text("utf-8")).items()}
     except (OSError, ValueError, AttributeError):
         return None
+    return reasons if set(reasons) <= set(range(number)) else None
 
 
 def _remember(memo: Path, reasons: dict[int, str]) -> None:

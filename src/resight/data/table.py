@@ -9,17 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.data.attributes import SIDECAR, attributes_of, rows_of, whole_number
+from resight.data.attributes import SIDECAR, attributes_of
 from resight.data.cameras import SIDECAR as CAMERAS
-from resight.data.dataset import SPLITS, Dataset, add_notes
+from resight.data.dataset import SPLITS, Dataset
 from resight.data.layout import Cameras, number_people, use_cameras, with_splits, without_junk
-from resight.data.listing import some
+from resight.data.listing import leaves, some
+from resight.data.rows import rows_of, whole_number
 from resight.data.splitting import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
 from resight.types import DISTRACTOR, UNKNOWN_CAMERA, Sample, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 NEEDED = ("path", "pid", "split")
 
@@ -35,26 +36,16 @@ def read(
 ) -> Dataset:
     """`root` is the CSV file, or a folder with one CSV file in it.
 
-    images  the folder the paths are relative to; the CSV's own where left out
+    images   the folder the paths are relative to; the CSV's own where left out
+    cameras  "ignore" declares every camera unknown
     """
     file = _the_file(root)
-    base = Path(images) if images is not None else file.parent
-    rows = list(rows_of(file))
-    if not rows:
-        raise DatasetError(f"{file} has no rows. Expected a header path,pid,camid,split and a row per picture.")
-    missing = [name for name in NEEDED if name not in rows[0][1]]
-    if missing:
-        raise DatasetError(
-            f"{file} has no column {' or '.join(missing)}; it has {', '.join(rows[0][1])}. "
-            f"Expected path,pid,camid,split."
-        )
-    people = number_people(row["pid"] for _, row in rows if not _distracts(row))
-    samples = [_sample(row, file, line, base, people) for line, row in rows]
-    _refuse_duplicates(file, [line for line, _ in rows], samples)
-    dataset, kept = _keep_existing(Dataset("csv", file.stem, base), samples, file)
-    splits: dict[Split, tuple[Sample, ...]] = {s: tuple(x for x in kept if x.split == s) for s in SPLITS}
-    dataset = use_cameras(choose_missing_queries(with_splits(dataset, splits), auto_query, seed), cameras)
-    return dataset if keep_junk else without_junk(dataset)
+    base = Path(str(images)).expanduser() if images is not None else file.parent
+    samples, notes = samples_of(file, base, "csv", NEEDED)
+    splits: dict[Split, tuple[Sample, ...]] = {s: tuple(x for x in samples if x.split == s) for s in SPLITS}
+    dataset = use_cameras(with_splits(Dataset("csv", file.stem, base, notes=notes), splits), cameras)
+    dataset = choose_missing_queries(dataset, auto_query, seed)
+    return without_junk(dataset, keep_junk)
 
 
 def _the_file(root: Path) -> Path:
@@ -62,55 +53,91 @@ def _the_file(root: Path) -> Path:
         return root
     if not root.is_dir():
         raise DatasetError(f"csv: {root} does not exist. Point the root at a CSV file with path,pid,camid,split.")
-    files = sorted(file for file in root.glob("*.csv") if file.name not in (SIDECAR, CAMERAS))
+    files = tables_in(root)
     if len(files) != 1:
         found = some([file.name for file in files]) if files else "none"
         raise DatasetError(f"csv: expected one CSV file in {root}, found {found}. Point the root at the file itself.")
     return files[0]
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """The CSV files of a folder, but those that stand beside another form."""
+    return sorted(file for file in folder.glob("*.csv") if file.name not in (SIDECAR, CAMERAS))
+
+
+def samples_of(file: Path, base: Path, name: str, needed: tuple[str, ...]) -> tuple[list[Sample], tuple[str, ...]]:
+    """A sample for each row of a table whose picture exists, and notes on those that do not.
+
+    Without "split" among the columns needed all is train.
+    """
+    rows = rows_of(file, needed, ",".join([*needed[:2], "camid", *needed[2:]]))
+    people = number_people(_pid(row, file, line) for line, row in rows if not _distracts(row))
+    first: dict[Path, int] = {}
+    samples = []
+    for line, row in rows:
+        path = _path(row["path"], base, file, line)
+        if first.setdefault(path, line) != line:
+            raise DatasetError(
+                f"{file}, line {line}: {path.name} is already in line {first[path]}. "
+                f"A picture belongs to one person and one split; remove one of the two rows."
+            )
+        split: Split = _split(row, file, line) if "split" in needed else "train"
+        pid = DISTRACTOR if _distracts(row) else people[row["pid"]]
+        camid = whole_number(row["camid"], "camid", file, line, -1) if row.get("camid") else UNKNOWN_CAMERA
+        frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
+        samples.append(Sample(path, pid, camid, split, name, frame, attributes_of(row, file, line)))
+    return _existing(samples, base, file)
+
+
 def _distracts(row: Mapping[str, str]) -> bool:
-    return row["split"] == "distractor"
+    return row.get("split") == "distractor"
 
 
-def _sample(row: Mapping[str, str], file: Path, line: int, base: Path, people: Mapping[str, int]) -> Sample:
-    name = row["path"]
+def _pid(row: Mapping[str, str], file: Path, line: int) -> str:
+    if not row["pid"]:
+        raise DatasetError(
+            f"{file}, line {line}: pid is empty. Name the person; a picture of nobody in particular has the split "
+            f"distractor."
+        )
+    return row["pid"]
+
+
+def _path(name: str, base: Path, file: Path, line: int) -> Path:
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise DatasetError(
             f"{file}, line {line}: path {name!r} is not a path inside {base}. Write paths relative to that folder."
         )
-    split: Split
+    return base / name
+
+
+def _split(row: Mapping[str, str], file: Path, line: int) -> Split:
     if _distracts(row):
-        split, pid = "gallery", DISTRACTOR
-    elif row["split"] in SPLITS:
-        split, pid = next(s for s in SPLITS if s == row["split"]), people[row["pid"]]
-    else:
-        raise DatasetError(
-            f"{file}, line {line}: split is {row['split']!r}, expected train, query, gallery or distractor."
-        )
-    camid = whole_number(row["camid"], "camid", file, line) if row.get("camid") else UNKNOWN_CAMERA
-    frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
-    return Sample(base / name, pid, camid, split, "csv", frame, attributes_of(row, file, line))
+        return "gallery"
+    for split in SPLITS:
+        if row["split"] == split:
+            return split
+    raise DatasetError(f"{file}, line {line}: split is {row['split']!r}, expected train, query, gallery or distractor.")
 
 
-def _refuse_duplicates(file: Path, lines: list[int], samples: list[Sample]) -> None:
-    first: dict[Path, int] = {}
-    for line, sample in zip(lines, samples, strict=True):
-        if sample.path in first:
-            raise DatasetError(
-                f"{file}, line {line}: {sample.path.name} is already in line {first[sample.path]}. "
-                f"A picture belongs to one person and one split; remove one of the two rows."
-            )
-        first[sample.path] = line
-
-
-def _keep_existing(dataset: Dataset, samples: list[Sample], file: Path) -> tuple[Dataset, list[Sample]]:
-    kept = [sample for sample in samples if sample.path.is_file()]
+def _existing(samples: Iterable[Sample], base: Path, file: Path) -> tuple[list[Sample], tuple[str, ...]]:
+    kept: list[Sample] = []
+    lost: list[Path] = []
+    outside: list[Path] = []
+    for sample in samples:
+        if not sample.path.is_file():
+            lost.append(sample.path)
+        elif leaves(sample.path, base):
+            outside.append(sample.path)
+        else:
+            kept.append(sample)
     if not kept:
         raise DatasetError(
-            f"{file}: none of its {len(samples):,} pictures exists; the first would be {samples[0].path}. "
-            f"Name the folder the paths are relative to with images=."
+            f"{file}: none of its {len(lost) + len(outside):,} pictures exists in {base}; the first would be "
+            f"{(lost + outside)[0]}. Name the folder the paths are relative to with images=."
         )
-    lost = [sample.path.name for sample in samples if not sample.path.is_file()]
-    note = f"{len(lost):,} pictures of {file.name} do not exist: {some(lost)}"
-    return add_notes(dataset, [note] if lost else []), kept
+    reasons = [(lost, "pictures that do not exist"), (outside, f"links that leave {base}")]
+    return kept, tuple(
+        f"{file.name}: left out {reason} ({len(paths):,}): {some([path.name for path in paths])}"
+        for paths, reason in reasons
+        if paths
+    )

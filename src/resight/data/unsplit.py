@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.data.attributes import attributes_of, rows_of, whole_number
+from resight.data.attributes import with_sidecar
 from resight.data.cameras import CameraFinder
 from resight.data.dataset import Dataset, add_notes
-from resight.data.layout import Cameras, number_people, use_cameras, with_splits
+from resight.data.folder import by_person
+from resight.data.layout import FOLDERS, Cameras, knows_cameras, number_folders, use_cameras, with_splits
 from resight.data.listing import left_out, list_pictures, some
 from resight.data.patterns import Pattern, read_people, try_pattern
 from resight.data.splitting import choose_queries
+from resight.data.table import samples_of
 from resight.errors import DatasetError, UsageError
-from resight.types import UNKNOWN_CAMERA, Sample
+from resight.types import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+SPLIT_ALREADY = {"train", "test", "query", "gallery", *FOLDERS.values()}  # no person is called so
+CAMERA = re.compile(r"cam(?:era)?[ _-]?\d+", re.IGNORECASE | re.ASCII)  # nor so, where all are
 
 
 def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None = None) -> Dataset:
@@ -37,49 +46,51 @@ def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None =
     if pattern is not None:
         compiled = Pattern(pattern)
         try_pattern(compiled, listing.pictures, root)
-        samples, said = read_people(compiled, listing.pictures, root)
+        samples, said, numbers = read_people(compiled, listing.pictures, root)
         notes += said
     else:
-        samples = _by_folder(root, listing.pictures, camera)
-    return Dataset("people", root.resolve().name, root, train=tuple(samples), notes=tuple(notes))
+        samples, numbers = _by_folder(root, listing.pictures, camera)
+    dataset = Dataset("people", root.resolve().name, root, train=tuple(samples), notes=tuple(notes))
+    return with_sidecar(dataset, numbers)
 
 
-def _by_folder(root: Path, pictures: tuple[Path, ...], camera: str | None) -> list[Sample]:
-    loose = [path.name for path in pictures if path.parent == root]
-    if loose:
-        raise DatasetError(
-            f"{root} holds pictures in no person's folder ({some(loose)}). Put each person's into a folder of "
-            "their own, or give the pattern of the names, as in --pattern '{pid}_c{camid}_{frame}'."
-        )
+def _by_folder(root: Path, pictures: tuple[Path, ...], camera: str | None) -> tuple[list[Sample], dict[str, int]]:
+    people = by_person(pictures, root)
+    _refuse_others(root, people)
     finder = CameraFinder(root, camera)
-    numbers = number_people(path.relative_to(root).parts[0] for path in pictures)
-    return [
-        Sample(path, numbers[path.relative_to(root).parts[0]], finder(path), "train", "people") for path in pictures
+    numbers = number_folders(people)
+    samples = [
+        Sample(path, numbers[name], finder(path), "train", "people", finder.frame(path))
+        for name, paths in people.items()
+        for path in paths
     ]
+    return samples, numbers
+
+
+def _refuse_others(root: Path, people: Mapping[str, Sequence[Path]]) -> None:
+    """Folders that are no persons, and pictures in none."""
+    names = sorted(people)
+    if "" in people:
+        raise DatasetError(
+            f"{root} holds pictures in no person's folder ({some([path.name for path in people['']])}). Put each "
+            "person's into a folder of their own, or give the pattern of the names, as in --pattern "
+            "'{pid}_c{camid}_{frame}'."
+        )
+    if people.keys() & SPLIT_ALREADY:
+        raise DatasetError(
+            f"{root} is split already: it holds {some(names)}. Use it as it is, as `resight data check` says, or give "
+            "the pattern of the names to split it anew, as in --pattern '{pid}_c{camid}_*'."
+        )
+    if all(CAMERA.fullmatch(name) for name in names):
+        raise DatasetError(
+            f"the folders in {root} look like cameras, not persons: {some(names)}. Give the pattern of the paths, as "
+            "in --pattern 'cam{camid}/{pid}_*'."
+        )
 
 
 def _from_table(file: Path) -> Dataset:
-    rows = list(rows_of(file))
-    if not rows or not {"path", "pid"} <= rows[0][1].keys():
-        raise DatasetError(
-            f"{file} lacks rows, or the columns path and pid. Expected path,pid and perhaps camid,frame."
-        )
-    numbers = number_people(row["pid"] for _, row in rows)
-    samples = []
-    for line, row in rows:
-        if not row["path"] or Path(row["path"]).is_absolute() or ".." in Path(row["path"]).parts:
-            raise DatasetError(f"{file}, line {line}: path {row['path']!r} is not inside {file.parent}.")
-        camid = whole_number(row["camid"], "camid", file, line) if row.get("camid") else UNKNOWN_CAMERA
-        frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
-        path = file.parent / row["path"]
-        samples.append(
-            Sample(path, numbers[row["pid"]], camid, "train", "people", frame, attributes_of(row, file, line))
-        )
-    lost = [sample.path.name for sample in samples if not sample.path.is_file()]
-    if len(lost) == len(samples):
-        raise DatasetError(f"{file}: none of its {len(samples):,} pictures exists; the first is {samples[0].path}.")
-    dataset = Dataset("people", file.stem, file.parent, train=tuple(s for s in samples if s.path.is_file()))
-    return add_notes(dataset, [f"{len(lost):,} pictures do not exist: {some(lost)}"] if lost else [])
+    samples, notes = samples_of(file, file.parent, "people", ("path", "pid"))
+    return Dataset("people", file.stem, file.parent, train=tuple(samples), notes=notes)
 
 
 def split(everyone: Dataset, *, test: float = 0.5, cameras: Cameras = "file", seed: int = 0) -> Dataset:
@@ -106,6 +117,6 @@ def split(everyone: Dataset, *, test: float = 0.5, cameras: Cameras = "file", se
         )
     train = tuple(sample for sample in everyone.train if sample.pid > 0 and sample.pid not in tested)
     parted = with_splits(everyone, {"train": train, "query": query, "gallery": gallery})
-    rule = "any camera" if cameras == "ignore" else "cross camera"
+    rule = "cross camera" if knows_cameras(everyone.train) else "any camera"
     parted = replace(parted, version=f"{everyone.version}, split {test:g}, {rule}, seed {seed}")
     return add_notes(parted, [f"split by person: {number} of {len(people)} to test on, {rule} rule, seed {seed}"])

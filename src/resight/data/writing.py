@@ -9,6 +9,7 @@ import csv
 import os
 import shutil
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,11 +18,12 @@ from resight.data.attributes import SIDECAR as ATTRIBUTES
 from resight.data.cameras import SIDECAR as CAMERAS
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.layout import FOLDERS
-from resight.errors import DatasetError, UnknownNameError
+from resight.data.listing import PICTURES, some
+from resight.errors import UNSAFE, DatasetError, UnknownNameError
 from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from resight.types import Sample, Split
 
@@ -29,8 +31,16 @@ How = Literal["link", "copy"]
 Placed = list[tuple["Sample", str]]  # a sample and the path it is given, below the root
 
 
-def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bool = False) -> list[str]:
-    """Write `dataset` to `out` in one of FORMS -> notes on what the form could not keep.
+@dataclass(frozen=True)
+class Written:
+    """What a form could not keep, and the options its reader needs."""
+
+    notes: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bool = False) -> Written:
+    """Write `dataset` to `out` in one of FORMS.
 
     csv      `out` is the file; the pictures stay where they are
     others   `out` is a new or empty folder; pictures are hard links (how="link") or copies
@@ -40,19 +50,22 @@ def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bo
     """
     if form not in FORMS:
         raise UnknownNameError("form to write", form, FORMS)
-    if form == "csv" and out.exists() and not replace:
+    if form == "csv" and out.exists() and not (replace and out.is_file()):
         raise DatasetError(f"{out} is in the way. Name another file, or replace it (--replace).")
     if form != "csv" and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"{out} is in the way. Name a new folder, or empty that one.")
+    if not any(True for _ in _everyone(dataset)):
+        raise DatasetError(f"{dataset.name}: there is no picture to write.")
     out.parent.mkdir(parents=True, exist_ok=True)
     return FORMS[form](dataset, out, how)
 
 
-def _csv(dataset: Dataset, out: Path, how: How) -> list[str]:  # noqa: ARG001 - pictures stay where they are
+def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pictures stay where they are
     if out.suffix.lower() != ".csv":
         raise DatasetError(f"{out} does not end in .csv. Name the file to write, as in {out.with_suffix('.csv')}.")
     samples = list(_everyone(dataset))
-    paths = [sample.path.resolve() for sample in samples]
+    paths = [sample.path.parent.resolve() / sample.path.name for sample in samples]  # a link keeps its own name
+    _check_names(paths)
     beside = all(path.is_relative_to(out.parent.resolve()) for path in paths)
     base = out.parent.resolve() if beside else Path(os.path.commonpath([path.parent for path in paths]))
     names = _attribute_names(dataset)
@@ -69,10 +82,25 @@ def _csv(dataset: Dataset, out: Path, how: How) -> list[str]:  # noqa: ARG001 - 
         for sample, path in zip(samples, paths, strict=True)
     )
     _write_table(out, header, rows)
-    return [] if beside else [f"paths are relative to {base}: read it with the option images={base}"]
+    return Written() if beside else Written((f"paths are relative to {base}",), {"images": str(base)})
 
 
-def _market(dataset: Dataset, out: Path, how: How) -> list[str]:
+def _check_names(paths: Sequence[Path]) -> None:
+    """Names that a table cannot hold, and pictures that stand twice."""
+    for path in paths:
+        if UNSAFE.search(str(path)) or path.name != path.name.strip():
+            raise DatasetError(
+                f"{path.name} cannot stand in a table: its name or folder has line breaks, broken signs or "
+                f"blanks at an end. Rename it, or choose the form folder."
+            )
+    twice, count = Counter(paths).most_common(1)[0]
+    if count > 1:
+        raise DatasetError(
+            f"{twice.name} is both query and gallery, and a table has one row a picture. Choose the form folder."
+        )
+
+
+def _market(dataset: Dataset, out: Path, how: How) -> Written:
     unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in _everyone(dataset))
     if unknown:
         raise DatasetError(
@@ -90,10 +118,11 @@ def _market(dataset: Dataset, out: Path, how: How) -> list[str]:
         taken[stem] += 1
     _place(placed, out, how)
     _write_attributes(placed, out)
-    return [f"{made_up:,} pictures have no frame number; theirs are running numbers"] if made_up else []
+    note = f"{made_up:,} pictures have no frame number; theirs are running numbers"
+    return Written((note,) if made_up else ())
 
 
-def _folder(dataset: Dataset, out: Path, how: How) -> list[str]:
+def _folder(dataset: Dataset, out: Path, how: How) -> Written:
     placed = _numbered(dataset, lambda sample: f"{sample.split}/{_person(sample.pid)}")
     _place(placed, out, how)
     rows = [
@@ -102,10 +131,10 @@ def _folder(dataset: Dataset, out: Path, how: How) -> list[str]:
     ]
     _write_table(out / CAMERAS, ("path", "camid", "frame"), rows)
     _write_attributes(placed, out)
-    return []
+    return Written()
 
 
-def _list(dataset: Dataset, out: Path, how: How) -> list[str]:
+def _list(dataset: Dataset, out: Path, how: How) -> Written:
     placed = _numbered(dataset, lambda sample: f"{'train' if sample.split == 'train' else 'test'}/{sample.pid}")
     _place(placed, out, how)
     for split in SPLITS:
@@ -113,10 +142,10 @@ def _list(dataset: Dataset, out: Path, how: How) -> list[str]:
         (out / f"list_{split}.txt").write_text("".join(lines), "utf-8")
     _write_attributes(placed, out)
     frames = sum(sample.frame is not None for sample, _ in placed)
-    return [f"the frame numbers of {frames:,} pictures are not kept; lists have none"] if frames else []
+    return Written((f"the frame numbers of {frames:,} pictures are not kept; lists have none",) if frames else ())
 
 
-FORMS: dict[str, Callable[[Dataset, Path, How], list[str]]] = {
+FORMS: dict[str, Callable[[Dataset, Path, How], Written]] = {
     "csv": _csv,
     "folder": _folder,
     "list": _list,
@@ -141,6 +170,12 @@ def _numbered(dataset: Dataset, folder: Callable[[Sample], str]) -> Placed:
 
 
 def _place(placed: Placed, out: Path, how: How) -> None:
+    strange = [sample.path.name for sample, _ in placed if sample.path.suffix.lower() not in PICTURES]
+    if strange:
+        raise DatasetError(
+            f"{some(strange)} would not be found again: pictures end in {', '.join(sorted(PICTURES))}. "
+            f"Rename them, or choose the form csv."
+        )
     for sample, path in placed:
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)

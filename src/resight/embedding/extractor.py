@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from resight.data.images import decode, resize
+from resight.dist import rank, sum_over_ranks, world_size
+from resight.dist.processes import everyones
 from resight.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Extractor:
     one or a sequence of them, or a ready tensor (N, 3, H, W).  Pictures of any size are resized to the model's input.
 
     flip: average with the mirrored picture.  precision: "fp32" or "bf16"; bf16 moves similarities by about 1e-3.
+    share: in a process group all processes call together, each embeds every W-th batch, and all get all vectors, those
+    one process would give; False leaves the others out of it.
     Raises ImageError naming the first picture that cannot be read; `embed.tolerant` skips and lists instead.
     """
 
@@ -48,11 +52,13 @@ class Extractor:
         *,
         flip: bool = False,
         precision: str = "fp32",
+        share: bool = True,
     ) -> None:
         if batch < 1:
             raise UsageError(f"batch is {batch}; give at least 1.")
         self.device = resolve_device(device)
         self.batch, self.flip, self.precision = batch, flip, precision
+        self.shared = share and world_size() > 1
         self.model = model
         if isinstance(model, nn.Module):
             model.to(self.device).eval()
@@ -83,24 +89,48 @@ class Extractor:
     def _run(
         self, pictures: Sequence[Any], progress: Callable[[int], None] | None, *, tolerant: bool
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
-        vectors: list[NDArray[np.float32]] = []
+        vectors = [np.zeros((0, self.model.embedding_dim), np.float32)]
+        rows: list[int] = []  # of the pictures that gave a vector
         broken: list[Unreadable] = []
-        for start in range(0, len(pictures), self.batch):
-            block = []
-            for offset, picture in enumerate(pictures[start : start + self.batch]):
-                try:
-                    block.append(self._pixels(picture))
-                except ImageError as error:
-                    if not tolerant:
-                        raise
-                    broken.append(Unreadable(start + offset, Path(str(picture)), str(error)))
+        first, turn = (rank(), world_size()) if self.shared else (0, 1)
+        for start in range(first * self.batch, len(pictures), turn * self.batch):
+            block, unread = self._block(pictures[start : start + self.batch], start)
+            broken += unread.values()
+            if broken and not tolerant:
+                break
+            rows += [row for row in range(start, start + len(block) + len(unread)) if row not in unread]
             if block:
                 vectors.append(self.finish(self.tensors(_stack(block))))
             if progress is not None:
-                progress(min(start + self.batch, len(pictures)))
-        if not vectors:
-            return np.zeros((0, self.model.embedding_dim), np.float32), broken
-        return np.concatenate(vectors), broken
+                progress(min(start + turn * self.batch, len(pictures)))
+        found = np.concatenate(vectors)
+        if self.shared:
+            found, broken = self._from_all(found, rows, broken, len(pictures))
+        if broken and not tolerant:
+            raise ImageError(broken[0].reason)
+        return found, broken
+
+    def _block(self, pictures: Sequence[Any], start: int) -> tuple[list[Tensor], dict[int, Unreadable]]:
+        """The pixels of those that can be read; the others by their row, which counts from `start`."""
+        block: list[Tensor] = []
+        unread: dict[int, Unreadable] = {}
+        for row, picture in enumerate(pictures, start):
+            try:
+                block.append(self._pixels(picture))
+            except ImageError as error:
+                unread[row] = Unreadable(row, Path(str(picture)), str(error))
+        return block, unread
+
+    def _from_all(
+        self, vectors: NDArray[np.float32], rows: list[int], broken: list[Unreadable], count: int
+    ) -> tuple[NDArray[np.float32], list[Unreadable]]:
+        """Everybody's vectors and unreadable pictures, in the order of the pictures."""
+        heard = everyones((rows, broken))
+        whole = torch.zeros(count, vectors.shape[1], device=self.device)
+        whole[rows] = torch.from_numpy(vectors).to(self.device)
+        kept = sorted(row for theirs, _ in heard for row in theirs)
+        lost = sorted((item for _, theirs in heard for item in theirs), key=lambda item: item.index)
+        return sum_over_ranks(whole)[kept].cpu().numpy(), lost
 
     def finish(self, vectors: Tensor) -> NDArray[np.float32]:
         """To the host, of unit length where the metric asks for it."""
@@ -125,9 +155,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """`auto`: cuda where there is one, then mps, then cpu.  Raises UsageError for one that is not here."""
     if isinstance(device, torch.device):
         return device
+    if device in ("auto", "cuda") and torch.cuda.is_available():  # by number: a thread of its own starts at the first
+        return torch.device("cuda", torch.cuda.current_device())
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)

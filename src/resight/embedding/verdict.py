@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 import sys
 import time
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +14,13 @@ import numpy as np
 
 from resight import evaluation
 from resight.data.checks import stop_if_unsound
+from resight.dist.processes import on_first
+from resight.embedding.addenda import pooled
 from resight.embedding.extractor import Extractor
+from resight.embedding.result import Expansion, Result, case_of
+from resight.embedding.twins import in_words, twins
 from resight.embedding.vectors import Vectors, common_root
-from resight.errors import CheckpointError, DatasetError
-from resight.evaluation.blocks import MEMORY
+from resight.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,53 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resight.data import Dataset
+    from resight.evaluation.multi_query import Pool
     from resight.types import Embedder, Sample
-
-
-@dataclass(frozen=True)
-class Result:
-    """The verdict on one model and one data set.  `report` holds the scores and every query's own."""
-
-    report: evaluation.Report
-    query: Vectors
-    gallery: Vectors
-    context: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        name = f"{self.context.get('model', '?')} on {self.context.get('dataset', '?')}"
-        return f"{name}: {self.report}"
-
-    def record(self) -> dict[str, Any]:
-        """The result record: plain JSON values."""
-        return {
-            "context": self.context,
-            "report": self.report.to_dict(),
-            "query": {
-                "paths": list(self.query.paths),
-                "pids": self.query.pids.tolist(),
-                "camids": self.query.camids.tolist(),
-            },
-        }
-
-    def save(self, folder: Path) -> None:
-        """`result.json`, `query.npz` and `gallery.npz`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.query.save(folder / "query.npz")
-        self.gallery.save(folder / "gallery.npz")
-        (folder / "result.json").write_text(json.dumps(self.record(), indent=1), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> Result:
-        """Raises CheckpointError where there is no result or not one of ours."""
-        try:
-            record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            report = evaluation.Report.from_dict(record["report"])
-            context = record["context"]
-        except FileNotFoundError as error:
-            raise CheckpointError(f"there is no result in {folder}. Make one with: resight evaluate RUN") from error
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{folder / 'result.json'} is not a result record of resight ({error}).") from error
-        return cls(report, Vectors.load(folder / "query.npz"), Vectors.load(folder / "gallery.npz"), context)
 
 
 def evaluate(
@@ -89,16 +45,21 @@ def evaluate(
     protocol: evaluation.Protocol | None = None,
     rerank: evaluation.Reranking | None = None,
     expansion: Expansion | None = None,
+    memory: int | None = None,
+    multi_query: Pool | None = None,
+    share: bool = True,
 ) -> Result:
     """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
 
-    rerank, expansion: what to do before judging; both are named in the report.  Pictures that cannot be read are
-    left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or when
-    the data set cannot give a verdict; the message says why and what to do.
+    rerank, expansion: what to do before judging; both are named in the report.  memory: bytes that judging may use
+    beyond the vectors.  multi_query: how the query pictures of a person and camera become one vector.  share: in a
+    process group all processes call together and share the work; all get the same result.  Pictures that cannot be
+    read are left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or
+    when the data set cannot give a verdict; the message says why and what to do.
     """
     began = time.perf_counter()
     findings = stop_if_unsound(dataset, "evaluate")
-    extractor = Extractor(model, device, batch, flip=flip, precision=precision)
+    extractor = Extractor(model, device, batch, flip=flip, precision=precision, share=share)
     total = len(dataset.query) + len(dataset.gallery)
     query, lost_query = embed_samples(extractor, dataset.query, dataset.root, _shift(progress, 0, total))
     gallery, lost_gallery = embed_samples(
@@ -109,46 +70,28 @@ def evaluate(
             raise DatasetError(f"{dataset.name}: no {name} picture could be read under {dataset.root}.")
     rules = protocol or evaluation.PROTOCOLS.get(dataset.name, evaluation.Protocol())
     name = f"{dataset.name} {dataset.version}".strip()
-    report = judge(query, gallery, rules, rerank, expansion).described(dataset=name)
-    unreadable = [{"path": str(item.path), "reason": item.reason} for item in lost_query + lost_gallery]
-    return Result(
-        report,
-        query,
-        gallery,
-        {
-            "dataset": dataset.name,
-            "version": dataset.version,
-            "terms": dataset.terms,
-            "model": _name(model),
-            "fingerprint": query.fingerprint,
-            "embedding": {
-                "dim": model.embedding_dim,
-                "input": list(model.input_size),
-                "flip": flip,
-                "precision": precision,
-            },
-            "unreadable": unreadable,
-            "findings": [str(finding) for finding in findings],
-            "intervals": intervals(report),
-            "seconds": round(time.perf_counter() - began, 2),
-            **environment(),
-            **(context or {}),
-        },
-    )
+    asked = query if multi_query is None else pooled(query, multi_query)
+    name += "" if multi_query is None else f", multi-query {multi_query}"
 
+    def verdict() -> tuple[evaluation.Report, dict[str, Any]]:
+        report = judge(asked, gallery, rules, rerank, expansion, memory).described(dataset=name)
+        same = in_words(twins(query, gallery), query, gallery)
+        return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
 
-@dataclass(frozen=True)
-class Expansion:
-    """Query expansion before judging: each side averaged with its `k` nearest, weighted by similarity ** alpha."""
-
-    k: int = 5
-    alpha: float = 3.0
-    queries: bool = True
-    gallery: bool = False
-
-    def __str__(self) -> str:
-        sides = " and ".join(name for name, on in (("queries", self.queries), ("gallery", self.gallery)) if on)
-        return f"expansion of {sides} {self.k}/{self.alpha:g}"
+    report, about = on_first(verdict) if extractor.shared else verdict()
+    made = {"dim": model.embedding_dim, "input": list(model.input_size), "flip": flip, "precision": precision}
+    origin = {
+        "dataset": dataset.name,
+        "version": dataset.version,
+        "terms": dataset.terms,
+        "model": _name(model),
+        "fingerprint": query.fingerprint,
+        "embedding": made,
+        "unreadable": [{"path": str(item.path), "reason": item.reason} for item in lost_query + lost_gallery],
+    }
+    took = {"seconds": round(time.perf_counter() - began, 2)}
+    everything = {**origin, **about, **took, **environment(), **(context or {})}
+    return Result(report, asked, gallery, everything, rerank, expansion)
 
 
 def judge(
@@ -157,20 +100,11 @@ def judge(
     protocol: evaluation.Protocol,
     rerank: evaluation.Reranking | None = None,
     expansion: Expansion | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
 ) -> evaluation.Report:
-    """The verdict on two sets of vectors; `memory` bytes bound what is held beside them."""
-    q, g, metric = query.vectors, gallery.vectors, query.metric
-    if expansion is not None:
-        sides = {"expand_queries": expansion.queries, "expand_gallery": expansion.gallery}
-        q, g = evaluation.expand(q, g, expansion.k, expansion.alpha, memory=memory, **sides)
-        metric = "cosine"
-    who = (query.pids, gallery.pids, query.camids, gallery.camids, metric)
-    if rerank is None:
-        report = evaluation.evaluate_features(q, g, *who, protocol=protocol, memory=memory)
-    else:
-        report = evaluation.evaluate_reranked(q, g, *who, setting=rerank, protocol=protocol, memory=memory)
+    """The verdict on two sets of vectors.  memory: bytes used beyond them and their expanded copies."""
     said = " after ".join(str(part) for part in (rerank, expansion) if part is not None)
+    report = evaluation.judge(case_of(query, gallery, protocol, rerank, expansion, memory))
     return report.described(rerank=said) if said else report
 
 

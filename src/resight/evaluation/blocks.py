@@ -44,7 +44,7 @@ class Source(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[tuple[slice, Block]]:
-        """Consecutive rows with their distances (b, G); the block is the caller's to change."""
+        """Consecutive rows with their distances (b, G): the caller's to change, until the next block is asked for."""
 
     def outward(self, distance: FloatArray) -> FloatArray:
         """Distances in the metric's own units."""
@@ -91,10 +91,8 @@ class FeatureSource(Source):
     def __init__(self, query: Matrix, gallery: Matrix, metric: Metric, on_nan: OnNaN, memory: int = MEMORY) -> None:
         if metric not in ("cosine", "euclidean"):
             raise UsageError(f"metric={metric!r} is not a metric; choose cosine or euclidean.")
-        self.query, self.gallery = (
-            Features("query features", query, on_nan),
-            Features("gallery features", gallery, on_nan),
-        )
+        self.query = Features("query features", query, on_nan, memory)
+        self.gallery = Features("gallery features", gallery, on_nan, memory)
         if self.query.dim != self.gallery.dim:
             raise EvaluationError(
                 f"query features have {self.query.dim} dimensions but gallery features {self.gallery.dim}: "
@@ -104,11 +102,12 @@ class FeatureSource(Source):
         self.metric = metric
         self.not_finite = len(self.query.broken) + len(self.gallery.broken)
         self.zero_vectors = int((self.query.squares == 0).sum() + (self.gallery.squares == 0).sum())
-        self.slab = max(1, memory // 2 // (4 * self.shape[1]))
+        self.slab = min(4096, max(1, memory // 2 // (4 * (self.shape[1] + 2 * self.query.dim))))
 
     def blocks(self) -> Iterator[tuple[slice, Block]]:
-        for slab in spans(self.shape[0], min(self.slab, 4096)):
-            product = self.gallery.products(self._scaled(slab))  # (b, G)
+        room = np.empty((min(self.slab, self.shape[0]), self.shape[1]), dtype=np.float32)
+        for slab in spans(self.shape[0], self.slab):
+            product = self.gallery.products(self._scaled(slab), room[: slab.stop - slab.start])  # (b, G)
             for part in spans(len(product), _CACHE_ITEMS // self.shape[1]):
                 rows = slice(slab.start + part.start, slab.start + part.stop)
                 yield rows, self._distance(product[part], rows)
@@ -138,7 +137,7 @@ class FeatureSource(Source):
 class Features:
     """One set of descriptors (N, D): checked, with their squared lengths; never copied whole."""
 
-    def __init__(self, name: str, values: Matrix, on_nan: OnNaN = "raise") -> None:
+    def __init__(self, name: str, values: Matrix, on_nan: OnNaN = "raise", memory: int = MEMORY) -> None:
         on_device = isinstance(values, torch.Tensor) and values.device.type != "cpu"
         self.tensor = cast("torch.Tensor", values).detach() if on_device else None
         self.array = None if on_device else as_array(name, values)
@@ -146,7 +145,7 @@ class Features:
         if len(self.shape) != 2 or 0 in self.shape:
             raise EvaluationError(f"{name} must be a matrix of at least one vector, but have shape {self.shape}.")
         self.dim = self.shape[1]
-        self.part = max(1, _PART_ITEMS // self.dim)
+        self.part = max(1, min(_PART_ITEMS, memory // 32) // self.dim)
         self.squares = np.concatenate([_squares(self.rows(part)) for part in spans(len(self), self.part)])
         self.broken = np.flatnonzero(~np.isfinite(self.squares))
         if len(self.broken) and on_nan == "raise":

@@ -69,6 +69,7 @@ class Calibration:
     log_loss: float  # nats a pair on held-out people, same and different at equal weight; 0.693 knows nothing
     people: int
     model: str = ""  # fingerprint of the model the features came from
+    test_set: bool = False  # made from the people of an evaluation, whose figures its thresholds flatter
 
     def probability(self, similarity: npt.ArrayLike, prior: float = 0.5) -> FloatArray:
         """P(same person | similarity), for a chance `prior` beforehand."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resight.evaluation.blocks import MEMORY, FeatureSource, Matrix, MatrixSource, Source
+from resight.evaluation.joint import Joint
 from resight.evaluation.labels import Labels
 from resight.evaluation.protocol import MARKET, Protocol
+from resight.evaluation.reranking import RERANK_MEMORY, Reranked, Reranking, lists_for
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,3 +59,24 @@ class Case:
         """From features (Q, D) and (G, D)."""
         labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
         return cls(FeatureSource(query, gallery, metric, protocol.on_nan, memory), labels)
+
+    @classmethod
+    def of_reranked(
+        cls,
+        query: Matrix,
+        gallery: Matrix,
+        q_pids: npt.ArrayLike,
+        g_pids: npt.ArrayLike,
+        q_cams: npt.ArrayLike | None = None,
+        g_cams: npt.ArrayLike | None = None,
+        metric: Metric = "cosine",
+        *,
+        setting: Reranking,
+        protocol: Protocol = MARKET,
+        memory: int = RERANK_MEMORY,
+    ) -> Case:
+        """From features, their distances re-ranked.  The search is done here, once."""
+        labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
+        joint = Joint(query, gallery, metric, memory)
+        labels.check_shape(joint.queries, joint.gallery)  # before the work, not after
+        return cls(Reranked(joint, lists_for(joint, [setting], memory), setting, memory), labels)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from resight.evaluation.blocks import spans
+from resight.evaluation.blocks import MEMORY, spans
 
 if TYPE_CHECKING:
     from resight.evaluation.blocks import Single
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Variant = Literal["paper", "torchreid", "fastreid"]
 
-_ROWS = 128  # items worked on at a time
+_ROWS = 128  # items worked on at a time, at most
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,14 @@ def reciprocal(lists: Lists, window: int) -> BoolArray:
     return mutual & np.isfinite(distance)
 
 
-def encode(joint: Joint, lists: Lists, k1: int, variant: Variant) -> SparseRows:
+def encode(joint: Joint, lists: Lists, k1: int, variant: Variant, memory: int = MEMORY) -> SparseRows:
     """V of eq. 7: weights exp(-d~) over the expanded reciprocal set R*, each row summing to 1."""
     near, half = windows(k1, variant)
-    sets = _Sets(lists, near, half)
-    known = np.full((_ROWS, len(joint)), np.nan, dtype=np.float32)  # distances met in the search
+    step = max(1, min(_ROWS, memory // (16 * len(joint))))
+    sets = _Sets(lists, near, half, step)
+    known = np.full((step, len(joint)), np.nan, dtype=np.float32)  # distances met in the search
     length, index, value = np.zeros(len(joint) + 1, np.int64), [], []
-    for rows in spans(len(joint), _ROWS):
+    for rows in spans(len(joint), step):
         row, col = sets.expanded(rows)
         here, place = np.isfinite(lists.distance[rows]).nonzero()
         met = lists.index[rows][here, place]
@@ -105,11 +106,11 @@ def encode(joint: Joint, lists: Lists, k1: int, variant: Variant) -> SparseRows:
 class _Sets:
     """Reciprocal sets R(i, k1), R(i, k1 / 2) and their expansion, eq. 3."""
 
-    def __init__(self, lists: Lists, near: int, half: int) -> None:
+    def __init__(self, lists: Lists, near: int, half: int, rows: int) -> None:
         self.near, self.half = lists.index[:, :near], lists.index[:, :half]
         self.in_near, self.in_half = reciprocal(lists, near), reciprocal(lists, half)
         self.half_size = self.in_half.sum(axis=1)
-        self.member = np.zeros((_ROWS, len(lists.index)), dtype=bool)
+        self.member = np.zeros((rows, len(lists.index)), dtype=bool)
 
     def expanded(self, rows: slice) -> tuple[IntArray, IntArray]:
         """(row - rows.start, column) of R* of some rows, ordered; every row holds itself.

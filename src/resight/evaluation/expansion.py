@@ -30,13 +30,13 @@ def expand(
 
     Features are normalised first.  With both sides on, neighbours come from queries and gallery together and every
     vector is replaced, as in fast-reid; with queries only (the usual alpha-QE) they come from the gallery, so an
-    answer does not depend on who else asks.
+    answer does not depend on who else asks.  memory: about so many bytes are used beyond the features, old and new.
     """
     if k < 1 or times < 1 or alpha < 0 or not (expand_queries or expand_gallery):
         raise UsageError(f"k={k}, times={times}, alpha={alpha}: k, times >= 1, alpha >= 0, and a side to expand.")
     separate = not (expand_queries and expand_gallery)
     for _ in range(times):
-        joint = Joint(query, gallery, "cosine")
+        joint = Joint(query, gallery, "cosine", memory)
         query, gallery = _once(joint, k, alpha, separate, (expand_queries, expand_gallery), memory)
     return np.asarray(query, dtype=np.float32), np.asarray(gallery, dtype=np.float32)
 
@@ -45,8 +45,8 @@ def _once(
     joint: Joint, k: int, alpha: float, separate: bool, sides: tuple[bool, bool], memory: int
 ) -> tuple[Single, Single]:
     lists = neighbour_lists(joint, k, separate, memory)
-    out = np.empty((len(joint), joint.sides[0].dim), dtype=np.float32)
-    for rows in spans(len(joint), 256):
+    out = np.empty((len(joint), joint.dim), dtype=np.float32)
+    for rows in spans(len(joint), min(256, memory // (32 * k * joint.dim))):
         items = np.arange(rows.start, rows.stop)
         there = np.isfinite(lists.distance[rows])
         lengths = joint.squares[rows, None] + joint.squares[lists.index[rows]]  # 2, or less with a zero vector

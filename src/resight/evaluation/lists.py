@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.evaluation.blocks import MEMORY, Single
+from resight.evaluation.blocks import MEMORY, Single, spans
 from resight.evaluation.neighbours import smallest
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from resight.evaluation.labels import IntArray
 
 _FIRST, _LARGEST = 64, 2048  # items in a slab: before the first has been met nobody is hard to please
+_BYTES = 64  # that one neighbour on offer takes, all temporary copies counted
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,23 @@ class Lists:
     farthest: Single  # (N,) the largest distance from the item
     queries: int
     separate: bool  # queries do not see one another, and no gallery item sees them
-    kept: Single | None = None  # (Q, G) squared distances of queries to gallery, where memory allows
+    kept: Single | None = None  # (Q, G) squared distances of queries to gallery
+
+    @property
+    def nbytes(self) -> int:
+        kept = 0 if self.kept is None else self.kept.nbytes
+        return self.index.nbytes + self.distance.nbytes + self.farthest.nbytes + kept
 
 
-def neighbour_lists(joint: Joint, length: int, separate: bool = False, memory: int = MEMORY) -> Lists:
-    """Search everything against everything, exactly.
+def neighbour_lists(
+    joint: Joint, length: int, separate: bool = False, memory: int = MEMORY, *, keep: bool = False
+) -> Lists:
+    """Search everything against everything, exactly, with about `memory` bytes beside the result.
 
     separate: a query's context is itself and the gallery; a gallery item's is the gallery.
+    keep: hold the distances of queries to gallery too.
     """
-    table = 4 * joint.queries * joint.gallery
-    kept = np.empty((joint.queries, joint.gallery), np.float32) if table <= memory // 2 else None
-    memory -= 0 if kept is None else table
+    kept = np.empty((joint.queries, joint.gallery), np.float32) if keep else None
     shape = (len(joint), min(length, len(joint)))
     empty = np.zeros(shape, np.int32), np.full(shape, np.inf, np.float32), np.zeros(len(joint), np.float32)
     lists = Lists(*empty, joint.queries, separate, kept)
@@ -58,7 +65,7 @@ def neighbour_lists(joint: Joint, length: int, separate: bool = False, memory: i
 def _ask(joint: Joint, lists: Lists, memory: int) -> None:
     """The lists of queries that see only themselves and the gallery."""
     count = min(lists.index.shape[1], joint.gallery)
-    for rows, block in joint.blocks(slice(0, joint.queries), slice(joint.queries, len(joint)), memory):
+    for rows, block in joint.blocks(slice(0, joint.queries), slice(joint.queries, len(joint)), memory // 2):
         lists.farthest[rows] = block.max(axis=1)
         _keep(lists, rows, block)
         who = np.arange(rows.start, rows.stop)
@@ -71,7 +78,8 @@ def _meet(joint: Joint, lists: Lists, slab: slice, memory: int) -> None:
     """A slab against itself and everything after it; both sides learn."""
     later = slice(slab.stop, len(joint))
     met: list[tuple[IntArray, IntArray, Single]] = []  # later item, item of the slab, distance
-    for rows, block in joint.blocks(slab, slice(slab.start, len(joint)), memory):
+    count = 0
+    for rows, block in joint.blocks(slab, slice(slab.start, len(joint)), memory // 2):
         who = np.arange(rows.start, rows.stop)
         np.maximum(lists.farthest[rows], block.max(axis=1), out=lists.farthest[rows])
         if rows.start < joint.queries:
@@ -81,25 +89,32 @@ def _meet(joint: Joint, lists: Lists, slab: slice, memory: int) -> None:
             np.maximum(lists.farthest[later], beyond.max(axis=0), out=lists.farthest[later])
             row, col = np.divmod(np.flatnonzero(beyond <= lists.distance[later, -1]), beyond.shape[1])
             met.append((col + later.start, row + rows.start, beyond[row, col]))
+            count += len(row)
+            if count * _BYTES > memory // 4:
+                _learn(lists, met, memory // 4)
+                met, count = [], 0
         block[np.arange(len(block)), who - slab.start] = -1  # before its own twins
         values, columns = smallest(block, min(lists.index.shape[1], block.shape[1]))
         _merge(lists, who, np.maximum(values, 0), columns + slab.start)
-    if met:
-        item, neighbour, distance = (np.concatenate(part) for part in zip(*met, strict=True))
-        _learn(lists, item, neighbour, distance)
+    _learn(lists, met, memory // 4)
 
 
-def _learn(lists: Lists, item: IntArray, neighbour: IntArray, distance: Single) -> None:
-    """New neighbours, given one by one, side by side in one row an item."""
+def _learn(lists: Lists, met: list[tuple[IntArray, IntArray, Single]], memory: int) -> None:
+    """New neighbours, given one by one as (item, neighbour, distance), side by side in one row an item."""
+    if not met:
+        return
+    item, neighbour, distance = (np.concatenate(part) for part in zip(*met, strict=True))
     order = np.argsort(item, kind="stable")
     who, first, count = np.unique(item[order], return_index=True, return_counts=True)
-    if not len(who):
-        return
-    row, place = np.repeat(np.arange(len(who)), count), np.arange(len(item)) - np.repeat(first, count)
-    values = np.full((len(who), count.max()), np.inf, dtype=np.float32)
-    items = np.zeros(values.shape, dtype=np.int64)
-    values[row, place], items[row, place] = distance[order], neighbour[order]
-    _merge(lists, who, values, items)
+    first = np.append(first, len(item))
+    for part in spans(len(who), memory // (_BYTES * (lists.index.shape[1] + int(count.max(initial=0))))):
+        chosen = order[first[part.start] : first[part.stop]]
+        row = np.repeat(np.arange(part.stop - part.start), count[part])
+        place = np.arange(len(chosen)) - (first[part] - first[part.start])[row]
+        values = np.full((part.stop - part.start, count[part].max()), np.inf, dtype=np.float32)
+        items = np.zeros(values.shape, dtype=np.int64)
+        values[row, place], items[row, place] = distance[chosen], neighbour[chosen]
+        _merge(lists, who[part], values, items)
 
 
 def _merge(lists: Lists, who: IntArray, distance: Single, index: IntArray) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from resight.errors import UsageError
+from resight.errors import EvaluationError, UsageError
 from resight.evaluation.blocks import MEMORY, Block, Matrix, Single, Source, spans
 from resight.evaluation.encoding import SparseRows, Variant, averaged, encode, normalised, windows
 from resight.evaluation.joint import Joint
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Context = Literal["all", "gallery_only"]
 
-RERANK_MEMORY = 2 * MEMORY
+RERANK_MEMORY = 4 * MEMORY
+_LEAST = 8 * 2**20  # bytes below which a search would crawl
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,8 @@ def rerank(
 ) -> Single:
     """Re-ranked distances (Q, G), float32, of features (Q, D) and (G, D).
 
-    `Reranked` gives the same rows one block at a time.  memory bounds the slabs of distances, and those of queries
-    to the gallery, which are kept from the search if they take no more than half of it and computed twice if not.
-    The result comes on top, and rank lists and weights, about 8 (k1 + 1) + 10 k1 k2 bytes an item.
+    `Reranked` gives the same rows one block at a time.  memory: about so many bytes are used beyond the features and
+    the result; EvaluationError where rank lists and weights, some kilobytes an item, have no room in it.
     """
     source = Reranked.of(query, gallery, Reranking(k1, k2, lam, variant, context), metric, memory)
     out = np.empty(source.shape, dtype=np.float32)
@@ -86,20 +86,28 @@ def rerank(
 
 
 class Reranked(Source):
-    """Re-ranked distances as a source for the judge: rows are made when asked for."""
+    """Re-ranked distances as a source for the judge: rows are made when asked for.
+
+    Of `memory`, lists and weights are held throughout; the distances of queries to the gallery are kept from the
+    search if they take no more than half, and computed again if not; work in progress gets what is left.
+    """
 
     def __init__(self, joint: Joint, lists: Lists, setting: Reranking, memory: int = RERANK_MEMORY) -> None:
-        self.joint, self.lists, self.memory = joint, lists, memory
+        self.joint, self.lists = joint, lists
         self.shape = (joint.queries, joint.gallery)
         self.metric = joint.metric
         self.setting = setting
-        weights = averaged(encode(joint, lists, setting.k1, setting.variant), lists, setting.k2)
-        self.query = weights
-        self.columns = Columns(weights, joint.queries)
+        room = memory - lists.nbytes
+        self.query = averaged(encode(joint, lists, setting.k1, setting.variant, room // 2), lists, setting.k2)
+        self.spare = room - 4 * self.query.nbytes  # its columns, and what sorting them takes
+        if self.spare < 0:
+            raise _too_little(memory, memory - self.spare, len(joint))
+        self.columns = Columns(self.query, joint.queries)
 
     @classmethod
     def of(cls, query: Matrix, gallery: Matrix, setting: Reranking, metric: Metric, memory: int) -> Reranked:
-        joint = Joint(query, gallery, metric)
+        """With a search of its own."""
+        joint = Joint(query, gallery, metric, memory)
         return cls(joint, lists_for(joint, [setting], memory), setting, memory)
 
     def with_lambda(self, lam: float) -> Reranked:
@@ -122,7 +130,7 @@ class Reranked(Source):
     def _distances(self) -> Iterator[tuple[slice, Single]]:
         queries, kept = self.joint.queries, self.lists.kept
         if kept is None:
-            yield from self.joint.blocks(slice(0, queries), slice(queries, len(self.joint)), self.memory)
+            yield from self.joint.blocks(slice(0, queries), slice(queries, len(self.joint)), self.spare // 2)
         else:
             yield from ((rows, kept[rows]) for rows in spans(queries, 16))
 
@@ -153,4 +161,18 @@ class Columns:
 def lists_for(joint: Joint, settings: list[Reranking], memory: int = RERANK_MEMORY) -> Lists:
     """Rank lists long enough for all of some settings, which must share their context."""
     length = max(max(windows(setting.k1, setting.variant)[0], setting.k2) for setting in settings)
-    return neighbour_lists(joint, length, settings[0].context == "gallery_only", memory)
+    needed = 4 * len(joint) * (2 * min(length, len(joint)) + 1) + _LEAST
+    if needed > memory:
+        raise _too_little(memory, needed, len(joint))
+    table = 4 * joint.queries * joint.gallery
+    keep = table <= memory // 2 and needed + table <= memory
+    spare = memory - needed - keep * table + _LEAST
+    return neighbour_lists(joint, length, settings[0].context == "gallery_only", spare, keep=keep)
+
+
+def _too_little(memory: int, needed: int, items: int) -> EvaluationError:
+    mib = 2**20
+    return EvaluationError(
+        f"re-ranking {items} pictures in {memory / mib:.0f} MiB cannot be done: its lists and weights need about "
+        f"{needed / mib:.0f} MiB. Allow that much, or choose smaller k1 and k2."
+    )

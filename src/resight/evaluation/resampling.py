@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from resight.errors import EvaluationError, UsageError
+from resight.evaluation.blocks import spans
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resight.evaluation.labels import FloatArray, IntArray
     from resight.evaluation.report import Report
 
 Score = Literal["mAP", "rank1", "mINP"]
 Unit = Literal["person", "query"]
+_WEIGHTS = 2**18  # drawn at a time
 SCORES: tuple[Score, ...] = ("mAP", "rank1", "mINP")
 
 
@@ -39,10 +43,10 @@ def confidence(report: Report, level: float = 0.95, draws: int = 2000, seed: int
     """Percentile intervals of mAP, rank-1 and mINP under resampling of identities."""
     _check(level, draws)
     sums, counts = _by_unit(report, _groups(report, "person"), report.used)
-    weights = _weights(len(counts), draws, seed)
+    everything = _resampled(np.column_stack([sums, counts]), draws, seed)
     intervals: dict[Score, Interval] = {}
     for column, score in enumerate(SCORES):
-        drawn = _ratio(weights @ sums[:, column], weights @ counts)
+        drawn = _ratio(everything[:, column], everything[:, -1])
         low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         intervals[score] = Interval(float(sums[:, column].sum() / counts.sum()), float(low), float(high), level)
     return intervals
@@ -71,20 +75,20 @@ def compare(
 ) -> Comparison:
     """Paired comparison: bootstrap interval and sign-flip test of the difference, by person or by query."""
     _check(level, draws)
-    _comparable(a, b)
+    check_comparable(a, b)
     used = a.used & b.used
     groups = _groups(a, unit)
     (sums_a, counts), (sums_b, _) = _by_unit(a, groups, used), _by_unit(b, groups, used)
     change = sums_b - sums_a  # (units, scores)
-    weights, signs = _weights(len(counts), draws, seed), _signs(len(counts), draws, seed + 1)
+    everything, flipped = _resampled(np.column_stack([change, counts]), draws, seed), _flipped(change, draws, seed + 1)
     difference: dict[Score, Interval] = {}
     p_value: dict[Score, float] = {}
     for column, score in enumerate(SCORES):
-        drawn = _ratio(weights @ change[:, column], weights @ counts)
+        drawn = _ratio(everything[:, column], everything[:, -1])
         low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         total = change[:, column].sum()
         difference[score] = Interval(float(total / counts.sum()), float(low), float(high), level)
-        as_far = np.abs(signs @ change[:, column]) >= abs(total) * (1 - 1e-12)
+        as_far = np.abs(flipped[:, column]) >= abs(total) * (1 - 1e-12)
         p_value[score] = float((as_far.sum() + 1) / (draws + 1))
     first_a, first_b = a.found(1) > 0, b.found(1) > 0
     gain = np.where(used, np.nan_to_num(b.ap) - np.nan_to_num(a.ap), 0)
@@ -104,7 +108,8 @@ def _check(level: float, draws: int) -> None:
         raise UsageError(f"level={level}, draws={draws}: level lies between 0 and 1, draws is at least 1.")
 
 
-def _comparable(a: Report, b: Report) -> None:
+def check_comparable(a: Report, b: Report) -> None:
+    """Raises EvaluationError unless both answer the same queries under the same rules."""
     if not (np.array_equal(a.q_pids, b.q_pids) and np.array_equal(a.q_cams, b.q_cams)):
         raise EvaluationError("the two reports are not about the same queries in the same order.")
     if a.protocol != b.protocol or a.counts.gallery != b.counts.gallery:
@@ -133,13 +138,22 @@ def _by_unit(
     return sums, np.bincount(groups[used], minlength=count).astype(np.float64)
 
 
-def _weights(units: int, draws: int, seed: int) -> FloatArray:
-    """How often each unit is drawn, (draws, units)."""
-    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws).astype(np.float64)
+def _resampled(values: FloatArray, draws: int, seed: int) -> FloatArray:
+    """Sums of the columns of (U, C) over units drawn with replacement, (draws, C)."""
+    rng, units = np.random.default_rng(seed), len(values)
+    return _in_parts(lambda n: rng.multinomial(units, np.full(units, 1 / units), size=n), values, draws)
 
 
-def _signs(units: int, draws: int, seed: int) -> FloatArray:
-    return np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, units))
+def _flipped(values: FloatArray, draws: int, seed: int) -> FloatArray:
+    """Sums of the columns of (U, C), each unit's sign changed by the toss of a coin, (draws, C)."""
+    rng = np.random.default_rng(seed)
+    return _in_parts(lambda n: rng.choice([-1, 1], size=(n, len(values))), values, draws)
+
+
+def _in_parts(weights: Callable[[int], IntArray], values: FloatArray, draws: int) -> FloatArray:
+    """weights(n) (n, U) times values (U, C), a few draws at a time."""
+    sizes = [part.stop - part.start for part in spans(draws, _WEIGHTS // len(values))]
+    return np.concatenate([weights(size) @ values for size in sizes])
 
 
 def _ratio(sums: FloatArray, counts: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ Choose on a validation split: parameters picked on the test set are part of the 
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import groupby, product
 from typing import TYPE_CHECKING
 
 from resight.errors import UsageError
@@ -42,9 +42,9 @@ def evaluate_reranked(
 ) -> Report:
     """Re-rank and judge without ever holding the Q x G matrix.  The report says how it was re-ranked."""
     setting = setting or Reranking()
-    labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
-    source = Reranked.of(query, gallery, setting, metric, memory)
-    return judge(Case(source, labels)).described(rerank=str(setting))
+    labels = (q_pids, g_pids, q_cams, g_cams)
+    case = Case.of_reranked(query, gallery, *labels, metric, setting=setting, protocol=protocol, memory=memory)
+    return judge(case).described(rerank=str(setting))
 
 
 def sweep_reranking(
@@ -69,15 +69,14 @@ def sweep_reranking(
     if not settings:
         raise UsageError("the sweep is empty: give at least one value of each of k1, k2 and lambda.")
     labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
-    joint = Joint(query, gallery, metric)
+    joint = Joint(query, gallery, metric, memory)
     labels.check_shape(joint.queries, joint.gallery)  # before the work, not after
     lists = lists_for(joint, settings, memory)
-    made: dict[tuple[int, int], Reranked] = {}
     results = []
-    for setting in settings:
-        key = (setting.k1, setting.k2)
-        if key not in made:
-            made = {key: Reranked(joint, lists, setting, memory)}  # one at a time: the encodings are the memory
-        report = judge(Case(made[key].with_lambda(setting.lam), labels))
-        results.append((setting, report.described(rerank=str(setting))))
+    for (a, b), these in groupby(settings, key=lambda setting: (setting.k1, setting.k2)):
+        made = Reranked(joint, lists, Reranking(a, b, variant=variant, context=context), memory)
+        for setting in these:
+            report = judge(Case(made.with_lambda(setting.lam), labels))
+            results.append((setting, report.described(rerank=str(setting))))
+        del made  # one at a time: the encodings are the memory
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,19 @@ class CameraPairs:
     mAP: FloatArray  # noqa: N815 - (A, B)
     rank1: FloatArray  # (A, B)
     queries: IntArray  # (A, B) queries with a match there
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """A line a pair, by query camera, then gallery camera; a score there is none of is None."""
+        return [
+            {
+                "query_camera": int(self.q_cams[a]),
+                "gallery_camera": int(self.g_cams[b]),
+                "queries": int(self.queries[a, b]),
+                "mAP": float(self.mAP[a, b]) if self.queries[a, b] else None,
+                "rank-1": float(self.rank1[a, b]) if self.queries[a, b] else None,
+            }
+            for a, b in np.ndindex(self.queries.shape)
+        ]
 
 
 def camera_pairs(case: Case) -> CameraPairs:
@@ -64,6 +77,11 @@ class PersonScore:
     mAP: float  # noqa: N815 - NaN where no query has one
     rank1: float
     worst: int  # the query with the lowest AP; the first of all where none has a match
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a score there is none of is None."""
+        scores = {"mAP": self.mAP, "rank-1": self.rank1} if self.used else {"mAP": None, "rank-1": None}
+        return {"pid": self.pid, "queries": self.queries, "used": self.used, **scores, "worst_query": self.worst}
 
 
 def by_person(report: Report) -> list[PersonScore]:

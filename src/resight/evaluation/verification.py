@@ -52,6 +52,25 @@ def roc(case: Case, fpr: Sequence[float] = FPRS, points: int = 200) -> Roc:
     return Roc(rates, reached, tpr, outward, len(positive), negatives, (curve_fpr, curve_tpr))
 
 
+def error_rates(case: Case, thresholds: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+    """(FMR, FNMR) over all kept pairs, (T,) each, of thresholds chosen elsewhere: distances in the metric's units.
+
+    A pair is accepted when its distance is at most the threshold.  NaN where there are no pairs of a kind.
+    """
+    bounds = np.asarray(thresholds, dtype=np.float64)
+    pairs, accepted = np.zeros(2, dtype=np.int64), np.zeros((2, len(bounds)), dtype=np.int64)  # different, same
+    for block in judged(case.source, case.labels):
+        same = block.distance[block.row, block.col]
+        block.distance[block.row, block.col] = np.nan
+        for kind, distance in enumerate((block.distance[block.distance == block.distance], same)):
+            outward = case.source.outward(distance.astype(np.float64))
+            pairs[kind] += len(outward)
+            accepted[kind] += [np.count_nonzero(outward <= bound) for bound in bounds]
+    with np.errstate(invalid="ignore"):
+        shares = accepted / pairs[:, None]
+    return shares[0], 1 - shares[1]
+
+
 def _operating_points(
     positive: FloatArray, nearest: FloatArray, negatives: int, rates: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

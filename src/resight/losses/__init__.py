@@ -16,13 +16,14 @@ from typing import Any
 from resight.errors import UnknownNameError, UsageError
 from resight.losses.agreement import AttentionDiversity, Distillation, ForegroundMass
 from resight.losses.attributes import Attribute, AttributeLoss, balanced
-from resight.losses.base import Clocked, Loss, MetricLoss, valid_anchors
+from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_anchors
 from resight.losses.centre import Centre
 from resight.losses.circle import PairwiseCircle
 from resight.losses.classification import CrossEntropy
 from resight.losses.curriculum import CurriculumTriplet
 from resight.losses.focal import AttentionLoss, SigmoidFocal, SoftmaxFocal
 from resight.losses.margin import ArcFace, Circle, CosFace, Cosine
+from resight.losses.memory import CrossBatchMemory
 from resight.losses.mining import Curriculum
 from resight.losses.quadruplet import Quadruplet
 from resight.losses.ranking import TriHard
@@ -115,12 +116,14 @@ __all__ = [
     "Contrastive",
     "CosFace",
     "Cosine",
+    "CrossBatchMemory",
     "CrossEntropy",
     "Curriculum",
     "CurriculumTriplet",
     "Distillation",
     "ForegroundMass",
     "ImprovedTriplet",
+    "InPieces",
     "Lifted",
     "Loss",
     "MetricLoss",

@@ -37,7 +37,7 @@ class AttentionDiversity(Loss):
 
 
 class ForegroundMass(Loss):
-    """weight * mean_i sum over maps and pixels of A: pushes attention that helps nobody into the background.
+    """lam * mean_i sum over maps and pixels of A: pushes attention that helps nobody into the background.
 
     The sum is not averaged over pixels: at 24 x 12 with two maps and a background it starts at 0.192.
 
@@ -46,15 +46,15 @@ class ForegroundMass(Loss):
 
     takes: ClassVar[Takes] = "maps"
 
-    def __init__(self, weight: float = 0.001) -> None:
+    def __init__(self, lam: float = 0.001) -> None:
         super().__init__()
-        self.weight = weight
+        self.lam = lam
 
     def forward(self, maps: Tensor | Sequence[Tensor]) -> Tensor:
         several = [maps] if isinstance(maps, Tensor) else list(maps)
         with full_precision(several[0]):
             mass = torch.stack([lift(each).flatten(1).sum(dim=1) for each in several]).sum(dim=0)
-            return self.weight * mean_over_ranks(mass)
+            return self.lam * mean_over_ranks(mass)
 
 
 class Distillation(Loss):

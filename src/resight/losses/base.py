@@ -32,6 +32,15 @@ class Clocked(Protocol):
     def set_clock(self, step: int, epoch: float) -> None: ...
 
 
+@runtime_checkable
+class InPieces(Protocol):
+    """A loss of which each rank holds a part: the gradients of these parameters are complete where they are."""
+
+    def unshared_parameters(self) -> list[str]: ...
+    def whole(self, rows: Tensor) -> Tensor: ...
+    def own(self, whole: Tensor) -> Tensor: ...
+
+
 class Loss(nn.Module):
     """Base of all losses.
 
@@ -69,6 +78,9 @@ class MetricLoss(Loss):
                          where not valid (`parts` gives the mask)
     exclude_same_index   ignore pairs that are one picture drawn twice; wants the pictures' index
 
+    Anchors are the batch's rows; what they are compared with are the references: the gathered batch, and `past`,
+    rows of earlier batches, where some are given (`CrossBatchMemory`).
+
     Shapes: features (B, D), pids (B,), index (B,) or None -> ().  Half precision is lifted to float32.
     """
 
@@ -88,30 +100,34 @@ class MetricLoss(Loss):
         self.reduction: Reduction = reduction
         self.exclude_same_index = exclude_same_index
 
-    def forward(self, features: Tensor, pids: Tensor, index: Tensor | None = None) -> Tensor:
-        reduced = [reduce(part, self.reduction) for part in self.parts(features, pids, index)]
+    def forward(self, features: Tensor, pids: Tensor, index: Tensor | None = None, past: Past | None = None) -> Tensor:
+        reduced = [reduce(part, self.reduction) for part in self.parts(features, pids, index, past)]
         if self.reduction == "none":
             return torch.cat(reduced)
         return torch.stack(reduced).sum()
 
-    def parts(self, features: Tensor, pids: Tensor, index: Tensor | None = None) -> list[Part]:
+    def parts(
+        self, features: Tensor, pids: Tensor, index: Tensor | None = None, past: Past | None = None
+    ) -> list[Part]:
         """What is averaged, and which of it counts, for this rank's share; most losses have one part."""
         with full_precision(features):
             features = lift(features)
-            return self.compare(unit(features) if self.normalise else features, self.relations(pids, index))
+            if self.normalise:
+                features, past = unit(features), past and past._replace(features=unit(past.features))
+            return self.compare(features, self.relations(pids, index, past))
 
-    def relations(self, pids: Tensor, index: Tensor | None = None) -> Relations:
+    def relations(self, pids: Tensor, index: Tensor | None = None, past: Past | None = None) -> Relations:
         """Who is what to whom.  Raises UsageError when `exclude_same_index` has no index to go by."""
         if self.exclude_same_index and index is None:
             raise UsageError(
                 "exclude_same_index is set, but no index came with the batch. "
                 "Call loss(features, pids, index) with the pictures' rows in the training set."
             )
-        return Relations(pids, index if self.exclude_same_index else None)
+        return Relations(pids, index, past, exclude_same_index=self.exclude_same_index)
 
-    def distances(self, features: Tensor) -> Tensor:
-        """Local rows against everybody: (b, D) -> (b, B)."""
-        return DISTANCES[self.distance](features, gather(features))
+    def distances(self, features: Tensor, who: Relations) -> Tensor:
+        """Local rows against all references: (b, D) -> (b, R)."""
+        return DISTANCES[self.distance](features, who.references(features))
 
     @abstractmethod
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
@@ -125,21 +141,48 @@ class Part(NamedTuple):
     valid: Tensor
 
 
-class Relations:
-    """Local anchors against the gathered batch, by identity.
+class Past(NamedTuple):
+    """Rows of earlier batches, without gradient: features (M, D), pids (M,), pictures' index (M,), -1 unknown."""
 
-    positive (b, B): same identity, not the anchor itself; negative (b, B): another identity;
-    valid (b,): the anchor has at least one of each; everyone (B,): all identities.
+    features: Tensor
+    pids: Tensor
+    pictures: Tensor
+
+
+class Relations:
+    """Local anchors against the R references, by identity: the gathered batch of B rows, then those of the past.
+
+    positive (b, R): same identity, not the anchor itself; negative (b, R): another identity; valid (b,): the anchor
+    has at least one of each; everyone (R,): all identities; batch: B.  Where the pictures' index is known, an
+    anchor does not meet its own picture in the past, nor in the batch if exclude_same_index.
     """
 
-    def __init__(self, pids: Tensor, index: Tensor | None = None) -> None:
-        self.pids, self.everyone = pids, gather_labels(pids)
+    def __init__(
+        self,
+        pids: Tensor,
+        index: Tensor | None = None,
+        past: Past | None = None,
+        *,
+        exclude_same_index: bool = False,
+    ) -> None:
+        self.pids, self.everyone, self.past = pids, gather_labels(pids), past
+        self.batch = len(self.everyone)
+        itself = own_rows(pids)
+        if exclude_same_index and index is not None:
+            itself = itself | (index[:, None] == gather_labels(index)[None, :])
+        if past is not None:
+            self.everyone = torch.cat([self.everyone, past.pids])
+            seen = pids.new_zeros(len(pids), len(past.pids), dtype=torch.bool)
+            seen = seen if index is None else index[:, None] == past.pictures[None, :]
+            itself = torch.cat([itself, seen], dim=1)
         same = pids[:, None] == self.everyone[None, :]
-        self.positive, self.negative = same & ~own_rows(pids), ~same
-        if index is not None:
-            other_picture = index[:, None] != gather_labels(index)[None, :]
-            self.positive, self.negative = self.positive & other_picture, self.negative & other_picture
+        self.positive, self.negative = same & ~itself, ~same & ~itself
         self.valid = self.positive.any(dim=1) & self.negative.any(dim=1)
+
+    def references(self, features: Tensor) -> Tensor:
+        """Everybody's rows, with gradient, and those of the past: (b, D) -> (R, D)."""
+        everyone = gather(features)
+        return everyone if self.past is None else torch.cat([everyone, self.past.features.to(everyone.dtype)])
 
 
 def reduce(part: Part, reduction: Reduction) -> Tensor:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from resight.dist import gather
 from resight.losses.base import MetricLoss, Part, Reduction, Relations, masked_logsumexp
 from resight.losses.distances import products, unit
 
@@ -33,14 +32,14 @@ class PairwiseCircle(MetricLoss):
         self.margin, self.gamma, self.self_paced = margin, gamma, self_paced
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        directions = unit(features)
-        similarity = products(directions, gather(directions))  # (b, B)
+        directions, references = unit(features), who.references(features)
+        similarity = products(directions, directions if references is features else unit(references))  # (b, R)
         push, pull = self.scores(similarity)
         total = masked_logsumexp(push, who.negative) + masked_logsumexp(pull, who.positive)
         return [Part(softplus(total), who.valid)]
 
     def scores(self, similarity: Tensor) -> tuple[Tensor, Tensor]:
-        """What a pair contributes as a negative and as a positive, (b, B) each."""
+        """What a pair contributes as a negative and as a positive, (b, R) each."""
         m = self.margin
         if not self.self_paced:
             return self.gamma * (similarity + m), -self.gamma * similarity

@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor
 
-from resight.dist import first_row, gather
+from resight.dist import first_row
 from resight.errors import UnknownNameError
 from resight.losses.base import Margin, MetricLoss, MetricOptions, Part, Relations, hinge, known_margin
 from resight.losses.distances import DISTANCES, ROW_DISTANCES
@@ -58,7 +58,7 @@ class CurriculumTriplet(MetricLoss):
         self._step, self._epoch = step, math.floor(epoch)
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        everyone = gather(features)
+        everyone = who.references(features)
         with torch.no_grad():
             chosen = anchor_positive_pairs(who.positive, first_row(features), self.order)
             anchor, positive = (chosen & who.valid[:, None]).nonzero(as_tuple=True)
@@ -69,7 +69,7 @@ class CurriculumTriplet(MetricLoss):
         return [Part(hinge(gap, self.margin), torch.ones_like(gap, dtype=torch.bool))]
 
     def draw(self, distance: Tensor, who: Relations) -> Tensor:
-        """A negative for every (anchor, other): distances (b, B) -> rows of the global batch (b, B)."""
+        """A negative for every (anchor, other): distances (b, R) -> references (b, R)."""
         b, everybody = distance.shape
         counts = who.negative.sum(dim=1)
         if self.curriculum.pool is not None:
@@ -77,6 +77,6 @@ class CurriculumTriplet(MetricLoss):
         by_hardness = distance.masked_fill(~who.negative, torch.inf).argsort(dim=1, stable=True)
         chances = self.curriculum.probabilities(self._epoch, counts)
         draws = generator(self.seed, self._step)
-        uniform = torch.rand(everybody, everybody, generator=draws, dtype=torch.float64)
+        uniform = torch.rand(who.batch, everybody, generator=draws, dtype=torch.float64)
         mine = uniform[first_row(distance) :][:b].to(distance.device)
         return by_hardness.gather(1, draw_ranks(chances, mine))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import torch
 from torch import Tensor
 
-from resight.dist import gather
 from resight.errors import UsageError
 from resight.losses.base import MetricLoss, MetricOptions, Part, Relations
 from resight.losses.distances import DISTANCES
@@ -41,9 +40,9 @@ class Quadruplet(MetricLoss):
         self.margin, self.weak_margin, self.mining = margin, weak_margin, mining
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        everyone = gather(features)
+        everyone = who.references(features)
         measure = DISTANCES[self.distance]
-        distance, among = measure(features, everyone), measure(everyone, everyone)  # (b, B), (B, B)
+        distance, among = measure(features, everyone), measure(everyone, everyone)  # (b, R), (R, R)
         choose = self._hard if self.mining == "hard" else self._all
         return choose(distance, among, who)
 
@@ -60,7 +59,7 @@ class Quadruplet(MetricLoss):
     def _all(self, distance: Tensor, among: Tensor, who: Relations) -> list[Part]:
         anchor, other = who.positive.nonzero(as_tuple=True)
         reach = distance[anchor, other]  # (T,) d(a, p)
-        strong = (reach[:, None] - distance[anchor] + self.margin).relu()  # (T, B)
+        strong = (reach[:, None] - distance[anchor] + self.margin).relu()  # (T, R)
         weak, tuples = torch.zeros_like(reach), torch.zeros_like(anchor)
         for anchors, pool in _pools(among, who):
             mine = anchors[anchor]

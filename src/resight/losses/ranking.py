@@ -13,7 +13,6 @@ from typing import NamedTuple, Unpack
 import torch
 from torch import Tensor
 
-from resight.dist import gather
 from resight.losses.base import Margin, MetricLoss, MetricOptions, Part, Relations, hinge, known_margin
 from resight.losses.distances import ROW_DISTANCES, centred, cosine, products
 
@@ -43,9 +42,9 @@ class TriHard(MetricLoss):
 
     def mine(self, features: Tensor, who: Relations) -> Hardest:
         """Find by matrix product, measure by difference.  Rows that are not valid get any finite value."""
-        everyone = gather(features)
+        everyone = who.references(features)
         with torch.no_grad():
-            farness = _order(self.distance, features, everyone)  # (b, B)
+            farness = _order(self.distance, features, everyone)  # (b, R)
             positive = farness.masked_fill(~who.positive, -torch.inf).argmax(dim=1)
             negative = farness.masked_fill_(~who.negative, torch.inf).argmin(dim=1)
         measure = ROW_DISTANCES[self.distance]

@@ -23,6 +23,7 @@ from resight.losses.base import (
     masked_logsumexp,
     masked_softmax,
 )
+from resight.losses.distances import DISTANCES
 
 
 class Sets(NamedTuple):
@@ -52,7 +53,7 @@ class AdaptiveTriplet(MetricLoss):
         self.detach_weights = detach_weights
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        sets = self.sets(self.distances(features), who)
+        sets = self.sets(self.distances(features, who), who)
         return [Part(hinge(sets.positive - sets.negative, self.margin), who.valid)]
 
     def sets(self, distance: Tensor, who: Relations) -> Sets:
@@ -66,7 +67,7 @@ class AdaptiveTriplet(MetricLoss):
         )
 
     def scores(self, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the weights over positives and over negatives, (b, B) each."""
+        """Logits of the weights over positives and over negatives, (b, R) each."""
         return distance, -distance
 
 
@@ -121,8 +122,17 @@ class Lifted(MetricLoss):
         self.margin = margin
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        distance = self.distances(features)  # (b, B)
+        everyone = who.references(features)
+        distance = DISTANCES[self.distance](features, everyone)  # (b, R)
         mine = masked_logsumexp(self.margin - distance, who.negative)  # (b,)
-        tension = torch.logaddexp(mine[:, None], gather(mine)[None, :]) + distance
+        theirs = gather(mine)
+        if who.past is not None:
+            theirs = torch.cat([theirs, self._pushed(everyone[who.batch :], everyone, who)])  # (R,)
+        tension = torch.logaddexp(mine[:, None], theirs[None, :]) + distance
         counted = who.positive & who.valid[:, None]  # a pair is seen from both ends: the same mean
         return [Part((tension.relu().square() / 2).flatten(), counted.flatten())]
+
+    def _pushed(self, past: Tensor, everyone: Tensor, who: Relations) -> Tensor:
+        """The log-sum-exp of remembered rows over their own negatives: (M, D), (R, D) -> (M,)."""
+        negative = who.everyone[who.batch :, None] != who.everyone[None, :]
+        return masked_logsumexp(self.margin - DISTANCES[self.distance](past, everyone), negative)

@@ -115,23 +115,29 @@ class ShardedClassifier(Loss):
         return rows, place.masked_fill(column < 0, -1)
 
     @torch.no_grad()
-    def whole_weight(self) -> Tensor:
-        """All classes' weights on every rank: (num_ids, dim)."""
+    def whole(self, rows: Tensor) -> Tensor:
+        """The ranks' rows together, of the weight or of what an optimiser keeps beside it: (C_r, dim) -> (C, dim)."""
         longest = math.ceil(self.num_ids / world_size())
-        padded = self.weight.new_zeros(longest, self.dim)
-        padded[: self.owned] = self.weight
+        padded = rows.new_zeros(longest, self.dim)
+        padded[: self.owned] = rows
         blocks = gather_labels(padded).view(world_size(), longest, self.dim)
         parts = [blocks[r, : shard(self.num_ids, world_size(), r)[1]] for r in range(world_size())]
         return torch.cat(parts)
 
+    def own(self, whole: Tensor) -> Tensor:
+        """This rank's rows of all classes': (num_ids, dim) -> (C_r, dim).  Raises UsageError for another shape."""
+        if tuple(whole.shape) != (self.num_ids, self.dim):
+            raise UsageError(f"a weight of shape {tuple(whole.shape)} was given; {(self.num_ids, self.dim)} is needed.")
+        return whole[self.first : self.first + self.owned]
+
+    def whole_weight(self) -> Tensor:
+        """All classes' weights on every rank: (num_ids, dim)."""
+        return self.whole(self.weight.detach())
+
     @torch.no_grad()
     def load_whole(self, weight: Tensor) -> None:
         """Take this rank's rows of all classes' weights (num_ids, dim), however many processes saved them."""
-        if tuple(weight.shape) != (self.num_ids, self.dim):
-            raise UsageError(
-                f"a weight of shape {tuple(weight.shape)} was given; {(self.num_ids, self.dim)} is needed."
-            )
-        self.weight.copy_(weight[self.first : self.first + self.owned])
+        self.weight.copy_(self.own(weight))
 
 
 def _initial_rows(first: int, count: int, dim: int, seed: int) -> Tensor:

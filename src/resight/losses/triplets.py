@@ -24,7 +24,7 @@ class Contrastive(MetricLoss):
         self.margin, self.balanced = margin, balanced
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        distance = self.distances(features)  # (b, B): each pair seen from both ends, which leaves the mean alone
+        distance = self.distances(features, who)  # (b, R): each pair seen from both ends, which leaves the mean alone
         pull, push = distance.square(), (self.margin - distance).relu().square()
         if self.balanced:
             return [
@@ -40,8 +40,8 @@ class Pairs(NamedTuple):
 
     anchor: Tensor  # (T,) local row
     positive: Tensor  # (T,) d(a, p)
-    others: Tensor  # (T, B) d(a, n)
-    negative: Tensor  # (T, B) bool: whether n is a negative of a
+    others: Tensor  # (T, R) d(a, n)
+    negative: Tensor  # (T, R) bool: whether n is a negative of a
 
 
 def _pairs(distance: Tensor, who: Relations) -> Pairs:
@@ -62,7 +62,7 @@ class Triplet(MetricLoss):
         self.margin: Margin = known_margin(margin)
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        pairs = _pairs(self.distances(features), who)
+        pairs = _pairs(self.distances(features, who), who)
         values = hinge(pairs.positive[:, None] - pairs.others, self.margin)
         return [Part(values.flatten(), pairs.negative.flatten())]
 
@@ -87,7 +87,7 @@ class ImprovedTriplet(Triplet):
         self.pos_weight, self.pos_margin = pos_weight, pos_margin
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        pairs = _pairs(self.distances(features), who)
+        pairs = _pairs(self.distances(features, who), who)
         pull = self.pos_weight * (pairs.positive - self.pos_margin).relu()
         values = pull[:, None] + hinge(pairs.positive[:, None] - pairs.others, self.margin)
         return [Part(values.flatten(), pairs.negative.flatten())]

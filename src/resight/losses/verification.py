@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resight.dist import first_row, gather, gather_labels, mean_over_ranks, rank
+from resight.dist import first_row, gather, gather_labels, mean_over_ranks
 from resight.errors import UnknownNameError, UsageError
 from resight.losses.base import Loss, Takes
 from resight.losses.distances import full_precision, lift
@@ -110,10 +110,11 @@ class Verification(Loss):
 class PairVerification(Loss):
     """The same for a model that scores pairs itself: cross-entropy of its log-odds that two are one person.
 
-    All positive pairs i < j of this process's rows, and `neg_ratio` times as many negative ones drawn without
-    replacement by (seed, step, rank); the mean is over the pairs of all processes.
+    All positive pairs i < j of the global batch, and `neg_ratio` times as many negative ones drawn without
+    replacement by (seed, step).  Each rank scores its own rows against everybody's, so any number of processes
+    judges the same pairs.
 
-    Shapes: logits (B, B), log-odds that rows i and j are the same; pids (B,) -> ().
+    Shapes: logits (b, B), log-odds that local row i and row j of the global batch are the same; pids (b,) -> ().
     """
 
     takes: ClassVar[Takes] = "logits"
@@ -130,13 +131,17 @@ class PairVerification(Loss):
         self._step = step
 
     def forward(self, logits: Tensor, pids: Tensor) -> Tensor:
-        if logits.shape[0] != logits.shape[1]:
-            raise UsageError(f"log-odds of all pairs are (B, B); these scores are {tuple(logits.shape)}.")
+        first, everyone = first_row(pids), gather_labels(pids)
+        if logits.shape != (len(pids), len(everyone)):
+            raise UsageError(
+                f"log-odds of all pairs are (b, B), {len(pids)} x {len(everyone)}; these are {tuple(logits.shape)}."
+            )
         with full_precision(logits):
-            draws = generator(self.seed, self._step, rank())
-            one, two, different = draw_pairs(pids, self.neg_ratio, draws)
-            odds = lift(logits)[one, two]
-            return mean_over_ranks(F.softplus(torch.where(different == 1, odds, -odds)))
+            draws = generator(self.seed, self._step, 0)
+            one, two, different = draw_pairs(everyone, self.neg_ratio, draws)
+            here = (one >= first) & (one < first + len(pids))
+            odds = lift(logits)[one[here] - first, two[here]]
+            return mean_over_ranks(F.softplus(torch.where(different[here] == 1, odds, -odds)))
 
 
 def draw_pairs(pids: Tensor, ratio: float, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ vectors = model.embed(images)      # (B, D)
 from resight.models.base import ModelOptions, ModelSpec, ReIDModel, Verdict
 from resight.models.catalogue import MODELS, PRESETS, available, build, options_of, probe
 from resight.models.profile import CLASSICAL, Profile, classical, profile
-from resight.models.weights import load_model, load_weights, save_model
+from resight.models.weights import load_model, load_weights, save_model, trained, trained_card
 
 __all__ = [
     "CLASSICAL",
@@ -28,4 +28,6 @@ __all__ = [
     "probe",
     "profile",
     "save_model",
+    "trained",
+    "trained_card",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from resight.dist import gather
 from resight.models.backbones import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel, Verdict
 from resight.models.heads import LinearHead
@@ -68,7 +69,10 @@ class PairClassifier(nn.Module):
 
 class Verification(ReIDModel):
     """features: `global` (B, D).  logits: `identity` (B, K); `same` (B, B), log-odds that rows i and j are
-    one person."""
+    one person.
+
+    In training on several processes `same` is (b, B): this process's rows against those of all.
+    """
 
     name: ClassVar[str] = "verification"
     paper: ClassVar[str] = "Zheng et al., arXiv 2016"
@@ -97,7 +101,8 @@ class Verification(ReIDModel):
     def forward(self, images: Tensor) -> ReIDOutput:
         features = self.describe(self.normalise(images))
         feature = features["global"]
-        logits = {"same": self.pair.log_odds(feature[:, None], feature[None, :])}
+        everyone = gather(feature) if self.training else feature
+        logits = {"same": self.pair.log_odds(feature[:, None], everyone[None, :])}
         if self.classifier is not None:
             logits["identity"] = self.classifier(feature)
         return self.output(features, logits)

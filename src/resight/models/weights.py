@@ -6,22 +6,25 @@ an error that names it; only classifiers are ever dropped, on purpose, and said 
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 import re
 import tempfile
 from contextlib import nullcontext
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from resight import __version__
-from resight.errors import CheckpointError, ResightError
+from resight.errors import CheckpointError, ResightError, UnknownNameError
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.catalogue import build
 from resight.models.options import plain
@@ -34,18 +37,22 @@ log = logging.getLogger(__name__)
 
 FILE = "model.safetensors"
 KEY = "resight"
+SHELF = Path(str(files("resight.models") / "trained"))  # a folder a name: the weights and their card.json
 
 
-def save_model(model: ReIDModel, path: str | Path) -> Path:
+def save_model(model: ReIDModel, path: str | Path, *, half: bool = False) -> Path:
     """Write `model` to a .safetensors file, or to model.safetensors inside a folder; returns the file.
 
-    The file appears whole or not at all.
+    half: store float16, at half the size; `load_model` gives float32 again, rounded, and so with a fingerprint of
+    its own.  The file appears whole or not at all.
     """
+    if half:
+        model = rounded(model)
     path = Path(path)
     target = path if path.suffix == ".safetensors" else path / FILE
     target.parent.mkdir(parents=True, exist_ok=True)
     header = {"spec": model.spec.as_dict(), "fingerprint": model.fingerprint(), "resight": __version__}
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = {name: stored(tensor, half) for name, tensor in model.state_dict().items()}
     handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
@@ -61,10 +68,21 @@ def save_model(model: ReIDModel, path: str | Path) -> Path:
     return target
 
 
-def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
-    """A model from a folder, a .safetensors file, or a hub id "owner/name"; in evaluation mode, on the CPU.
+def rounded(model: ReIDModel) -> ReIDModel:
+    """A copy with the numbers float16 can hold."""
+    return copy.deepcopy(model).half().float()
 
-    num_ids: build for another number of identities; the log says that the stored classifiers are dropped.
+
+def stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
+
+
+def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
+    """A model from a folder, a .safetensors file, a name of `trained()`, or a hub id "owner/name".
+
+    In evaluation mode, on the CPU.  num_ids: build for another number of identities; the log says that the stored
+    classifiers are dropped.
     Raises CheckpointError where nothing usable is found.
     """
     path = locate(where)
@@ -152,8 +170,23 @@ def fill(model: ReIDModel, path: Path, names: list[str], dropped: set[str]) -> N
         )
 
 
+def trained() -> list[str]:
+    """Names of the weights that come with the package; what they were made of is in `trained_card`."""
+    return sorted(folder.name for folder in SHELF.iterdir() if (folder / FILE).is_file())
+
+
+def trained_card(name: str) -> dict[str, Any]:
+    """Data, terms, figures and limits of packaged weights.  Raises UnknownNameError for a name there is not."""
+    if name not in trained():
+        raise UnknownNameError("trained model", name, trained())
+    card: dict[str, Any] = json.loads((SHELF / name / "card.json").read_text(encoding="utf-8"))
+    return card
+
+
 def locate(where: str | Path) -> Path:
     path = Path(where)
+    if not path.exists() and str(where) in trained():
+        path = SHELF / where
     if path.is_dir():
         path = path / FILE
     if path.is_file():
@@ -161,7 +194,8 @@ def locate(where: str | Path) -> Path:
     if isinstance(where, str) and not path.parent.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", where):
         return from_hub(where)
     raise CheckpointError(
-        f"there is no model at {where}. Expected a folder with {FILE}, a .safetensors file, or a hub id owner/name."
+        f"there is no model at {where}. Expected a folder with {FILE}, a .safetensors file, "
+        f"one of {', '.join(trained())}, or a hub id owner/name."
     )
 
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.errors import EvaluationError
-from resight.evaluation import Interval, Report, compare
+from resight.evaluation import Report, compare, compare_changes
 from resight.models import profile
+from resight.recipe import Recipe
+from resight.reporting.gaps import Change, Difference, Score
 from resight.reporting.sweeping import results_of, seconds
 
 if TYPE_CHECKING:
@@ -24,46 +26,11 @@ if TYPE_CHECKING:
 
     from resight.reporting.sweep import Sweep, Variant
 
-SAME = "not distinguishable"
-
-
-@dataclass(frozen=True)
-class Score:
-    """Mean and standard deviation over seeds, shares in [0, 1]; no deviation of a single seed."""
-
-    mean: float
-    spread: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Score:
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-
-    def __str__(self) -> str:
-        return f"{100 * self.mean:.1f}" + ("" if self.spread is None else f" ± {100 * self.spread:.1f}")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A variant's mAP against the first one's: b minus a, with its 95 % interval."""
-
-    interval: Interval
-    seeds: int  # that both have
-
-    @property
-    def verdict(self) -> str:
-        """In words: an interval that holds 0 decides nothing."""
-        if self.interval.low <= 0 <= self.interval.high:
-            return SAME
-        return "better" if self.interval.value > 0 else "worse"
-
-    def __str__(self) -> str:
-        value, low, high = (100 * v for v in (self.interval.value, self.interval.low, self.interval.high))
-        return f"{value:+.1f} [{low:+.1f}, {high:+.1f}] {self.verdict}"
-
 
 @dataclass(frozen=True)
 class Line:
-    """One variant.  `scores` and `differences` by data set; what is not known yet is missing or None."""
+    """One variant.  `scores` and `differences` by data set, `change` between the sweep's two; what is not known yet is
+    missing or None."""
 
     name: str
     about: str
@@ -73,22 +40,15 @@ class Line:
     seconds: float | None  # of training, mean over seeds
     scores: Mapping[str, Mapping[str, Score]]
     differences: Mapping[str, Difference]
+    change: Change | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        scores = {
-            label: {name: {"mean": s.mean, "spread": s.spread} for name, s in named.items()}
-            for label, named in self.scores.items()
-        }
-        differences = {
-            label: {
-                "mAP": d.interval.value, "low": d.interval.low, "high": d.interval.high, "level": d.interval.level,
-                "seeds": d.seeds, "verdict": d.verdict,
-            }
-            for label, d in self.differences.items()
-        }  # fmt: skip
+        scores = {label: {n: score.to_dict() for n, score in named.items()} for label, named in self.scores.items()}
+        differences = {label: difference.to_dict() for label, difference in self.differences.items()}
         plain = {key: getattr(self, key) for key in ("name", "about", "seeds", "parameters", "macs", "seconds")}
-        return plain | {"scores": scores, "differences": differences}
+        change = self.change.to_dict() if self.change else None
+        return plain | {"scores": scores, "differences": differences, "change": change}
 
 
 @dataclass(frozen=True)
@@ -111,11 +71,19 @@ def compare_runs(sweep: Sweep, out: Path, labels: Sequence[str] | None = None) -
 
     labels: the evaluations a run must have to count.  None: any.
     """
-    found = {v.name: {s: results_of(out, v, s, labels) for s in sweep.seeds} for v in sweep.variants}
+    results = {str(trial): results_of(trial.folder(out), labels) for trial in sweep.trials()}
+    found = {variant.name: _by_seed(sweep, variant, results) for variant in sweep.variants}
     first = found[sweep.variants[0].name]
     lines = [_line(sweep, variant, out, found[variant.name], first) for variant in sweep.variants]
-    done = sum(bool(reports) for seeds in found.values() for reports in seeds.values())
-    return Comparison(sweep, tuple(lines), len(sweep.trials()), done)
+    return Comparison(sweep, tuple(lines), len(results), sum(map(bool, results.values())))
+
+
+def _by_seed(sweep: Sweep, variant: Variant, results: Mapping[str, dict[str, Report]]) -> dict[int, dict[str, Report]]:
+    """seed -> data set -> verdict, whatever a variant was trained on."""
+    found: dict[int, dict[str, Report]] = {seed: {} for seed in sweep.seeds}
+    for trial in sweep.trials_of(variant):
+        found[trial.seed] |= results[str(trial)]
+    return found
 
 
 def pooled(reports: Sequence[Report]) -> Report:
@@ -145,14 +113,17 @@ def _line(
         for label in labels:
             difference = _difference(label, first, held)
             differences |= {label: difference} if difference else {}
+    change = _change(sweep, variant, first, held) if sweep.change else None
     trained = variant
     while trained.weights_of is not None:
         trained = sweep.variant(trained.weights_of)
-    took = [t for seed in held if (t := seconds(out / trained.slug / f"seed-{seed}")) is not None]
-    cost = _cost(out / variant.slug / f"seed-{next(iter(held))}") if held else None
+    ended = [trial.folder(out) for trial in sweep.trials_of(trained) if results_of(trial.folder(out))]
+    took = [t for folder in ended if (t := seconds(folder)) is not None]
+    kept = [recipe for trial in sweep.trials_of(variant) if (recipe := trial.folder(out) / "recipe.toml").is_file()]
+    cost = _cost(Recipe.load(kept[0])) if held else None
     return Line(
         variant.name, variant.about, len(held), cost[0] if cost else None, cost[1] if cost else None,
-        statistics.fmean(took) if took else None, scores, differences,
+        statistics.fmean(took) if took else None, scores, differences, change,
     )  # fmt: skip
 
 
@@ -174,15 +145,33 @@ def _difference(
     return Difference(verdict.difference["mAP"], len(both))
 
 
-def _cost(folder: Path) -> tuple[int, int] | None:
+def _change(
+    sweep: Sweep, variant: Variant, first: dict[int, dict[str, Report]], mine: dict[int, dict[str, Report]]
+) -> Change | None:
+    """Over the seeds that were judged on both sets."""
+    easy, hard = sweep.change
+    whole = {seed: reports for seed, reports in mine.items() if {easy, hard} <= reports.keys()}
+    if not whole:
+        return None
+    score = Score.of([reports[hard].mAP - reports[easy].mAP for reports in whole.values()])
+    both = [seed for seed in whole if {easy, hard} <= first.get(seed, {}).keys()]
+    if variant is sweep.variants[0] or not both:
+        return Change(score, None)
+    a, b = (tuple(pooled([found[seed][label] for seed in both]) for label in (easy, hard)) for found in (first, whole))
+    try:
+        interval = compare_changes((a[0], a[1]), (b[0], b[1]))
+    except EvaluationError:
+        return Change(score, None)
+    return Change(score, Difference(interval, len(both), ("loses less", "loses more")))
+
+
+def _cost(recipe: Recipe) -> tuple[int, int] | None:
     """Parameters without classifiers and multiply-adds of one descriptor, counted on the meta device."""
     import torch
 
     from resight import models
     from resight.errors import ResightError
-    from resight.recipe import Recipe
 
-    recipe = Recipe.load(folder / "recipe.toml")
     options = {k: v for k, v in recipe.model.options.items() if k != "attributes"}
     try:
         with torch.device("meta"):

@@ -74,18 +74,11 @@ class Figure:
 
     def csv(self) -> str:
         """The columns side by side; NaN is an empty cell."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_cell(name) for name in self.columns)
-        length = max((len(values) for values in self.columns.values()), default=0)
-        for row in range(length):
-            writer.writerow(_cell(values[row]) if row < len(values) else "" for values in self.columns.values())
-        return text.getvalue()
+        return as_csv(self.columns)
 
     def json(self) -> str:
         """Title, alternative text and columns; NaN is null."""
-        plain = {name: [_plain(value) for value in values] for name, values in self.columns.items()}
-        return json.dumps({"title": self.title, "alt": self.alt, "columns": plain}, indent=1)
+        return as_json(self.columns, title=self.title, alt=self.alt)
 
     def _saved(self, kind: str, **options: Any) -> bytes:
         import matplotlib
@@ -97,10 +90,15 @@ class Figure:
 
 
 class Drawing:
-    """`with Drawing() as axes:` empty axes in our style on a canvas of their own; nothing global is left."""
+    """`with Drawing() as axes:` empty axes in our style on a canvas of their own; nothing global is left.
 
-    def __init__(self, width: float = 5.2, height: float = 3.0, *, square: bool = False) -> None:
-        self.size = (height, height) if square else (width, height)
+    panels: so many axes side by side, all in `panels`; the first is the one `with` gives.
+    """
+
+    def __init__(self, width: float = 5.2, height: float = 3.0, *, square: bool = False, panels: int = 1) -> None:
+        self.size = ((height if square else width) * panels, height)
+        self.count = panels
+        self.panels: list[Axes] = []
         self.canvas: Canvas
 
     def __enter__(self) -> Axes:
@@ -110,14 +108,32 @@ class Drawing:
         self._context = matplotlib.rc_context(_STYLE)
         self._context.__enter__()
         self.canvas = Canvas(figsize=self.size, layout="constrained")
-        axes = self.canvas.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-        axes.set_axisbelow(True)
-        return axes
+        self.panels = list(self.canvas.subplots(1, self.count, squeeze=False)[0])
+        for axes in self.panels:
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(color=INK, alpha=0.12, linewidth=0.6)
+            axes.set_axisbelow(True)
+        return self.panels[0]
 
     def __exit__(self, *error: object) -> None:
         self._context.__exit__(None, None, None)
+
+
+def as_csv(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Columns side by side, the short ones filled up with empty cells."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_cell(name) for name in columns)
+    length = max((len(values) for values in columns.values()), default=0)
+    for row in range(length):
+        writer.writerow(_cell(values[row]) if row < len(values) else "" for values in columns.values())
+    return text.getvalue()
+
+
+def as_json(columns: Mapping[str, Sequence[Any]], **about: str) -> str:
+    """{"title": ..., "columns": {name: [values]}}, NaN as null."""
+    plain = {name: [_plain(value) for value in values] for name, values in columns.items()}
+    return json.dumps({**about, "columns": plain}, indent=1)
 
 
 def legend(axes: Axes, names: Sequence[object], *, below: bool = False) -> None:

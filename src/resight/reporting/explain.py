@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from resight.data import Dataset
     from resight.models import ReIDModel
     from resight.types import ReIDOutput
 
@@ -47,9 +48,12 @@ class Explanation:
 
 
 def explain(
-    model: ReIDModel, pictures: Sequence[str | Path], against: str | Path | None = None, device: str = "auto"
+    model: ReIDModel,
+    pictures: Sequence[str | Path],
+    against: str | Path | Sequence[str | Path] | None = None,
+    device: str = "auto",
 ) -> list[Explanation]:
-    """Every picture by itself, and towards the picture `against` where one is given.
+    """Every picture by itself, and towards a hit where one is given: one for all, or one for each.
 
     Raises ImageError for a picture that cannot be read, UsageError for none or more than MOST.
     """
@@ -57,8 +61,29 @@ def explain(
         raise UsageError(f"{len(pictures)} pictures to explain; give 1 to {MOST}.")
     where = resolve_device(device)
     model = model.to(where).eval()
-    hit = None if against is None else _read(against, model, where)
-    return [_one(model, Path(path), _read(path, model, where), hit) for path in pictures]
+    hits = [against] * len(pictures) if against is None or isinstance(against, str | Path) else against
+    return [
+        _one(model, Path(path), _read(path, model, where), None if hit is None else _read(hit, model, where))
+        for path, hit in zip(pictures, hits, strict=True)
+    ]
+
+
+def drawn_people(dataset: Dataset, count: int, seed: int) -> list[tuple[Path, Path]]:
+    """`count` people of the test set by chance: a query of each, and a picture of theirs from another camera.
+
+    Raises UsageError where there are fewer.
+    """
+    rng = np.random.default_rng(seed)
+    pairs: dict[int, list[tuple[Path, Path]]] = {}  # by person: query, hit
+    for query in dataset.query:
+        theirs = (hit for hit in dataset.gallery if hit.pid == query.pid and hit.camid != query.camid)
+        pairs.setdefault(query.pid, []).extend((query.path, hit.path) for hit in theirs)
+    people = sorted(pid for pid, found in pairs.items() if found)
+    if len(people) < count:
+        raise UsageError(
+            f"{dataset.name} has {len(people)} people in two cameras to draw from; {count} were asked for."
+        )
+    return [pairs[pid][rng.integers(len(pairs[pid]))] for pid in rng.permutation(people)[:count]]
 
 
 def save_arrays(shown: Sequence[Explanation], path: Path) -> None:

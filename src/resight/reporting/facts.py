@@ -6,19 +6,18 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from resight.evaluation import by_person
 from resight.reporting.words import number, percent, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from resight.data import Dataset
     from resight.embedding import Result
-    from resight.evaluation import PersonScore, Report
+    from resight.evaluation import Report
+    from resight.reporting.gathered import Gathered
 
 RANKS = (1, 5, 10, 20)
 UNREADABLE_SHOWN = 20
-_SHOWN_APART = {"unreadable", "software", "embedding", "intervals"}
+_SHOWN_APART = {"unreadable", "software", "embedding", "intervals", "rerank_sweep", "single_shot", "findings"}
 _LABELS = {
     "dataset": "data set", "version": "version", "terms": "terms of the data", "run": "run",
     "recipe": "recipe", "recipe_hash": "recipe hash", "seed": "seed", "model": "model",
@@ -37,7 +36,8 @@ def provenance(result: Result) -> list[tuple[str, str]]:
     """Label and value of everything one has to know to get the figure again."""
     context, report = result.context, result.report
     rows = [(label, _said(context[key])) for key, label in _LABELS.items() if context.get(key) not in (None, "")]
-    rows += [(key, _said(value)) for key, value in context.items() if key not in _LABELS and key not in _SHOWN_APART]
+    apart = {*_LABELS, *_SHOWN_APART}
+    rows += [(key, _said(value)) for key, value in context.items() if key not in apart and value not in (None, "", [])]
     if isinstance(context.get("embedding"), dict):
         rows.append(("descriptor", _pairs(context["embedding"])))
     rows += [
@@ -45,6 +45,8 @@ def provenance(result: Result) -> list[tuple[str, str]]:
         ("re-ranking", report.rerank),
         ("average precision", report.protocol.ap_mode),
     ]
+    if isinstance(single := context.get("single_shot"), dict):
+        rows.append(("one gallery picture a person", printable(single.get("said", ""))))
     rows.append(("protocol", _pairs({k: v for k, v in asdict(report.protocol).items() if k != "ap_mode"})))
     rows.append(("counts", _pairs(asdict(report.counts))))
     if isinstance(context.get("software"), dict):
@@ -52,25 +54,21 @@ def provenance(result: Result) -> list[tuple[str, str]]:
     return rows
 
 
-def warnings(
-    result: Result | None, journal_warnings: Sequence[Mapping[str, Any]], dataset: Dataset | None
-) -> list[str]:
+def warnings(gathered: Gathered) -> list[str]:
     """Sentences a reader should not miss."""
-    said = [_of_journal(line) for line in journal_warnings]
-    if result is not None:
-        said += _of_counts(result.report)
-        lost = result.context.get("unreadable") or []
+    said = [_of_journal(line) for line in gathered.curves.warnings]
+    if gathered.result is not None:
+        said += [str(finding) for finding in gathered.result.context.get("findings") or []]
+        said += _of_counts(gathered.result.report)
+        lost = gathered.result.context.get("unreadable") or []
         said += [f"Left out, unreadable: {_unreadable(item)}" for item in lost[:UNREADABLE_SHOWN]]
         if len(lost) > UNREADABLE_SHOWN:
             said.append(f"and {len(lost) - UNREADABLE_SHOWN} more unreadable pictures.")
-    if dataset is not None:
-        said += [f"{dataset.name}: {note}" for note in dataset.notes]
+    if gathered.thresholds is not None and gathered.thresholds.refused is not None:
+        said.append(gathered.thresholds.refused)
+    if gathered.dataset is not None:
+        said += [f"{gathered.dataset.name}: {note}" for note in gathered.dataset.notes]
     return [printable(text) for text in said]
-
-
-def hardest_people(report: Report, count: int = 15) -> list[PersonScore]:
-    """Persons whose queries went worst."""
-    return [line for line in by_person(report) if line.used][:count]
 
 
 def intervals(result: Result) -> dict[str, tuple[float, float]]:
@@ -84,15 +82,17 @@ def intervals(result: Result) -> dict[str, tuple[float, float]]:
 
 
 def summary_row(result: Result) -> str:
-    """A Markdown table for a paper or a README, the conditions below it."""
-    named = scores(result.report)
+    """A Markdown table for a paper or a README, intervals in its second line, the conditions below it."""
+    named, ranges = scores(result.report), intervals(result)
     cells = [_cell(result.context.get(key, "")) for key in ("model", "dataset")]
-    head = ["model", "data set", *named]
     lines = [
-        head,
+        ["model", "data set", *named],
         ["---"] * 2 + ["---:"] * len(named),
         [*cells, *(percent(value) for value in named.values())],
     ]
+    if ranges:
+        said = {name: f"{percent(low)} to {percent(high)}" for name, (low, high) in ranges.items()}
+        lines.append(["95 % interval", "", *(said.get(name, "") for name in named)])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     conditions = "\n".join(f"- {_cell(label)}: {_cell(value)}" for label, value in provenance(result))
     return f"{table}\n\nIn per cent. {_cell(result.report)}\n\n{conditions}\n"

@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from resight.embedding.vectors import Vectors
-from resight.evaluation import ranked_list
-from resight.evaluation.blocks import FeatureSource
-from resight.evaluation.labels import Labels
-from resight.evaluation.ranking import standing
+from resight.evaluation import ranked_lists
 from resight.types import UNKNOWN_CAMERA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resight.embedding import Result
-    from resight.evaluation import Protocol, RankedItem, Report
-    from resight.types import Metric
+    from resight.evaluation import Case, RankedList, Report
+    from resight.reporting.words import Measure
 
 Flag = Literal["right", "wrong", "junk", "unknown"]
 JUNK_SHOWN = 3  # pictures nobody is judged on can crowd out the ones that count
@@ -55,30 +52,43 @@ class RankedRow:
 
     query: Picture
     hits: tuple[Hit, ...]
-    metric: Metric
+    measure: Measure  # what the distances are
     hidden_junk: int = 0  # junk inside the list beyond the JUNK_SHOWN shown
     index: int | None = None  # row of the query
     ap: float | None = None
     match_ranks: tuple[int, ...] = ()  # where all right answers stand: AP and INP can be checked by hand
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, enough to write the query's scores by hand."""
+        hits = [{"rank": h.rank, "flag": h.flag, "distance": h.distance, **_plain(h.picture)} for h in self.hits]
+        query = {"index": self.index, "ap": self.ap, **_plain(self.query)}
+        return {
+            "query": query,
+            "measure": self.measure,
+            "hits": hits,
+            "junk_not_shown": self.hidden_junk,
+            "ranks_of_right_answers": list(self.match_ranks),
+        }
 
-def judged_rows(result: Result, queries: Sequence[int], k: int = 10) -> list[RankedRow]:
-    """The lists of some queries down to the k-th judged picture, flagged as the verdict flags them.
 
-    The order is that of the features; a verdict after re-ranking has its own.
+def judged_rows(result: Result, queries: Sequence[int], k: int = 10, case: Case | None = None) -> list[RankedRow]:
+    """The lists of some queries down to the k-th judged picture, in the verdict's order and with its flags.
+
+    case: the result's own, where the caller has it already; after re-ranking it is dear to make.
     """
     if not len(queries):
         return []
-    labels = _labels(result)
-    metric = result.query.metric
-    lists = ranked_list(
-        result.query.vectors, result.gallery.vectors, *labels,
-        metric, k=k, rows=list(queries), protocol=result.report.protocol,
-    )  # fmt: skip
-    ranks = _match_ranks(result, queries)
-    return [
-        _judged(result, query, items, ranks[at]) for at, (query, items) in enumerate(zip(queries, lists, strict=True))
-    ]
+    lists = ranked_lists(case or result.case(), k, list(queries))
+    return [_judged(result, found) for found in lists]
+
+
+def measure_of(result: Result) -> Measure:
+    """What the distances of a verdict are."""
+    if result.distances is not None:
+        return "given"
+    if result.rerank is not None:
+        return "re-ranked"
+    return "euclidean" if result.query.metric == "euclidean" and result.expansion is None else "cosine"
 
 
 def answered_rows(answers: Sequence[Mapping[str, Any]]) -> list[RankedRow]:
@@ -114,51 +124,39 @@ def picture(vectors: Vectors, row: int) -> Picture:
     )
 
 
-def _judged(result: Result, query: int, items: list[RankedItem], ranks: tuple[int, ...]) -> RankedRow:
-    hits = [Hit(picture(result.gallery, item.index), item.distance, item.flag, item.rank) for item in items]
+def _judged(result: Result, found: RankedList) -> RankedRow:
+    hits = [Hit(picture(result.gallery, item.index), item.distance, item.flag, item.rank) for item in found.items]
     junk = [hit for hit in hits if hit.flag == "junk"]
     surplus = {id(hit) for hit in junk[JUNK_SHOWN:]}
     return RankedRow(
-        query=picture(result.query, query),
+        query=picture(result.query, found.query),
         hits=tuple(hit for hit in hits if id(hit) not in surplus),
-        metric=result.query.metric,
+        measure=measure_of(result),
         hidden_junk=len(surplus),
-        index=query,
-        ap=float(result.report.ap[query]),
-        match_ranks=ranks,
+        index=found.query,
+        ap=float(result.report.ap[found.query]),
+        match_ranks=found.right,
     )
 
 
-def _match_ranks(result: Result, queries: Sequence[int]) -> list[tuple[int, ...]]:
-    """The ranks of all right answers of some queries, in gallery order where distances are equal."""
-    rows = np.asarray(queries, dtype=np.int64)
-    q_pids, g_pids, q_cams, g_cams = _labels(result)
-    protocol: Protocol = result.report.protocol
-    labels = Labels.of(q_pids[rows], g_pids, q_cams[rows], g_cams, protocol)
-    source = FeatureSource(result.query.vectors[rows], result.gallery.vectors, result.query.metric, protocol.on_nan)
-    places = standing(source, labels)
-    ranks = places.closer + places.earlier + 1
-    return [tuple(int(rank) for rank in ranks[places.query == at]) for at in range(len(rows))]
-
-
-def _labels(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    return result.query.pids, result.gallery.pids, result.query.camids, result.gallery.camids
+def _plain(shown: Picture) -> dict[str, Any]:
+    return {"picture": shown.name, "pid": shown.pid, "camera": None if shown.camid == UNKNOWN_CAMERA else shown.camid}
 
 
 def _answered(answer: Mapping[str, Any]) -> RankedRow:
     hits = answer["hits"]
-    metric: Metric = "euclidean" if any("distance" in hit for hit in hits) else "cosine"
+    measure: Measure = "euclidean" if any("distance" in hit for hit in hits) else "cosine"
     query = _named(answer["query"], answer)
     found = [
         Hit(
             picture=(shown := _named(hit["path"], hit)),
-            distance=float(hit["distance"] if metric == "euclidean" else 1 - hit["similarity"]),
+            distance=float(hit["distance"] if measure == "euclidean" else 1 - hit["similarity"]),
             flag=_same(query, shown),
             rank=int(hit["rank"]),
         )
         for hit in hits
     ]
-    return RankedRow(query, tuple(found), metric)
+    return RankedRow(query, tuple(found), measure)
 
 
 def _named(path: str, known: Mapping[str, Any]) -> Picture:

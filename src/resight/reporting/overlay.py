@@ -48,7 +48,13 @@ def heat(image: Tensor, values: NDArray[np.float32], title: str) -> Panel:
     """A map (h, w) from its least value, dark, to its largest, bright."""
     low, high = float(values.min()), float(values.max())
     share = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return Panel(_over(image, share, "inferno"), title, f"{low:.3g} to {high:.3g}")
+    return Panel(_over(image, share, "inferno"), title, ranging(low, high))
+
+
+def ranging(low: float, high: float) -> str:
+    """`0.2 to 0.75`; where three digits cannot tell them apart, `0.5 and 0.0003 above`."""
+    one, two = (f"{round(value, 6):.3g}" for value in (low, high))
+    return f"{one} to {two}" if one != two else f"{one} and {high - low:.1g} above"
 
 
 def signed(image: Tensor, values: NDArray[np.float32], title: str, note: str) -> Panel:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.reporting.curves import thin
-from resight.reporting.drawing import COLOURS, INK, MARKERS, Drawing, Figure, legend, styles
+from resight.reporting.drawing import COLOURS, INK, Drawing, Figure, legend, styles
 from resight.reporting.words import percent, printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from resight.evaluation import Report
     from resight.reporting.curves import Column, Curves
-    from resight.reporting.space import FeatureMap
 
 AP_BINS = 20
 TRAINING = ("losses", "validation", "learning-rate", "throughput", "waiting", "spread")
@@ -114,32 +113,6 @@ def images_per_identity(counts: Mapping[str, NDArray[np.int64]]) -> Figure | Non
         columns,
         drawing.canvas,
     )
-
-
-def feature_map(points: FeatureMap) -> Figure:
-    """The plane in which the descriptors vary most; a few persons stand out, the others are grey."""
-    drawing = Drawing(square=True, height=4.6)
-    with drawing as axes:
-        others = ~np.isin(points.pids, points.named)
-        axes.scatter(points.places[others, 0], points.places[others, 1], s=7, color=INK, alpha=0.22, linewidths=0)
-        for number, pid in enumerate(points.named):
-            mine = points.pids == pid
-            axes.scatter(
-                points.places[mine, 0], points.places[mine, 1], s=26, marker=MARKERS[number % len(MARKERS)],
-                color=COLOURS[number % len(COLOURS)], edgecolors=INK, linewidths=0.4,
-            )  # fmt: skip
-        first, second = points.explained
-        axes.set(xlabel=f"first axis ({percent(first)} % of the variance)",
-                 ylabel=f"second axis ({percent(second)} %)", xticks=[], yticks=[])  # fmt: skip
-        legend(axes, ["others", *(f"id {pid}" for pid in points.named)], below=True)
-    return Figure(
-        "feature-map", "Map of the feature space",
-        f"{len(points.pids)} gallery pictures on two principal axes, {len(points.named)} persons marked.",
-        {"x": points.places[:, 0].tolist(), "y": points.places[:, 1].tolist(), "pid": points.pids.tolist(),
-         "camera": points.camids.tolist()}, drawing.canvas,
-        f"{len(points.pids)} gallery pictures on two principal axes, with {percent(first + second)} % of the "
-        f"variance: what is close here need not be close in all {points.dimensions} dimensions.",
-    )  # fmt: skip
 
 
 def _lines(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resight.errors import UsageError
 from resight.reporting.lists import answered_rows, judged_rows, sample_queries
 from resight.reporting.thumbnails import WIDEST, thumbnail
-from resight.reporting.words import FLAG_WORDS, camera, closeness, person, printable
+from resight.reporting.words import FLAG_WORDS, Measure, camera, closeness, person, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,7 +109,7 @@ def contact_sheet(
         pen.query(layout.gap, y, row.query, images[0])
         pen.rule(layout.gap + wide, y)
         for place, (hit, image) in enumerate(zip(hits, images[1:], strict=True), start=1):
-            pen.hit(3 * layout.gap + place * wide, y, hit, row.metric, image)
+            pen.hit(3 * layout.gap + place * wide, y, hit, row.measure, image)
     return sheet
 
 
@@ -137,11 +137,11 @@ class _Pen:
         known = [words for words in (person(picture.pid), camera(picture.camid)) if "?" not in words]
         self.cell(x, y, image, "query", ["query", "  ".join(known) or picture.name, ""])
 
-    def hit(self, x: int, y: int, hit: Hit, metric: Any, image: Image | None) -> None:
+    def hit(self, x: int, y: int, hit: Hit, measure: Measure, image: Image | None) -> None:
         place = f"#{hit.rank} " if hit.rank else ""
         flag = FLAG_WORDS[hit.flag]
         who = "  ".join(words for words in (person(hit.picture.pid), camera(hit.picture.camid)) if "?" not in words)
-        lines = [f"{place} {closeness(hit.distance, metric)}".strip(), who or hit.picture.name, flag]
+        lines = [f"{place} {closeness(hit.distance, measure)}".strip(), who or hit.picture.name, flag]
         if hit.flag == "junk" and image is not None:
             image = _faded(image)
         self.cell(x, y, image, hit.flag, lines)

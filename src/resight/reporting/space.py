@@ -36,16 +36,25 @@ def map_features(vectors: Vectors, seed: int, nobody: Sequence[int] = ()) -> Fea
     `nobody` are identities that are no person: junk, distractors.  Some persons come with all their pictures,
     so that their clusters can be seen; the rest is drawn from everybody.
     """
-    usable = np.flatnonzero(np.isfinite(vectors.vectors).all(axis=1))
+    return next(iter(map_together([vectors], seed, nobody)), None)
+
+
+def map_together(several: Sequence[Vectors], seed: int, nobody: Sequence[int] = ()) -> list[FeatureMap]:
+    """The same pictures in each of several spaces, row by row one picture, each on its own two axes."""
+    first = several[0]
+    usable = np.flatnonzero(np.all([np.isfinite(each.vectors).all(axis=1) for each in several], axis=0))
     if len(usable) < 3:
-        return None
+        return []
     rng = np.random.default_rng(seed)
-    named = _named(vectors.pids[usable], [*nobody, vectors.UNKNOWN_PID], rng)
-    theirs = usable[np.isin(vectors.pids[usable], named)][:MOST]
+    named = _named(first.pids[usable], [*nobody, first.UNKNOWN_PID], rng)
+    theirs = usable[np.isin(first.pids[usable], named)][:MOST]
     others = rng.permutation(np.setdiff1d(usable, theirs))[: MOST - len(theirs)]
     rows = np.sort(np.concatenate([theirs, others]))
-    places, explained = principal_axes(vectors.vectors[rows].astype(np.float64))
-    return FeatureMap(places, vectors.pids[rows], vectors.camids[rows], named, explained, vectors.vectors.shape[1])
+    found = []
+    for each in several:
+        places, explained = principal_axes(each.vectors[rows].astype(np.float64))
+        found.append(FeatureMap(places, first.pids[rows], first.camids[rows], named, explained, each.vectors.shape[1]))
+    return found
 
 
 def principal_axes(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:

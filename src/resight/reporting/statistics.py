@@ -51,6 +51,8 @@ class SplitCounts:
 
     split: str
     images: int
+    nobody: int  # pictures of no person
+    unseen: int  # pictures whose camera is unknown
     cameras: dict[int, int]  # known camera -> pictures
     per_identity: NDArray[np.int64]  # pictures of each person
     shared: dict[tuple[int, int], int]  # persons seen by both cameras; by one, on the diagonal
@@ -63,7 +65,15 @@ class SplitCounts:
         _, per_identity = np.unique(pids[person], return_counts=True)
         seen = {int(camera): set(pids[person & (camids == camera)].tolist()) for camera in cams}
         shared = {(a, b): len(seen[a] & seen[b]) for a in seen for b in seen}
-        return cls(split, len(pids), dict(zip(cams.tolist(), images.tolist(), strict=True)), per_identity, shared)
+        return cls(
+            split,
+            images=len(pids),
+            nobody=int((~person).sum()),
+            unseen=int((camids == UNKNOWN_CAMERA).sum()),
+            cameras=dict(zip(cams.tolist(), images.tolist(), strict=True)),
+            per_identity=per_identity,
+            shared=shared,
+        )
 
     @property
     def identities(self) -> int:
@@ -123,5 +133,6 @@ def _brightness(pictures: Sequence[tuple[Path, int]]) -> dict[int, float]:
     found: dict[int, list[float]] = {}
     for path, camera in pictures:
         with contextlib.suppress(ImageError):
-            found.setdefault(camera, []).append(float(decode(path).mean()))
+            mean = float(decode(path).mean())
+            found.setdefault(camera, []).append(mean)
     return {camera: float(np.mean(values)) for camera, values in sorted(found.items())}

@@ -11,24 +11,41 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from resight.data import canonical_name
 from resight.errors import RecipeError, UnknownNameError
 from resight.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One data set every run is judged on; `name` tells two of one kind apart."""
+    """One data set every run is judged on; `name` tells two of one kind apart.
+
+    `root` may hold variables of the environment: "$RESIGHT_DATA/dials/clean".
+    """
 
     dataset: str
     root: str | None = None
     name: str = ""
+
+    @property
+    def place(self) -> str | None:
+        """The root with its variables filled in.  Raises RecipeError for one that is not set."""
+        place = None if self.root is None else os.path.expandvars(self.root)
+        unset = re.search(r"\$\{?(\w+)", place or "")
+        if unset:
+            raise RecipeError(f"evaluate: {self.root}: the environment has no {unset[1]}; set it to the folder meant.")
+        return place
 
     @property
     def label(self) -> str:
@@ -56,16 +73,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: a variant under a seed."""
+    """One run: a variant under a seed, on one of the sweep's data sets."""
 
     variant: Variant
     seed: int
+    on: Judged | None = None  # trained and judged there; None: as the recipe says
 
     def folder(self, out: Path) -> Path:
-        return out / self.variant.slug / f"seed-{self.seed}"
+        home = out / self.variant.slug
+        return (home / self.on.label if self.on else home) / f"seed-{self.seed}"
 
     def __str__(self) -> str:
-        return f"{self.variant.name}, seed {self.seed}"
+        return f"{self.variant.name}{f' on {self.on.label}' if self.on else ''}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +95,9 @@ class Sweep:
     variants: tuple[Variant, ...]
     about: str = ""
     seeds: tuple[int, ...] = (0, 1)
-    evaluate: tuple[Judged, ...] = ()  # none: each recipe's own data set
+    datasets: tuple[Judged, ...] = ()  # each variant is trained and judged on each; none: on its recipe's own
+    evaluate: tuple[Judged, ...] = ()  # what every run is judged on; none: what it was trained on
+    change: tuple[str, ...] = ()  # two of `evaluate`, the easy and the hard: what mAP loses between them
     set: tuple[str, ...] = ()  # overrides of every variant, before its own
     presentations: int | None = None  # pictures shown in training to each; None: the recipes' own epochs
     folder: Path | None = None  # that recipe files are relative to
@@ -103,7 +124,11 @@ class Sweep:
 
     def trials(self) -> list[Trial]:
         """Every variant under the first seed, then under the next: a whole table stands as early as can be."""
-        return [Trial(variant, seed) for seed in self.seeds for variant in self.variants]
+        where = self.datasets or (None,)
+        return [Trial(variant, seed, on) for seed in self.seeds for on in where for variant in self.variants]
+
+    def trials_of(self, variant: Variant) -> list[Trial]:
+        return [trial for trial in self.trials() if trial.variant is variant]
 
     def variant(self, name: str) -> Variant:
         for variant in self.variants:
@@ -116,6 +141,14 @@ class Sweep:
         wanted = {self.variants[0].name, *(self.variant(name).name for name in names)}
         wanted |= {v.weights_of for v in self.variants if v.name in wanted and v.weights_of}
         return replace(self, variants=tuple(v for v in self.variants if v.name in wanted))
+
+    def moved(self, places: Sequence[str]) -> Sweep:
+        """Every variant trained and judged on each of `places`, "dataset" or "dataset=root", and nowhere else."""
+        split = [place.partition("=") for place in places]
+        datasets = tuple(Judged(canonical_name(name), root or None) for name, _, root in split)
+        moved = replace(self, datasets=datasets, evaluate=(), change=())
+        _refuse_unclear(moved, self.name)
+        return moved
 
     def recipe(self, variant: Variant, seed: int = 0) -> Recipe:
         """The variant's recipe with every change but the budget.  Raises RecipeError naming the variant."""
@@ -191,7 +224,7 @@ def _checked(values: dict[str, Any], source: str) -> Sweep:
     from pydantic import TypeAdapter, ValidationError
 
     _refuse_unknown(Sweep, values, source, leave_out="folder")
-    for key, kind in (("variants", Variant), ("evaluate", Judged)):
+    for key, kind in (("variants", Variant), ("evaluate", Judged), ("datasets", Judged)):
         for number, table in enumerate(values.get(key, [])):
             _refuse_unknown(kind, table, f"{source}: {key}[{number}]")
     try:
@@ -233,9 +266,19 @@ def _refuse_unclear(sweep: Sweep, source: str) -> None:
                 f"before it."
             )
         seen[variant.slug.lower()] = variant.name
-    labels = [judged.label for judged in sweep.evaluate]
-    if len(set(labels)) < len(labels) or not all(re.fullmatch(r"[\w.=-]+", label) for label in labels):
-        raise RecipeError(f"{source}: evaluate: the names {', '.join(labels)}; expected different plain words.")
+    if sweep.datasets and sweep.evaluate:
+        raise RecipeError(
+            f"{source}: either `datasets`, to train and judge on each, or `evaluate`, to judge on; not both."
+        )
+    for key, listed in (("evaluate", sweep.evaluate), ("datasets", sweep.datasets)):
+        labels = [judged.label for judged in listed]
+        if len(set(labels)) < len(labels) or not all(re.fullmatch(r"[\w.=-]+", label) for label in labels):
+            raise RecipeError(f"{source}: {key}: the names {', '.join(labels)}; expected different plain words.")
+    known = [judged.label for judged in (*sweep.evaluate, *sweep.datasets)]
+    if sweep.change and (len(set(sweep.change)) != 2 or not set(sweep.change) <= set(known)):
+        raise RecipeError(
+            f"{source}: change: {', '.join(sweep.change)}; expected two names of what is judged: {', '.join(known)}."
+        )
 
 
 def _expanded(variant: Variant) -> list[Variant]:

@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resight.reporting.words import NONE, printable
 from resight.training.checkpoint import write_atomically
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from resight.reporting.comparison import Comparison, Line
+    from resight.reporting.gaps import Difference
 
 READ = (
     "Scores in per cent: mean over seeds ± standard deviation over seeds. Parameters without classifiers; "
@@ -24,6 +25,17 @@ READ = (
     "first row, mean over the seeds both have, with the 95 % interval from resampling identities; where it holds 0 "
     "the two are not distinguishable by these queries. The interval does not cover other seeds."
 )
+CHANGED = (
+    " The last two columns: what becomes of mAP {between}, mean over seeds ± standard deviation; and how that differs "
+    "from the first row's, with the interval from resampling identities. A row that is low on both sets has little to "
+    "lose: read the change beside the scores."
+)
+
+
+def reading(comparison: Comparison) -> str:
+    """How to read the table."""
+    between = " to ".join(comparison.sweep.change)
+    return READ + (CHANGED.format(between=f"from {between}") if between else "")
 
 
 def headings(comparison: Comparison) -> list[str]:
@@ -31,6 +43,9 @@ def headings(comparison: Comparison) -> list[str]:
     for label in comparison.labels:
         where = f" on {label}" if len(comparison.labels) > 1 else ""
         found += [f"mAP{where}", f"rank-1{where}", f"difference in mAP{where}"]
+    if comparison.sweep.change:
+        between = " to ".join(comparison.sweep.change)
+        found += [f"mAP, {between}", f"difference in mAP, {between}"]
     return found
 
 
@@ -47,6 +62,9 @@ def cells(comparison: Comparison, line: Line) -> list[str]:
         scores = line.scores.get(label, {})
         row += [str(scores.get(name, NONE)) for name in ("mAP", "rank1")]
         row.append(str(line.differences.get(label, NONE)))
+    if comparison.sweep.change:
+        change = line.change
+        row += [NONE, NONE] if change is None else [str(change), str(change.difference or NONE)]
     return row
 
 
@@ -54,7 +72,7 @@ def markdown(comparison: Comparison) -> str:
     rows = [headings(comparison), *(cells(comparison, line) for line in comparison.lines)]
     drawn = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
-    return "\n".join([f"# {_title(comparison)}", "", drawn[0], rule, *drawn[1:], "", READ, ""])
+    return "\n".join([f"# {_title(comparison)}", "", drawn[0], rule, *drawn[1:], "", reading(comparison), ""])
 
 
 def comma_separated(comparison: Comparison) -> str:
@@ -66,15 +84,25 @@ def comma_separated(comparison: Comparison) -> str:
         "difference", "low", "high", "verdict",
     ])  # fmt: skip
     for line in comparison.lines:
+        known, cost = [_cell(line.name)], [line.seeds, line.parameters, line.macs, line.seconds]
         for label in comparison.labels:
             named, versus = line.scores.get(label, {}), line.differences.get(label)
             numbers = [number for s in named.values() for number in (s.mean, s.spread)] or [None] * 4
-            held = versus.interval if versus else None
-            gap = [held.value, held.low, held.high, versus.verdict] if versus and held else [""] * 4
+            writer.writerow([*known, label, *cost, *numbers, *_gap(versus)])
+        if line.change is not None:
+            score = line.change.score
+            between = " to ".join(comparison.sweep.change)
             writer.writerow(
-                [_cell(line.name), label, line.seeds, line.parameters, line.macs, line.seconds, *numbers, *gap]
+                [*known, between, *cost, score.mean, score.spread, None, None, *_gap(line.change.difference)]
             )
     return text.getvalue()
+
+
+def _gap(difference: Difference | None) -> list[Any]:
+    if difference is None:
+        return [""] * 4
+    held = difference.interval
+    return [held.value, held.low, held.high, difference.verdict]
 
 
 def page(comparison: Comparison) -> str:
@@ -92,7 +120,7 @@ def page(comparison: Comparison) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n<style>{_STYLE}</style>'
         f"</head>\n<body><h1>{title}</h1>\n<div><table><thead><tr>{head}</tr></thead>\n<tbody>"
         + "\n".join(body)
-        + f"</tbody></table></div>\n<p>{html.escape(READ)}</p></body></html>\n"
+        + f"</tbody></table></div>\n<p>{html.escape(reading(comparison))}</p></body></html>\n"
     )
 
 

@@ -18,7 +18,7 @@ from resight.embedding import Result, evaluate
 from resight.errors import CheckpointError, EvaluationError, Interrupted, TrainingError, UsageError
 from resight.evaluation import Report
 from resight.recipe import Recipe
-from resight.reporting.sweep import Judged, Sweep, Trial, Variant, budgeted
+from resight.reporting.sweep import Judged, Sweep, Trial, budgeted
 from resight.run import Run, load_data, train
 from resight.training.checkpoint import write_atomically
 from resight.training.display import Silent
@@ -50,15 +50,19 @@ class Bench:
     def run(self) -> list[str]:
         """Everything that is still to do; returns what failed, one sentence a run.
 
-        Raises RecipeError before the first run where any recipe is wrong, Interrupted when told to stop.
+        Raises RecipeError or DatasetError before the first run where any recipe is wrong, or a data set to judge on is
+        not there; Interrupted when told to stop.
         """
-        recipes = {(t.variant.name, t.seed): self.recipe(t) for t in self.sweep.trials()}
-        left = [trial for trial in self.sweep.trials() if not self.finished(trial, recipes)]
+        recipes = {str(trial): self.recipe(trial) for trial in self.sweep.trials()}
+        left = [trial for trial in self.sweep.trials() if not self.finished(trial, recipes[str(trial)])]
+        for trial in left:
+            for judged in self.sweep.evaluate:
+                self._dataset(judged, recipes[str(trial)])
         failed: list[str] = []
         for number, trial in enumerate(left, start=1):
             self.display.say(f"run {number} of {len(left)}: {trial}")
             try:
-                self._one(trial, recipes[trial.variant.name, trial.seed])
+                self._one(trial, recipes[str(trial)])
             except TrainingError as error:  # one that diverged is no reason to lose the night
                 failed.append(f"{trial}: {error}")
                 self.display.say(f"gave up {trial}: {error}")
@@ -69,7 +73,8 @@ class Bench:
 
     def recipe(self, trial: Trial) -> Recipe:
         """What the trial trains, budget included."""
-        recipe = self.sweep.recipe(trial.variant, trial.seed).override(*self.overrides, f"seed={trial.seed}")
+        recipe = self.sweep.recipe(trial.variant, trial.seed)
+        recipe = recipe.override(*self.overrides, *_moved(trial.on), f"seed={trial.seed}")
         if self.sweep.presentations is None:
             return recipe
         dataset = self._load(f"{recipe.data}", lambda: load_data(recipe))
@@ -77,19 +82,19 @@ class Bench:
             dataset = hold_out(dataset, recipe.validate.fraction, recipe.seed)
         return budgeted(recipe, self.sweep.presentations, len(dataset.train))
 
-    def judged(self, recipe: Recipe) -> tuple[Judged, ...]:
-        return self.sweep.evaluate or (Judged(recipe.data.name, recipe.data.root),)
+    def judged(self, trial: Trial, recipe: Recipe) -> tuple[Judged, ...]:
+        return self.sweep.evaluate or (trial.on or Judged(recipe.data.name, recipe.data.root),)
 
-    def finished(self, trial: Trial, recipes: dict[tuple[str, int], Recipe]) -> bool:
+    def finished(self, trial: Trial, recipe: Recipe) -> bool:
         """All its results lie there, made from this very recipe.  Raises UsageError where from another."""
-        recipe, folder = recipes[trial.variant.name, trial.seed], trial.folder(self.out)
+        folder = trial.folder(self.out)
         kept = folder / "recipe.toml"
         if kept.is_file() and Recipe.load(kept).hash != recipe.hash:
             raise UsageError(
                 f"{folder} holds a run of another recipe than {trial} now asks for. Choose another --out, "
                 f"or remove that folder."
             )
-        return all((folder / "evaluation" / j.label / "result.json").is_file() for j in self.judged(recipe))
+        return all((folder / "evaluation" / j.label / "result.json").is_file() for j in self.judged(trial, recipe))
 
     def _one(self, trial: Trial, recipe: Recipe) -> None:
         folder = trial.folder(self.out)
@@ -99,7 +104,7 @@ class Bench:
         else:
             model = self._borrowed(trial, recipe)
             write_atomically(folder / "recipe.toml", lambda path: _write(path, recipe.to_toml()))
-        for judged in self.judged(recipe):
+        for judged in self.judged(trial, recipe):
             where = folder / "evaluation" / judged.label
             if not (where / "result.json").is_file():
                 self._judge(model, judged, recipe).save(where)
@@ -116,9 +121,7 @@ class Bench:
         return ours.eval()
 
     def _judge(self, model: ReIDModel, judged: Judged, recipe: Recipe) -> Result:
-        same = judged.dataset == recipe.data.name and judged.root in (None, recipe.data.root)
-        key = f"{recipe.data}" if same else f"{judged.dataset} {judged.root}"
-        dataset = self._load(key, lambda: load_data(recipe) if same else load_dataset(judged.dataset, judged.root))
+        dataset = self._dataset(judged, recipe)
         context = {"recipe": recipe.name, "recipe_hash": recipe.hash, "seed": recipe.seed, "sweep": self.sweep.name}
         total = len(dataset.query) + len(dataset.gallery)
         self.display.begin(f"judging on {judged.label}", total)
@@ -130,15 +133,21 @@ class Bench:
         finally:
             self.display.end()
 
+    def _dataset(self, judged: Judged, recipe: Recipe) -> Dataset:
+        """What is judged on, read once."""
+        if judged.dataset == recipe.data.name and judged.root in (None, recipe.data.root):
+            return self._load(f"{recipe.data}", lambda: load_data(recipe))
+        return self._load(f"{judged.dataset} {judged.root}", lambda: load_dataset(judged.dataset, judged.place))
+
     def _load(self, key: str, load: Callable[[], Dataset]) -> Dataset:
         if key not in self._data:
             self._data[key] = load()
         return self._data[key]
 
 
-def results_of(out: Path, variant: Variant, seed: int, labels: Sequence[str] | None = None) -> dict[str, Report]:
+def results_of(folder: Path, labels: Sequence[str] | None = None) -> dict[str, Report]:
     """The verdicts of one run by data set; none while one of `labels` is missing."""
-    home = Trial(variant, seed).folder(out) / "evaluation"
+    home = folder / "evaluation"
     files = {file.parent.name: file for file in sorted(home.glob("*/result.json"))}
     if labels is not None and not set(labels) <= files.keys():
         return {}
@@ -171,6 +180,13 @@ def _timed(folder: Path) -> Iterator[None]:
         record = {"seconds": round(before + time.perf_counter() - began, 2)}
         if folder.is_dir():
             write_atomically(folder / "sitting.json", lambda path: _write(path, json.dumps(record)))
+
+
+def _moved(on: Judged | None) -> list[str]:
+    """The recipe's data set replaced."""
+    if on is None:
+        return []
+    return [f"data.name={on.dataset}", *([f"data.root={on.root}"] if on.root else [])]
 
 
 def _untrained(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resight.reporting import facts
-from resight.reporting.cameras import CameraTable
 from resight.reporting.words import NONE, percent, printable
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from resight.embedding import Result
-    from resight.reporting.cameras import Pair
 
 
 def score_table(results: Sequence[Result]) -> Table:
@@ -38,22 +36,13 @@ def hits_table(answer: Mapping[str, Any]) -> Table:
     hits = answer["hits"]
     measure = "distance" if any("distance" in hit for hit in hits) else "similarity"
     optional = [name for name in ("pid", "camera") if any(name in hit for hit in hits)]
-    table = _table("rank", measure, *optional, title=printable(answer["query"]))
+    calibrated = ["same person %"] if any("probability" in hit for hit in hits) else []
+    table = _table("rank", measure, *calibrated, *optional, title=printable(answer["query"]))
     table.add_column("picture", overflow="fold")
     for hit in hits:
         known = [_text(hit.get(name, NONE)) for name in optional]
-        table.add_row(str(hit["rank"]), f"{hit[measure]:.3f}", *known, _text(hit["path"]))
-    return table
-
-
-def camera_table(pairs: Sequence[Pair]) -> Table:
-    """mAP in per cent, query cameras down, gallery cameras across; `Pair.to_dict` is its twin for JSON."""
-    shown = CameraTable.of(list(pairs))
-    table = _table("query in", title="mAP from camera to camera")
-    for name in shown.columns if shown else []:
-        table.add_column(name, justify="right")
-    for name, cells in shown.rows if shown else []:
-        table.add_row(name, *(percent(cell.mAP) for cell in cells))
+        chance = [percent(hit.get("probability"))] if calibrated else []
+        table.add_row(str(hit["rank"]), f"{hit[measure]:.3f}", *chance, *known, _text(hit["path"]))
     return table
 
 
@@ -71,6 +60,9 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+_NUMBERS = ("rank", "similarity", "distance", "same person %")
+
+
 def _table(*columns: str, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
@@ -78,7 +70,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title is not None else None, title_justify="left")
     for name in columns:
-        table.add_column(name, justify="right" if name in ("rank", "similarity", "distance") else "left")
+        table.add_column(name, justify="right" if name in _NUMBERS else "left")
     return table
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from resight.embedding.vectors import Vectors
 from resight.types import UNKNOWN_CAMERA
 
-if TYPE_CHECKING:
-    from resight.types import Metric
-
+Measure = Literal["cosine", "euclidean", "re-ranked", "given"]
+MEASURES: dict[Measure, str] = {
+    "cosine": "cosine similarity",
+    "euclidean": "Euclidean distance (d)",
+    "re-ranked": "re-ranked distance (d)",
+    "given": "given distance (d)",
+}
 FLAG_WORDS = {"right": "right", "wrong": "wrong", "junk": "junk", "unknown": ""}
 FLAG_SIGNS = {"right": "✓", "wrong": "✗", "junk": "–", "unknown": ""}
 NONE = "–"
@@ -30,9 +34,9 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,}" if float(value).is_integer() and abs(value) < 1e12 else f"{value:.{digits}g}"
 
 
-def closeness(distance: float, metric: Metric) -> str:
-    """What people read under a picture: the cosine similarity, or the Euclidean distance named as such."""
-    return f"{1 - distance:.3f}" if metric == "cosine" else f"d {distance:.3f}"
+def closeness(distance: float, measure: Measure) -> str:
+    """What people read under a picture: the cosine similarity, or a distance named as such."""
+    return f"{1 - distance:.3f}" if measure == "cosine" else f"d {distance:.3f}"
 
 
 def person(pid: int | None) -> str:

@@ -80,5 +80,21 @@ PRESETS: dict[str, SynthConfig] = {
     "occluded": SynthConfig(**{**_EASY, "occlude": 0.9}),  # type: ignore[arg-type]
     "cluttered": SynthConfig(**{**_EASY, "clutter": 0.9}),  # type: ignore[arg-type]
     "lookalike": SynthConfig(**{**_EASY, "lookalikes": 0.9}),  # type: ignore[arg-type]
+    "school": SynthConfig(  # many people, little of each: what models/trained/synth_small learned from
+        seed=101,
+        identities=1000,
+        cameras=10,
+        images=1,
+        train_share=1.0,
+        distractors=0,
+        junk=0,
+        samples=4,
+        misalign=0.3,
+        occlude=0.2,
+        lighting=0.8,
+        resolution=0.4,
+        lookalikes=0.15,
+        clutter=0.5,
+    ),
     "hard": SynthConfig(misalign=0.7, occlude=0.7, lighting=0.9, resolution=0.6, lookalikes=0.6, clutter=0.7),
 }

@@ -1,7 +1,8 @@
 """Which pictures a data set holds: names, splits, who is seen by which camera, who dresses like whom.
 
 File names follow Market-1501 (Zheng et al., ICCV 2015): PPPP_cCsS_FFFFFF_BB.jpg with person, camera, sequence, frame
-and box; person 0000 is a distractor, -1 junk.  As there, the query holds one picture per test identity and camera.
+and box; person 0000 is a distractor, -1 junk.  As there, the query holds one picture per test identity and camera;
+where a camera has no second one to leave in the gallery, only the first camera asks.
 """
 
 from __future__ import annotations
@@ -75,14 +76,15 @@ def plan(config: SynthConfig) -> list[Item]:
 
 def _person(config: SynthConfig, pid: int) -> list[Item]:
     made = []
-    test = pid > config.train_identities
-    for camera in cameras_of(config, pid):
+    cameras = cameras_of(config, pid)
+    asked = set() if pid <= config.train_identities else set(cameras[:1] if config.images == 1 else cameras)
+    for camera in cameras:
         draw = stream(config.seed, "frames", pid, camera)
-        query = int(draw.integers(config.images)) if test else -1
+        query = int(draw.integers(config.images)) if camera in asked else -1
         start = int(draw.integers(1, 60_000))
         for index in range(config.images):
             frame = start + 400 * (index // VISIT) + 25 * (index % VISIT) + int(draw.integers(0, 20))
-            split: Split = "train" if not test else "query" if index == query else "gallery"
+            split: Split = "train" if not asked else "query" if index == query else "gallery"
             made.append(_item(split, "person", pid, camera, index // VISIT + 1, frame, index, pid))
     return made
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class MovingAverage:
     """Holds w <- decay * w + (1 - decay) * model.  Integer buffers and batch statistics are copied.
 
-    `decay` grows as (1 + t) / (10 + t) up to its value, so the first steps do not pin the start.
+    `model` is a copy of what is trained and becomes the average.  `decay` grows as (1 + t) / (10 + t) up to its value,
+    so the first steps do not pin the start.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.model = model.requires_grad_(False).eval()
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -27,9 +26,3 @@ class MovingAverage:
         buffers = dict(self.model.named_buffers())
         for name, buffer in model.named_buffers():
             buffers[name].copy_(buffer)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return self.model.state_dict()
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.model.load_state_dict(state)

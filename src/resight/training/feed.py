@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from resight.data import PKSampler, RandomSampler
+from resight.data.cutting import sent
+from resight.dist import rank, world_size
 from resight.errors import RecipeError
+from resight.training.phases import phase
 from resight.types import Batch
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ class Labels:
 class Feed:
     """`next(name, step)` gives the next batch of source `name`, augmented on the device.
 
-    The pictures' changes are drawn from (seed, step), so a run that is resumed sees what it would have seen.
+    The pictures' changes are drawn from (seed, step), so a run that is resumed sees what it would have seen.  With
+    several processes each gets its block of the batch that one process would have been given.
     """
 
     def __init__(
@@ -68,14 +72,12 @@ class Feed:
         *,
         seed: int,
         device: torch.device,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         self.pixels, self.labels, self.augment = pixels, labels, augment
-        self.seed, self.device, self.rank = seed, device, rank
+        self.seed, self.device = seed, device
         pids, camids = labels.pids.numpy(), labels.camids.numpy()
         self.samplers: dict[str, Sampler] = {
-            name: _sampler(name, config, pids, camids, seed, rank, world) for name, config in sources.items()
+            name: _sampler(name, config, pids, camids, seed) for name, config in sources.items()
         }
         self.place = {name: [0, 0] for name in sources}  # pass, batch within the pass
         self._passes: dict[str, tuple[int, Sequence[NDArray[np.int64]]]] = {}
@@ -86,18 +88,23 @@ class Feed:
         """The batch for `step`; the pixels of the one after it are fetched meanwhile."""
         index = self._index(name)
         ready = self._ahead.pop(self._spot(name), None)
-        images = (ready.result() if ready else self.pixels.take(index)).to(self.device, non_blocking=True)
+        images = ready.result() if ready else self._fetch(index)
         self._advance(name)
-        self._ahead[self._spot(name)] = self._pool.submit(self.pixels.take, self._index(name))
+        self._ahead[self._spot(name)] = self._pool.submit(self._fetch, self._index(name))
         rows = torch.from_numpy(index)
-        generator = torch.Generator().manual_seed(mix(self.seed, step, self.rank))
+        generator = torch.Generator().manual_seed(mix(self.seed, step, 0))  # the same on every rank
+        with phase("augmentation"):
+            images = self.augment(images, generator)
         return Batch(
-            images=self.augment(images, generator),
-            pids=self.labels.pids[rows].to(self.device),
-            camids=self.labels.camids[rows].to(self.device),
-            index=rows.to(self.device),
-            attributes={key: values[rows].to(self.device) for key, values in self.labels.attributes.items()},
+            images=images,
+            pids=sent(self.labels.pids[rows], self.device),
+            camids=sent(self.labels.camids[rows], self.device),
+            index=sent(rows, self.device),
+            attributes={key: sent(values[rows], self.device) for key, values in self.labels.attributes.items()},
         )
+
+    def _fetch(self, index: NDArray[np.int64]) -> Tensor:
+        return sent(self.pixels.take(index), self.device)
 
     def state_dict(self) -> dict[str, list[int]]:
         return {name: list(place) for name, place in self.place.items()}
@@ -131,6 +138,17 @@ class Feed:
         return held[1]
 
 
+def check_processes(sources: Mapping[str, SourceConfig]) -> None:
+    """Raises RecipeError where a batch cannot be dealt out to the processes of the run."""
+    for name, config in sources.items():
+        key, size = ("ids", config.ids) if config.sampler == "pk" else ("batch", config.batch)
+        if size % world_size():
+            raise RecipeError(
+                f"feed.{name}.{key} is {size}, which {world_size()} processes cannot share. Choose a multiple of "
+                f"{world_size()}, or start another number of processes."
+            )
+
+
 def mix(*numbers: int) -> int:
     """One 63-bit seed out of several numbers, well spread."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -142,8 +160,6 @@ def _sampler(
     pids: NDArray[np.int64],
     camids: NDArray[np.int64],
     seed: int,
-    rank: int,
-    world: int,
 ) -> Sampler:
     people = len(np.unique(pids))
     if config.sampler == "pk" and config.ids > people:
@@ -153,14 +169,14 @@ def _sampler(
         )
     own_seed = mix(seed, *name.encode())
     if config.sampler == "random":
-        return RandomSampler(len(pids), config.batch, seed=own_seed, rank=rank, world=world)
+        return RandomSampler(len(pids), config.batch, seed=own_seed, rank=rank(), world=world_size())
     return PKSampler(
         pids,
         config.ids,
         config.images,
         seed=own_seed,
-        rank=rank,
-        world=world,
+        rank=rank(),
+        world=world_size(),
         short_id=config.short_id,
         camids=camids,
         cam_balanced=config.balance_cameras,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from resight.errors import MissingExtraError
+from resight.errors import CheckpointError, MissingExtraError
+from resight.training.checkpoint import write_atomically, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,29 +18,56 @@ if TYPE_CHECKING:
 class Journal:
     """Appends one JSON object a line; each carries `step` and `event`.
 
-    Opened at a step, it forgets later lines: a resumed run's journal reads like an uninterrupted one's.
+    Opened at a step, it forgets later lines: a resumed run's journal reads like an uninterrupted one's.  A new run
+    opens it without one and begins with an empty page.
     """
 
-    def __init__(self, path: Path, *, step: int = 0, tensorboard: bool = False) -> None:
+    def __init__(self, path: Path, *, step: int | None = None, tensorboard: bool = False) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read(path) if int(line.get("step", 0)) <= step] if step else []
-        with path.open("w", encoding="utf-8") as handle:
-            handle.writelines(json.dumps(line) + "\n" for line in kept)
-        self._handle = path.open("a", encoding="utf-8")
-        self._writer = _tensorboard(path.parent / "tensorboard", step) if tensorboard else None
+        self._handle: TextIO | None = None
+        self.rewind(step)
+        self._writer = _tensorboard(path.parent / "tensorboard", step or 0) if tensorboard else None
+
+    def rewind(self, step: int | None) -> None:
+        """Forget what was written after `step`; None: all of it."""
+        self._shut()
+        kept = [line for line in read(self.path) if int(line.get("step", 0)) <= step] if step is not None else []
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.path, lambda partial: write_text(partial, text))
+        self._handle = self.path.open("a", encoding="utf-8")
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        self._handle.write(json.dumps({"event": event, "step": step, **values}) + "\n")
-        self._handle.flush()
+        """Raises CheckpointError where the disk does not take the line."""
+        assert self._handle is not None
+        try:
+            self._handle.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+            self._handle.flush()
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {self.path}: {error}. Make room, then give the same command again to go on."
+            ) from error
         if self._writer is not None:
             for name, number in _numbers(values):
                 self._writer.add_scalar(f"{event}/{name}", number, step)
 
     def close(self) -> None:
-        self._handle.close()
+        self._shut()
         if self._writer is not None:
             self._writer.close()
+
+    def _shut(self) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(OSError):  # what did not fit was told when it was written
+                self._handle.close()
+        self._handle = None
+
+
+class Unwritten:
+    """The journal of a process that writes none: with several, the first one's is everybody's."""
+
+    def rewind(self, step: int) -> None: ...
+    def write(self, event: str, step: int, **values: Any) -> None: ...
+    def close(self) -> None: ...
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -7,20 +7,22 @@ Neither the model nor the loss knows of the other; they meet here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from resight import losses
-from resight.errors import RecipeError, TrainingError, UsageError
+from resight.dist import average_over_ranks, sum_over_ranks
+from resight.dist.processes import everyones, highest
+from resight.errors import NotFiniteError, RecipeError, UsageError
 from resight.training.weighting import Weighting, WeightingConfig, build_weighting
 from resight.types import IGNORE, Batch, ReIDOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from resight.training.clock import Clock
 
@@ -38,6 +40,8 @@ class TermConfig:
     target: str = "pids"
     weight: float = 1.0
     combine: Literal["mean", "sum"] = "mean"  # over the outputs that `on` matches
+    memory: int = 0  # descriptors of earlier batches that anchors also meet (losses over distances); 0: none
+    memory_start: int = 0  # step from which on they are kept
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,13 +55,23 @@ class LossReport:
     anchors: Tensor  # () anchors of the global batch that have both a positive and a negative
     spread: Tensor  # () 1 - |mean unit descriptor|: 0 when every picture gets the same descriptor
 
+    def settled(self) -> LossReport:
+        """The same without the graph, which may then be forgotten, and the mean over all processes."""
+        values = average_over_ranks(torch.stack([self.total.detach(), *self.parts.values()]))
+        return replace(self, total=values[0], parts=dict(zip(self.parts, values[1:], strict=True)))
+
     def check_finite(self, clock: Clock) -> None:
-        """Raises TrainingError naming the term and the step when the loss is not a number."""
-        if bool(torch.isfinite(self.total)):
+        """Raises NotFiniteError, on all processes alike, naming the term and the step where a loss is not a number."""
+        fine = bool(torch.isfinite(self.total))
+        if not highest(int(not fine)):
             return
+        said = everyones("" if fine else self._what_broke(clock))
+        raise NotFiniteError(next(filter(None, said)))
+
+    def _what_broke(self, clock: Clock) -> str:
         broken = [name for name, part in self.parts.items() if not bool(torch.isfinite(part))]
         values = ", ".join(f"{name} = {float(part):.4g}" for name, part in self.parts.items())
-        raise TrainingError(
+        return (
             f"the loss is not finite at {clock}: {' and '.join(broken) or 'the sum'} broke ({values}). "
             f"Lower optim.lr, set optim.clip_norm, or train with train.precision = 'fp32'."
         )
@@ -75,29 +89,51 @@ class Term(nn.Module):
             counts = " and ".join(str(len(match)) for match in self.matches)
             raise RecipeError(f"on: the patterns match {counts} outputs; a pair needs as many on each side.")
         self.loss = losses.build(config.loss, **_options(config, offers[self.matches[0][0]], num_ids))
+        self.memories = nn.ModuleList(self._memories(offers) if config.memory else [])
+
+    @property
+    def outputs(self) -> set[str]:
+        """The names of all outputs it judges."""
+        return {name for matched in self.matches for name in matched}
 
     def forward(self, named: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """named: every output as `kind.name`.  Returns ()."""
         if self.loss.takes == "maps":
             return self._call([named[name] for name in self.matches[0]])
         values = []
-        for row in zip(*self.matches, strict=True):
+        for number, row in enumerate(zip(*self.matches, strict=True)):
             arguments = [named[name] for name in row]
             target = None if self.loss.takes == "pair" else self._target(row[0], batch)
             if target is None:
                 values.append(self._call(*arguments))
+            elif self.memories:
+                values.append(self.memories[number](*arguments, target, batch.index))
             elif isinstance(self.loss, losses.MetricLoss):  # which may leave out pairs of one picture drawn twice
                 values.append(self._call(*arguments, target, batch.index))
-            elif bool((target != IGNORE).any()):  # a head nobody annotated here is left out of the mean
+            elif self._annotated(target):  # a head nobody annotated here is left out of the mean
                 values.append(self._call(*arguments, target))
         if not values:
             return sum((named[name].sum() for name in self.matches[0]), start=torch.zeros(())) * 0.0
         stacked = torch.stack(values)
         return stacked.mean() if self.config.combine == "mean" else stacked.sum()
 
+    def _memories(self, offers: Mapping[str, tuple[int, ...]]) -> list[losses.CrossBatchMemory]:
+        """The loss with a memory for each output, whose descriptors are not those of another.  Raises RecipeError."""
+        if not isinstance(self.loss, losses.MetricLoss):
+            metric = ", ".join(name for name, kind in losses.LOSSES.items() if issubclass(kind, losses.MetricLoss))
+            raise RecipeError(f"memory: {self.config.loss} compares no descriptors; losses that do are {metric}.")
+        size, start = self.config.memory, self.config.memory_start
+        return [losses.CrossBatchMemory(self.loss, size, offers[name][1], start) for name in self.matches[0]]
+
     def _call(self, *arguments: Any) -> Tensor:
         value: Tensor = self.loss(*arguments)
         return value
+
+    def _annotated(self, target: Tensor) -> bool:
+        """Whether any picture of the whole batch has a label; only attributes may be without."""
+        if not self.config.target.startswith("attributes."):
+            return True
+        return bool(sum_over_ranks((target != IGNORE).sum()))
 
     def _target(self, output: str, batch: Batch) -> Tensor | None:
         where = self.config.target
@@ -147,11 +183,17 @@ class Objective(nn.Module):
         """The batch source the next step is fed from."""
         return self.weighting.sampling
 
+    def judged(self, names: Iterable[str]) -> set[str]:
+        """Which outputs are looked at: those of the terms, and the first features, for the spread."""
+        named = {name for term in self.terms.values() for name in cast("Term", term).outputs}
+        first = next((name for name in names if name.startswith("features.")), None)
+        return named if first is None else named | {first}
+
     def set_clock(self, clock: Clock) -> None:
         """Hand the time to the losses that follow a schedule."""
-        for term in self.terms.values():
-            if isinstance(term, Term) and isinstance(term.loss, losses.Clocked):
-                term.loss.set_clock(clock.step, clock.progress)
+        for module in self.terms.modules():
+            if isinstance(module, losses.Clocked):
+                module.set_clock(clock.step, clock.progress)
 
     def forward(self, output: ReIDOutput, batch: Batch) -> LossReport:
         named = flatten(output)
@@ -168,21 +210,55 @@ class Objective(nn.Module):
 
 
 class Step(nn.Module):
-    """Model and objective under one wrapper: what is compiled, and what runs in parallel."""
+    """Model and objective under one wrapper: what is compiled, and what runs in parallel.
+
+    step(batch)                    both -> LossReport
+    step(batch, "look")            the model alone -> what the objective looks at, by name
+    step(batch, "judge", output)   the objective alone, on a ReIDOutput -> LossReport
+    step(batch, "pull", slopes)    sum of outputs times slopes -> (): has the loss's gradient where the slopes, by
+                                   name, are those of the loss with respect to the outputs
+    """
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, batch: Batch) -> LossReport:
-        report: LossReport = self.objective(self.model(batch.images), batch)
-        return report
+    def compiled(self) -> Step:
+        """The same through torch.compile, all but the memories and the losses that follow the clock.
+
+        A memory grows, and each length would be compiled anew; a clocked loss draws on the processor, and would be
+        compiled in thirty pieces for a millisecond's work.
+        """
+        for module in self.objective.terms.modules():
+            if isinstance(module, losses.CrossBatchMemory | losses.Clocked):
+                module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign, no-untyped-call]
+        return cast("Step", torch.compile(self))
+
+    def forward(self, batch: Batch, task: Literal["both", "look", "judge", "pull"] = "both", given: Any = None) -> Any:
+        if task == "judge":
+            return self.objective(given, batch)
+        output: ReIDOutput = self.model(batch.images)
+        if task == "both":
+            return self.objective(output, batch)
+        named = flatten(output)
+        if task == "look":
+            return {name: named[name] for name in named if name in self.objective.judged(named)}
+        return torch.stack([(named[name] * slope).sum(dtype=torch.float32) for name, slope in given.items()]).sum()
 
 
 def flatten(output: ReIDOutput) -> dict[str, Tensor]:
     """{`features.NAME`, `logits.NAME`, `maps.NAME`: tensor}."""
     kinds = (("features", output.features), ("logits", output.logits), ("maps", output.maps))
     return {f"{kind}.{name}": tensor for kind, tensors in kinds for name, tensor in tensors.items()}
+
+
+def unflatten(named: Mapping[str, Tensor]) -> ReIDOutput:
+    """The output whose `flatten` is `named`."""
+    kinds: dict[str, dict[str, Tensor]] = {"features": {}, "logits": {}, "maps": {}}
+    for full, tensor in named.items():
+        kind, name = full.split(".", 1)
+        kinds[kind][name] = tensor
+    return ReIDOutput(**kinds)
 
 
 def offered(output: ReIDOutput) -> dict[str, tuple[int, ...]]:
@@ -215,5 +291,5 @@ def _options(config: TermConfig, shape: tuple[int, ...], num_ids: int) -> dict[s
 def _spread(output: ReIDOutput) -> Tensor:
     first = next(iter(output.features.values())).detach().float().flatten(1)
     unit = nn.functional.normalize(first, dim=1)
-    spread: Tensor = 1.0 - torch.linalg.vector_norm(unit.mean(dim=0))
+    spread: Tensor = 1.0 - torch.linalg.vector_norm(average_over_ranks(unit.mean(dim=0)))
     return spread

@@ -2,53 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
 
-from resight.errors import CheckpointError, Interrupted
+from resight.dist import rank, world_size
+from resight.dist.processes import highest, on_first
+from resight.errors import CheckpointError, DatasetError, Interrupted, NotFiniteError
 from resight.models import save_model
+from resight.training import gradients
 from resight.training.checkpoint import load_state, save_state
+from resight.training.config import resolve_precision
 from resight.training.ema import MovingAverage
 from resight.training.feed import mix
-from resight.training.journal import Journal
-from resight.training.optim import set_rate
+from resight.training.journal import Journal, Unwritten
+from resight.training.meter import Meter
+from resight.training.optim import named_parameters, set_rate
+from resight.training.phases import phase
+from resight.training.recovery import Recovery, all_finite
+from resight.training.signals import stop_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import threading
+    from collections.abc import Callable
     from pathlib import Path
-    from types import FrameType
+
+    from torch import Tensor
 
     from resight.models import ReIDModel
     from resight.training.clock import Clock
+    from resight.training.config import TrainConfig
     from resight.training.display import Display
     from resight.training.feed import Feed
     from resight.training.objective import LossReport, Step
+    from resight.training.parallel import Parallel
     from resight.training.schedule import ScheduleConfig
 
+GO_ON, SAVE, STOP = range(3)
 COLLAPSED = 1e-3  # spread under which all descriptors are practically one
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How long, how exact, how often."""
-
-    epochs: int = 60
-    steps_per_epoch: int | None = None  # None: training pictures // batch size
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    ema: float = 0.0  # decay of the averaged weights; 0: off
-    log_every: int = 10  # steps
-    save_seconds: float = 120.0  # at most so long between two saves; the end and Ctrl-C always save
-    tensorboard: bool = False
-    channels_last: bool = True
-    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,19 +76,22 @@ class Trainer:
         clip_norm: float | None,
         fingerprint: str,
         display: Display,
+        parallel: Parallel,
         judge: Judge | None = None,
     ) -> None:
-        self.model, self.feed, self.optimizer = model, feed, optimizer
+        self.model, self.feed, self.optimizer, self.parallel = model, feed, optimizer, parallel
         self.objective = step.objective
-        self.step = cast("Step", torch.compile(step)) if config.compile else step
+        self.step = parallel.wrap(step.compiled() if config.compile else step)
         self.schedule, self.config, self.clock, self.folder = schedule, config, clock, folder
         self.seed, self.clip_norm, self.fingerprint = seed, clip_norm, fingerprint
         self.display, self.judge = display, judge
-        self.average = MovingAverage(model, config.ema) if config.ema else None
+        self.average = MovingAverage(parallel.copy(), config.ema) if config.ema else None
         self.precision = resolve_precision(config.precision, feed.device)
+        self.way = gradients.build(config.accumulate, config.gradient_cache, self._autocast)
+        self.recovery = Recovery(config.recover, config.recover_factor)
         self.best = -math.inf
         self.meter = Meter()
-        self._warned = False
+        self._warned = self._resumed = False
         self._saved = time.monotonic()
 
     @property
@@ -103,12 +100,12 @@ class Trainer:
 
     @property
     def result(self) -> ReIDModel:
-        """The weights to keep: the averaged ones where an average is kept."""
-        return cast("ReIDModel", self.average.model) if self.average else self.model
+        """The weights to keep: the averaged ones where an average is kept.  All processes ask together."""
+        return self.parallel.whole_model(cast("ReIDModel", self.average.model) if self.average else self.model)
 
     def resume(self) -> None:
         """Take up the state in the folder, if there is one.  Raises CheckpointError if it is another recipe's."""
-        state = load_state(self.folder / "state.pt")
+        state = on_first(lambda: load_state(self.folder / "state.pt"))
         if state is None:
             return
         if state["recipe"] != self.fingerprint:
@@ -116,23 +113,17 @@ class Trainer:
                 f"{self.folder} holds a run of another recipe (or other data). Choose another --out, "
                 f"or give --fresh to throw that run away."
             )
-        self.clock.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.feed.load_state_dict(state["feed"])
-        self.feed.augment.load_state_dict(state["augment"])
-        self.meter.load_state_dict(state["meter"])
-        self.best = state["best"]
-        if self.average:
-            self.average.load_state_dict(state["average"])
+        self._take(state)
+        self._resumed = True
+        if "recovery" in state:
+            self.recovery.load_state_dict(state["recovery"])
         if "recovered_from" in state:
             self.display.say(f"state.pt is damaged; going on from {state['recovered_from']}.")
         self.display.say(f"going on from {self.clock}.")
 
     def run(self) -> None:
         """Raises TrainingError on a loss that is not finite, Interrupted when asked to stop."""
-        journal = Journal(self.folder / "journal.jsonl", step=self.clock.step, tensorboard=self.config.tensorboard)
+        journal = self._journal()
         rng = torch.random.get_rng_state()
         self.display.begin("training", self.steps, self.clock.step)
         try:
@@ -143,49 +134,117 @@ class Trainer:
             self.display.end()
             journal.close()
 
-    def _loop(self, journal: Journal, stop: threading.Event) -> None:
+    def _journal(self) -> Journal | Unwritten:
+        if rank() > 0:
+            return Unwritten()
+        step = self.clock.step if self._resumed else None
+        return Journal(self.folder / "journal.jsonl", step=step, tensorboard=self.config.tensorboard)
+
+    def _loop(self, journal: Journal | Unwritten, stop: threading.Event) -> None:
+        if self.recovery.wanted and not self.recovery.ready:
+            self.recovery.keep(self._state())
         while self.clock.step < self.steps:
-            report = self._one_step()
-            self.clock.tick()
-            self.objective.advance(report)
-            if self.average:
-                self.average.update(self.model, self.clock.step)
+            try:
+                self.advance()
+            except NotFiniteError as error:
+                self._go_back(error, journal)
+                continue
+            except DatasetError as error:
+                raise self._without_data(error) from error
             if self.clock.step % self.config.log_every == 0 or self.clock.step == self.steps:
                 self._log(journal)
             if self.clock.at_epoch_end:
                 self._end_of_epoch(journal)
-            elif time.monotonic() - self._saved >= self.config.save_seconds:
+            order = highest(self._wish(stop)) if self.clock.step < self.steps else GO_ON
+            if order > GO_ON:
                 self._save()
-            if stop.is_set() and self.clock.step < self.steps:
-                self._save()
+            if order == STOP:
                 raise Interrupted(
                     f"stopped at {self.clock}; everything is in {self.folder}. The same command goes on from there."
                 )
 
+    def _wish(self, stop: threading.Event) -> int:
+        """What this process wants; the most that any of them wants is done."""
+        if stop.is_set():
+            return STOP
+        due = rank() == 0 and time.monotonic() - self._saved >= self.config.save_seconds
+        return SAVE if due else GO_ON
+
+    def advance(self) -> None:
+        """One step, and what follows it; nothing is written.  Raises NotFiniteError with no weight changed."""
+        report = self._one_step()
+        self.clock.tick()
+        self.objective.advance(report)
+        if self.average:
+            self.average.update(self.model, self.clock.step)
+
     def _one_step(self) -> LossReport:
         began = time.perf_counter()
-        torch.manual_seed(
-            mix(self.seed, self.clock.step, self.feed.rank, 1)
-        )  # dropout and the like, the same after a resume
+        torch.manual_seed(mix(self.seed, self.clock.step, rank(), 1))  # dropout and the like, the same after a resume
         self.step.train()
         self.objective.set_clock(self.clock)
-        set_rate(self.optimizer, self.schedule.factor(self.clock.progress, self.config.epochs))
-        batch = self.feed.next(self.objective.sampling, self.clock.step)
+        set_rate(self.optimizer, self.recovery.rate * self.schedule.factor(self.clock.progress, self.config.epochs))
+        with phase("waiting for data"):
+            batch = self.feed.next(self.objective.sampling, self.clock.step)
         waited = time.perf_counter() - began
-        with torch.autocast(self.feed.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            report: LossReport = self.step(batch)
-        report.check_finite(self.clock)
         self.optimizer.zero_grad(set_to_none=True)
-        report.total.backward()  # type: ignore[no-untyped-call]
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(
-                [p for group in self.optimizer.param_groups for p in group["params"]], self.clip_norm
-            )
-        self.optimizer.step()
-        self.meter.add(report, len(batch.pids), waited, time.perf_counter() - began)
+        report = self.way(self.step, batch, self.clock)
+        self.parallel.finish_gradients()
+        with phase("optimiser"):
+            self._descend()
+        self.parallel.finish_step()
+        self.meter.add(report, world_size() * len(batch.pids), waited, time.perf_counter() - began)
         return report
 
-    def _log(self, journal: Journal) -> None:
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.feed.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _descend(self) -> None:
+        """The optimiser's step, along a gradient that is checked where its length is known anyway or counts."""
+        if self.clip_norm is not None or self.recovery.wanted:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norm = self.parallel.length(parameters)
+            self._check_gradient(norm)
+            if self.clip_norm is not None:
+                self.parallel.shorten(parameters, self.clip_norm, norm)
+        self.optimizer.step()
+
+    def _check_gradient(self, norm: Tensor) -> None:
+        """Raises NotFiniteError, on all processes alike, before a broken gradient reaches the weights."""
+        if not highest(int(not bool(torch.isfinite(norm)))):
+            return
+        named = named_parameters(self.model, self.objective)
+        broken = [name for name, p in named if p.grad is not None and not all_finite([p.grad])]
+        raise NotFiniteError(
+            f"the loss is finite at {self.clock}, its gradient is not: {', '.join(broken[:3]) or 'its length'} broke. "
+            f"Lower optim.lr, or train with train.precision = 'fp32'."
+        )
+
+    def _go_back(self, error: NotFiniteError, journal: Journal | Unwritten) -> None:
+        """To the last good state, with a lower rate from here on; raises the error where that was tried enough."""
+        broke = self.clock.step
+        good = self.recovery.back(error)
+        self._take(on_first(lambda: good))
+        self._save()
+        journal.rewind(self.clock.step)
+        journal.write(
+            "recovery", self.clock.step, broke=broke, number=self.recovery.used, rate=self.recovery.rate, why=str(error)
+        )
+        self.display.say(
+            f"{error} Going back to {self.clock} and on at {self.recovery.rate:g} of the rate "
+            f"(recovery {self.recovery.used} of {self.recovery.times})."
+        )
+
+    def _without_data(self, error: DatasetError) -> DatasetError:
+        """The same error, everything done so far saved, and a word on how to go on."""
+        if world_size() == 1:  # alone on this process, the others would wait for it
+            self._save()
+        return type(error)(
+            f"{error} Training stopped at {self.clock}; what was saved is in {self.folder}. Bring the pictures back "
+            f"and give the same command to go on."
+        )
+
+    def _log(self, journal: Journal | Unwritten) -> None:
         values = self.meter.read()
         lr = max(group["lr"] for group in self.optimizer.param_groups)
         journal.write(
@@ -207,8 +266,10 @@ class Trainer:
                 f"the features have collapsed. A lower optim.lr, a warm-up or a softer margin usually helps."
             )
 
-    def _end_of_epoch(self, journal: Journal) -> None:
+    def _end_of_epoch(self, journal: Journal | Unwritten) -> None:
         last = self.clock.step == self.steps
+        if self.recovery.wanted and not highest(int(not all_finite(self.model.parameters()))):
+            self.recovery.keep(self._state())
         if self.judge and (last or self.clock.epoch % self.judge.every == 0):
             scores = self.judge.score(self.result)
             journal.write("validation", self.clock.step, epoch=self.clock.epoch, **scores)
@@ -221,96 +282,38 @@ class Trainer:
             self._save()
 
     def _export(self, name: str) -> None:
-        save_model(self.result, self.folder / name)
+        result = self.result
+        on_first(lambda: save_model(result, self.folder / name))
 
     def _save(self) -> None:
-        save_state(
-            self.folder / "state.pt",
-            {
-                "recipe": self.fingerprint,
-                "step": self.clock.step,
-                "model": self.model.state_dict(),
-                "objective": self.objective.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "feed": self.feed.state_dict(),
-                "augment": self.feed.augment.state_dict(),
-                "average": self.average.state_dict() if self.average else None,
-                "meter": self.meter.state_dict(),
-                "best": self.best,
-            },
-        )
+        state = {**self._state(), "recovery": self.recovery.state_dict()}
+        on_first(lambda: save_state(self.folder / "state.pt", state))
         self._saved = time.monotonic()
 
-
-class Meter:
-    """Means since the last line of the journal.  Tensors are summed where they are and read once a line."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.count, self.images, self.waited, self.took = 0, 0, 0.0, 0.0
-
-    def add(self, report: LossReport, images: int, waited: float, took: float) -> None:
-        values = {"total": report.total.detach(), "spread": report.spread}
-        values |= {f"part.{name}": part for name, part in report.parts.items()}
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
-        self.count, self.images = self.count + 1, self.images + images
-        self.waited, self.took = self.waited + waited, self.took + took
-
-    def read(self) -> dict[str, Any]:
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
-        values = {
-            "total": means["total"],
-            "parts": {name.removeprefix("part."): v for name, v in means.items() if name.startswith("part.")},
-            "spread": means["spread"],
-            "images_per_s": round(self.images / max(self.took, 1e-9), 1),
-            "waiting": round(self.waited / max(self.took, 1e-9), 4),
-        }
-        self.__init__()  # type: ignore[misc]
-        return values
-
-    def state_dict(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
+        """Everything a run needs to go on from here as if nothing had happened; whole on rank 0."""
         return {
-            "sums": self.sums,
-            "count": self.count,
-            "images": self.images,
-            "waited": self.waited,
-            "took": self.took,
+            "recipe": self.fingerprint,
+            "step": self.clock.step,
+            "model": self.parallel.state(self.model),
+            "objective": self.parallel.state(self.objective),
+            "optimizer": self.parallel.optimizer_state(self.optimizer),
+            "feed": self.feed.state_dict(),
+            "augment": self.feed.augment.state_dict(),
+            "average": self.parallel.state(self.average.model) if self.average else None,
+            "meter": self.meter.state_dict(),
+            "best": self.best,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto`: bf16 where the processor multiplies in bf16, else fp32."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        return "bf16"
-    return "fp32"
-
-
-@contextlib.contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM sets the event; a second Ctrl-C ends the process as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _take(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, whole on every process and however many there were."""
+        self.clock.step = state["step"]
+        self.parallel.load(self.model, state["model"])
+        self.parallel.load(self.objective, state["objective"])
+        self.parallel.load_optimizer(self.optimizer, state["optimizer"])
+        self.feed.load_state_dict(state["feed"])
+        self.feed.augment.load_state_dict(state["augment"])
+        self.meter.load_state_dict(state["meter"])
+        self.best = state["best"]
+        if self.average:
+            self.parallel.load(self.average.model, state["average"])

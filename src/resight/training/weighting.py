@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import nn
 
-from resight.dist import average_over_ranks
 from resight.errors import RecipeError
 from resight.losses.dynamic import Mode, focal_weight, moving_average, next_mode, no_decrease, normalised_weights
 
@@ -81,6 +80,11 @@ class _Task:
     chance: float = 1.0
     focal: float = 0.0
 
+    @property
+    def numbers(self) -> tuple[float | None, float, float]:
+        """k, p and FL."""
+        return self.average, self.chance, self.focal
+
     def measure(self, loss: float, config: WeightingConfig) -> None:
         before = self.average
         if before is None and config.start == "zero":
@@ -89,6 +93,9 @@ class _Task:
             self.average = moving_average(loss, before, config.alpha)
             self.chance = no_decrease(self.average, before)
         self.focal = focal_weight(self.chance, config.lam)
+
+
+_Trace = tuple[str, str, dict[str, tuple[float | None, float, float]]]  # mode, source, and each task's numbers
 
 
 class DynamicFocal(nn.Module):
@@ -106,6 +113,7 @@ class DynamicFocal(nn.Module):
         self.mode: Mode = "id"
         self.held = 0  # steps since the metric task was last measured
         self.dwelt = 0  # steps in this mode
+        self.trace: list[_Trace] = []  # the steps since the journal last asked
 
     @property
     def sampling(self) -> str:
@@ -119,29 +127,36 @@ class DynamicFocal(nn.Module):
         return {name: weight * scale.get(name, 1.0) for name, weight in current.items()}
 
     def advance(self, report: LossReport) -> None:
-        """Measure, then choose the next step's mode.  Every rank sees the same averages, so all choose alike."""
+        """Measure, then choose the next step's mode.  A report is the same on every rank, so all choose alike."""
         config = self.config
-        self.tasks[config.identity].measure(float(average_over_ranks(report.parts[config.identity])), config)
+        self.tasks[config.identity].measure(float(report.parts[config.identity]), config)
         if int(report.anchors) > 0:
-            value = float(average_over_ranks(report.parts[config.metric]))
-            self.tasks[config.metric].measure(value, config)
+            self.tasks[config.metric].measure(float(report.parts[config.metric]), config)
             self.held = 0
         else:
             self.held += 1
+        self.trace.append((self.mode, self.sampling, {name: task.numbers for name, task in self.tasks.items()}))
         self._choose()
 
     def facts(self) -> dict[str, Any]:
-        """For the journal: k, p, FL of each task, and the mode that comes next."""
-        tasks = {name: {"k": task.average, "p": task.chance, "FL": task.focal} for name, task in self.tasks.items()}
-        return {"mode": self.mode, "source": self.sampling, "tasks": tasks}
+        """For the journal, told once: the mode that comes next, and of each step since the last line its mode, source,
+        and k, p, FL of each task after it."""
+        trace, self.trace = self.trace, []
+        tasks = {
+            name: {key: [numbers[name][row] for *_, numbers in trace] for row, key in enumerate(("k", "p", "FL"))}
+            for name in self.tasks
+        }
+        steps = {"mode": [mode for mode, *_ in trace], "source": [source for _, source, _ in trace], "tasks": tasks}
+        return {"mode": self.mode, "source": self.sampling, "steps": steps}
 
     def get_extra_state(self) -> dict[str, Any]:
-        tasks = {name: [task.average, task.chance, task.focal] for name, task in self.tasks.items()}
-        return {"mode": self.mode, "held": self.held, "dwelt": self.dwelt, "tasks": tasks}
+        tasks = {name: task.numbers for name, task in self.tasks.items()}
+        return {"mode": self.mode, "held": self.held, "dwelt": self.dwelt, "tasks": tasks, "trace": self.trace}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.mode, self.held, self.dwelt = state["mode"], state["held"], state["dwelt"]
         self.tasks = {name: _Task(*values) for name, values in state["tasks"].items()}
+        self.trace = list(state["trace"])
 
     def _scales(self) -> dict[str, float]:
         identity, metric = (self.tasks[name].focal for name in (self.config.identity, self.config.metric))

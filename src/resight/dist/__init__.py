@@ -9,7 +9,8 @@ rank's own loss has to be written such that this average is the gradient one pro
     loss = mean_over_ranks(values, valid)    # W S_r / sum_r n_r: ranks differ in how many count
 
 With one process, or no process group at all, the same lines do the same without communicating.
-The derivation and the schemes that are not exact are in docs/methods/losses.md, "Several processes".
+The derivation and the schemes that are not exact are in docs/methods/losses.md, "Several processes".  How
+processes meet, wait and end together is in `processes`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,230 @@
+"""The processes of one run: how they meet, speak, wait for one another, and notice that one of them is gone.
+
+    with together(device):                    # launched by torchrun: joins the others; alone: nothing happens
+        on_first(lambda: write(file))         # rank 0 writes, all wait, and all hear of an error
+        if highest(int(told_to_stop)): ...    # one was told, all stop
+
+What is said here goes through gloo groups of its own, on the processor: it may wait for long, and does not
+disturb what the device is doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.distributed as c10d
+
+from resight.dist import rank, world_size
+from resight.errors import ResightError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(hours=2)  # for what is slow but alive: decoding a data set, writing to a slow disk
+LOST = 30.0  # seconds without a sign of life after which a process is given up
+BEAT = 5.0  # seconds between signs of life
+GRACE = 10.0  # seconds in which the main thread may end by itself once another process is gone
+
+GONE = (
+    "a process of this run ended before the others; rank {rank} of {world} noticed ({why}). If it said why, its own "
+    "message is above. What was saved is whole: the same command goes on from there, with as many processes or others."
+)
+_WIRE = re.compile(r"gloo|nccl|closed by peer|connection reset|broken pipe|timed? ?out", re.IGNORECASE)
+
+_talk: c10d.ProcessGroup | None = None  # the group words go through; None: the default one
+
+
+def local_rank() -> int:
+    """This process's place on its machine, which is also the number of its device."""
+    return int(os.environ.get("LOCAL_RANK", rank()))
+
+
+@contextlib.contextmanager
+def together(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
+    """Joined with the other processes that torchrun started, or with those of a group that exists; else alone.
+
+    device: auto, cuda or cpu; each process takes the device of its local rank.  lost_after: seconds without a sign
+    of life until a process is given up.  Raises TrainingError when another process is gone, UsageError on a device
+    that processes cannot share.  May be nested: the inner one does nothing.
+    """
+    global _talk
+    if _talk is not None:
+        yield
+        return
+    begun = _launched() and not c10d.is_initialized()
+    if begun:
+        _meet(device)
+    if world_size() == 1:
+        yield
+        return
+    _talk = _words(PATIENCE)
+    pulse = Pulse(lost_after)
+    try:
+        with _plainly():
+            yield
+            everyones(None)  # nobody leaves while another still needs him
+        pulse.end(well=True)
+        c10d.destroy_process_group(None if begun else _talk)
+    except BaseException:
+        pulse.end(well=False)
+        raise
+    finally:
+        _talk = None
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """`work()` on rank 0 alone while the others wait; its result, or its ResightError, on every rank."""
+    if world_size() == 1:
+        return work()
+    box: list[Any] = [_attempt(work) if rank() == 0 else None]
+    c10d.broadcast_object_list(box, src=0, group=_talk)
+    result, error = box[0]
+    if error is not None:
+        raise error
+    found: T = result
+    return found
+
+
+def first_here(work: Callable[[], T]) -> T:
+    """`work()` on every rank, on the first of each machine before the others: what it keeps on disk, they find."""
+    if world_size() == 1:
+        return work()
+    first = local_rank() == 0
+    result, error = _attempt(work) if first else (None, None)
+    for each in everyones(error):
+        if each is not None:
+            raise each
+    return result if first else work()  # type: ignore[return-value]
+
+
+def everyones(value: T) -> list[T]:
+    """What each rank holds, in their order.  Anything that can be pickled."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    c10d.all_gather_object(values, value, group=_talk)
+    return values
+
+
+def highest(value: int) -> int:
+    """The largest of everybody's numbers, on every rank."""
+    if world_size() == 1:
+        return value
+    if _talk is None:
+        return max(everyones(value))
+    number = torch.tensor(value)
+    c10d.all_reduce(number, c10d.ReduceOp.MAX, group=_talk)
+    return int(number)
+
+
+def first_to_say(message: str) -> bool:
+    """Whether no other process has said this yet: W processes with one error print it once."""
+    if world_size() == 1:
+        return True
+    store = c10d.distributed_c10d._get_default_store()
+    try:
+        return store.add(f"said/{hashlib.sha256(message.encode()).hexdigest()}", 1) == 1
+    except RuntimeError:  # its keeper is gone
+        return True
+
+
+class Pulse:
+    """A sign of life every few seconds, in a thread of its own; ends this process if another one gives none.
+
+    An operation that waits for a process that is gone need not ever return, so the main thread cannot be relied on
+    to notice; it is given some seconds to, since its own error says more.
+    """
+
+    FAILED, HERE, LEAVING = 0, 1, 2  # the least of all decides
+
+    def __init__(self, lost_after: float) -> None:
+        self._group = _words(timedelta(seconds=lost_after))
+        self._state, self._hurry, self._over = self.HERE, threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="resight-pulse", daemon=True)
+        self._thread.start()
+
+    def end(self, *, well: bool) -> None:
+        """Leave together with all others, or say that this process failed."""
+        self._state = self.LEAVING if well else self.FAILED
+        self._over.set()
+        self._hurry.set()
+        self._thread.join(None if well else 1.0)
+        if well:
+            c10d.destroy_process_group(self._group)
+
+    def _run(self) -> None:
+        why = "it failed"
+        try:
+            state = torch.tensor(self.HERE)
+            while int(state) == self.HERE:
+                self._hurry.wait(BEAT)
+                state = torch.tensor(self._state)
+                c10d.all_reduce(state, c10d.ReduceOp.MIN, group=self._group)
+            if int(state) == self.LEAVING:
+                return
+        except RuntimeError as error:
+            why = _short(error)
+        if not self._over.wait(GRACE):
+            print(f"Error: {GONE.format(rank=rank(), world=world_size(), why=why)}", file=sys.__stderr__, flush=True)
+            os._exit(1)
+
+
+def _words(timeout: timedelta) -> c10d.ProcessGroup:
+    """A group of all processes for what is small and on the processor."""
+    group = c10d.new_group(backend="gloo", timeout=timeout)
+    assert isinstance(group, c10d.ProcessGroup)  # every process is a member
+    return group
+
+
+def _launched() -> bool:
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def _meet(device: str) -> None:
+    """NCCL between CUDA devices, one a process; gloo between processors."""
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if wanted not in ("cuda", "cpu"):
+        raise UsageError(f"several processes run on cuda, one device each, or on cpu; {device!r} is neither.")
+    if wanted == "cpu":
+        c10d.init_process_group("gloo")
+        return
+    if local_rank() >= torch.cuda.device_count():
+        raise UsageError(
+            f"process {local_rank()} of this machine finds {torch.cuda.device_count()} CUDA devices; each process "
+            f"needs its own. Start fewer with --nproc-per-node, or add --device cpu."
+        )
+    torch.cuda.set_device(local_rank())
+    c10d.init_process_group("cpu:gloo,cuda:nccl", device_id=torch.device("cuda", local_rank()))
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """An operation that failed because another process is gone, as a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, c10d.DistError) or _WIRE.search(str(error)):
+            raise TrainingError(GONE.format(rank=rank(), world=world_size(), why=_short(error))) from error
+        raise
+
+
+def _attempt(work: Callable[[], T]) -> tuple[T | None, ResightError | None]:
+    try:
+        return work(), None
+    except ResightError as error:
+        return None, error
+
+
+def _short(error: RuntimeError) -> str:
+    """The first sentence, without the file of torch's that it comes from."""
+    return re.sub(r"^\[[^\]]*\]\s*", "", str(error).splitlines()[0]).split(". ")[0].rstrip(".")

@@ -1,0 +1,55 @@
+"""How a run is trained: the `[train]` table of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from resight.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, how exact, how often."""
+
+    epochs: int = 60
+    steps_per_epoch: int | None = None  # None: training pictures // batch size
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    ema: float = 0.0  # decay of the averaged weights; 0: off
+    log_every: int = 10  # steps
+    save_seconds: float = 120.0  # at most so long between two saves; the end and Ctrl-C always save
+    tensorboard: bool = False
+    channels_last: bool = True
+    compile: bool = False
+    accumulate: int = 1  # equal shares a batch is walked in, one after the other
+    gradient_cache: int = 0  # pictures at a time while the loss still sees the whole batch; 0: off
+    recover: int = 0  # times a run may go back to a good state when the loss or a gradient is no number
+    recover_factor: float = 0.5  # of the rate, each time
+    sync_batch_norm: bool = True  # with several processes: statistics of the whole batch, as one process would take
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # fsdp: weights, gradients and moments in pieces over the processes
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1 or self.gradient_cache < 0 or (self.accumulate > 1 and self.gradient_cache):
+            raise RecipeError(
+                f"train.accumulate is {self.accumulate} and train.gradient_cache {self.gradient_cache}; at least 1 "
+                f"share, or a number of pictures (0: off), and not both. Metric losses want the cache, which shows "
+                f"them the whole batch."
+            )
+        if self.recover < 0 or not 0 < self.recover_factor <= 1:
+            raise RecipeError(
+                f"train.recover is {self.recover} and train.recover_factor {self.recover_factor}; a number of times "
+                f"(0: off), and a factor above 0 and up to 1."
+            )
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`auto`: bf16 where the processor multiplies in bf16, else fp32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return "bf16"
+    return "fp32"

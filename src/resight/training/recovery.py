@@ -1,0 +1,73 @@
+"""After a loss that is no number: back to the last good state, and on from there at a lower rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from resight.errors import NotFiniteError
+
+
+class Recovery:
+    """A good state held in memory, how often it was needed, and the rate that is left: factor ** used.
+
+    Good is a state whose weights are all finite; the trainer hands one over at the start of every epoch, so going
+    back means to the start of the epoch.  Batches and dropout are drawn as before and only the rate differs: what
+    follows is the same on every machine that broke at the same step, also after a resume.
+    """
+
+    def __init__(self, times: int, factor: float) -> None:
+        self.times, self.factor = times, factor
+        self.used = 0
+        self._good: dict[str, Any] | None = None
+
+    @property
+    def rate(self) -> float:
+        return self.factor**self.used
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a good state is worth keeping."""
+        return self.times > 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is one."""
+        return self._good is not None
+
+    def keep(self, state: dict[str, Any]) -> None:
+        """state: everything a resumed run needs.  It is copied."""
+        self._good = copied(state)
+
+    def back(self, error: NotFiniteError) -> dict[str, Any]:
+        """The good state, to be taken up.  Raises the error where it has been asked for `times` times."""
+        if self._good is None or self.used >= self.times:
+            tried = f" It was tried {self.used} times again at a lower rate (train.recover)." if self.used else ""
+            raise type(error)(f"{error}{tried}") from error
+        self.used += 1
+        good: dict[str, Any] = copied(self._good)
+        return good
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"used": self.used, "good": self._good}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.used, self._good = state["used"], state["good"]
+
+
+def all_finite(tensors: Any) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def copied(value: Any) -> Any:
+    """A state of its own, on the processor: an optimiser goes on writing into the tensors it was given."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(item) for item in value)
+    return value

@@ -1,0 +1,137 @@
+"""`resight evaluate` and `resight report` on vectors and distances of any origin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from resight.cli.evaluate import command as evaluate
+from resight.cli.report import command as report
+from resight.embedding import Expansion, Result
+from resight.errors import CheckpointError, EvaluationError, UsageError
+from resight.evaluation import (
+    Case,
+    Protocol,
+    Reranking,
+    evaluate_distances,
+    evaluate_features,
+    evaluate_reranked,
+    pool_queries,
+    single_shot,
+)
+
+
+def people() -> tuple[Any, Any, tuple[Any, ...]]:
+    rng = np.random.default_rng(0)
+    q_pids, g_pids = rng.integers(1, 9, 24), rng.integers(1, 9, 60)
+    centres = rng.normal(size=(9, 8))
+    q, g = (centres[pids] + rng.normal(size=(len(pids), 8)) for pids in (q_pids, g_pids))
+    return q, g, (q_pids, g_pids, rng.integers(1, 4, 24), rng.integers(1, 4, 60))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    q, g, (q_pids, g_pids, q_cams, g_cams) = people()
+    np.savez(tmp_path / "q.npz", vectors=q, pids=q_pids, camids=q_cams)
+    np.savez(tmp_path / "g.npz", features=g, pids=g_pids, camids=g_cams)
+    labels = {"query_pids": q_pids, "gallery_pids": g_pids, "query_camids": q_cams, "gallery_camids": g_cams}
+    np.savez(tmp_path / "labels.npz", **labels)
+    np.savez(tmp_path / "d.npz", distances=np.abs(q[:, None] - g).sum(axis=2), **labels)
+    np.save(tmp_path / "d.npy", np.abs(q[:, None] - g).sum(axis=2))
+    return tmp_path
+
+
+def call(command: Any, *words: object) -> str:
+    done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def features(files: Path, *words: object) -> list[object]:
+    return ["--query-features", files / "q.npz", "--gallery-features", files / "g.npz", *words]
+
+
+@pytest.mark.parametrize("form", [["d.npz"], ["d.npy", "--labels", "labels.npz"]], ids=len)
+def test_a_matrix_is_judged_kept_and_reported(files: Path, form: list[str]) -> None:
+    words = [files / word if "." in word else word for word in form]
+    out = files / "kept"
+    record = json.loads(call(evaluate, "--distances", *words, "--ap-mode", "trapezoid", "--out", out, "--json"))
+    q, g, labels = people()
+    matrix = np.abs(q[:, None] - g).sum(axis=2)
+    expected = evaluate_distances(matrix, *labels, protocol=Protocol(ap_mode="trapezoid"))
+    assert record["report"]["mAP"] == expected.mAP
+    assert record["report"]["metric"] == "given distances"
+    back = Result.load(out)
+    np.testing.assert_array_equal(back.distances, matrix)
+    assert "report:" in call(report, out, "--queries", 1)
+    assert "given distance (d)" in (out / "report" / "index.html").read_text()
+    call(evaluate, *features(files), "--out", out)
+    assert Result.load(out).distances is None
+
+
+def test_a_budget_and_what_is_done_first(files: Path) -> None:
+    q, g, labels = people()
+    words = features(files, "--memory", 32, "--rerank", "--k1", 5, "--k2", 2, "--context", "gallery_only", "--json")
+    found = json.loads(call(evaluate, *words))
+    setting = Reranking(5, 2, context="gallery_only")
+    assert found["report"]["mAP"] == pytest.approx(evaluate_reranked(q, g, *labels, setting=setting).mAP, abs=1e-6)
+    assert found["rerank"]["context"] == "gallery_only"
+    both = json.loads(call(evaluate, *features(files, "--expand", "--expand-gallery", "--expand-k", 3, "--json")))
+    assert both["report"]["rerank"] == str(Expansion(3, 3.0, queries=True, gallery=True))
+
+
+def test_every_rule_can_be_chosen(files: Path) -> None:
+    words = ["--camera-rule", "any", "--no-match", "zero", "--ties", "pessimistic", "--on-nan", "worst"]
+    rules = json.loads(call(evaluate, *features(files, *words, "--json")))["report"]["protocol"]
+    assert [rules[name] for name in ("camera_rule", "no_match", "ties", "on_nan")] == words[1::2]
+    separate = json.loads(call(evaluate, *features(files, "--separate-camera", "--json")))
+    assert separate["report"]["protocol"]["separate_camera"]
+
+
+def test_several_values_are_a_sweep(files: Path) -> None:
+    q, g, labels = people()
+    words = ["--rerank", "--k1", 3, "--k1", 6, "--k2", 2, "--lam", 0, "--lam", 0.5, "--out", files / "kept"]
+    text = call(evaluate, *features(files, *words))
+    assert text.count("re-ranked k1") == 4
+    kept = Result.load(files / "kept")
+    assert kept.rerank is None and kept.report.rerank == "no re-ranking"
+    line = kept.context["rerank_sweep"]["rows"][3]
+    assert (line["k1"], line["k2"], line["lambda"]) == (6, 2, 0.5)
+    alone = evaluate_reranked(q, g, *labels, setting=Reranking(6, 2, 0.5))
+    assert line["mAP"] == pytest.approx(alone.mAP, abs=1e-6)
+
+
+def test_other_protocols(files: Path) -> None:
+    q, g, labels = people()
+    text = call(evaluate, *features(files, "--single-shot"))
+    case = Case.of_features(q, g, *labels, protocol=Protocol(separate_camera=True))
+    assert str(single_shot(case)) in text
+    record = json.loads(call(evaluate, *features(files, "--multi-query", "max", "--json")))
+    pooled, pids, cams = pool_queries(q, labels[0], labels[2], "max")
+    expected = evaluate_features(pooled, g, pids, labels[1], cams, labels[3])
+    assert record["report"]["mAP"] == pytest.approx(expected.mAP, abs=1e-6)
+    assert record["report"]["dataset"].endswith("multi-query max")
+
+
+def test_what_makes_no_sense_is_a_sentence(files: Path) -> None:
+    matrix = ["--distances", files / "d.npz"]
+    for words, error, sentence in (
+        ([], UsageError, "name one thing to judge"),
+        ([files, *matrix], UsageError, "name one thing to judge"),
+        (["--query-features", files / "q.npz"], UsageError, "add --gallery-features"),
+        ([*matrix, "--rerank"], UsageError, "need vectors"),
+        (features(files, "--k1", 3), UsageError, "add --rerank"),
+        (["--distances", files / "d.npy"], UsageError, "--labels FILE"),
+        (["--distances", files / "q.npz"], CheckpointError, "expected distances"),
+        (features(files, "--expand-gallery", "--separate-camera", "--camera-rule", "any"), UsageError, "choose one"),
+    ):
+        with pytest.raises(error, match=sentence):
+            call(evaluate, *words)
+    np.savez(files / "short.npz", distances=np.zeros((2, 3)), query_pids=[1], gallery_pids=[1, 2, 3])
+    with pytest.raises(EvaluationError, match="describe 1 queries"):
+        call(evaluate, "--distances", files / "short.npz")
