@@ -27,8 +27,10 @@ import os
 import statistics
 import tempfile
 import time
+import warnings
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +138,7 @@ class Torchreid:
     def __init__(self, case: Case, setting: Setting) -> None:
         from peers import torchreid_package
 
+        warnings.simplefilter("ignore")  # of functions torch has renamed since
         reid, cuda = torchreid_package(Path(setting.torchreid)), setting.device != "cpu"
         height, width = case.size
         data = reid.data.ImageDataManager(
@@ -168,7 +171,7 @@ class Torchreid:
 
 def turn(ends: list[float], waits: list[float]) -> Turn:
     """From the moments at which steps ended, the first being the beginning, and the waiting of each."""
-    seconds = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    seconds = [after - before for before, after in pairwise(ends)]
     return Turn(seconds[1:], sum(waits[1:]), seconds[0])
 
 

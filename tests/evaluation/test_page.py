@@ -18,8 +18,8 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert len(example.strip().splitlines()) <= 10
     rng = np.random.default_rng(0)
     for name, count in (("q", 20), ("g", 50)):
-        people = {"pids": rng.integers(1, 6, count), "camids": rng.integers(1, 4, count)}
-        np.savez(tmp_path / f"{name}.npz", vectors=rng.normal(size=(count, 8)), **people)
+        vectors, pids, camids = rng.normal(size=(count, 8)), rng.integers(1, 6, count), rng.integers(1, 4, count)
+        np.savez(tmp_path / f"{name}.npz", vectors=vectors, pids=pids, camids=camids)
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     said = capsys.readouterr().out

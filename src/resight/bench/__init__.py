@@ -1,8 +1,8 @@
 """How fast a recipe trains on this machine: the real training step on made-up pictures.
 
-    speed = measure(prepared("hacnn_market1501", precision="bf16"), steps=20)
-    print(speed.images_per_s, speed.waiting, speed.peak_memory_gib)
-    print(table([speed]))
+speed = measure(prepared("hacnn_market1501", precision="bf16"), steps=20)
+print(speed.images_per_s, speed.waiting, speed.peak_memory_gib)
+print(table([speed]))
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 ROWS = 2  # pictures counted with: the least a batch normalisation takes
 
-# Dense TFLOP/s of the data sheets, in bf16 and, for fp32, in the TF32 that cuDNN's convolutions use.  Most special first.
+# Dense TFLOP/s of the data sheets, in bf16 and, for fp32, in the TF32 that cuDNN's convolutions use.
+# Most special name first.
 PEAKS: dict[str, dict[str, float]] = {
     "H100 PCIe": {"bf16": 756, "fp32": 378},
     "H100": {"bf16": 989, "fp32": 494},

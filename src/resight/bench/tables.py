@@ -16,12 +16,17 @@ def table(speeds: Sequence[Speed]) -> str:
     """Markdown: readable as it is, and in a page."""
     rows = [HEAD, *(_row(speed, speeds[0]) for speed in speeds)]
     if any(speed.utilisation is not None for speed in speeds):
-        rows = [(*rows[0], "of peak"), *((*row, _share(s.utilisation)) for row, s in zip(rows[1:], speeds, strict=True))]
+        rows = [
+            (*rows[0], "of peak"),
+            *((*row, _share(s.utilisation)) for row, s in zip(rows[1:], speeds, strict=True)),
+        ]
     if any(speed.compiled for speed in speeds):
         times = ("compile s", *(f"{s.compile_s:.1f}" if s.compile_s is not None else "-" for s in speeds))
         rows = [(*row, time) for row, time in zip(rows, times, strict=True)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     rule = "| " + " | ".join("-" * width for width in widths) + " |"
     return "\n".join([lines[0], rule, *lines[1:]])
 

@@ -55,7 +55,9 @@ def train(
 
     switches = {"on": (True,), "off": (False,), "both": (False, True), None: (None,)}[compiled]
     wanted = [
-        prepared(name, precision=precision, compiled=switch, channels_last=channels_last, batch=batch, settings=settings)
+        prepared(
+            name, precision=precision, compiled=switch, channels_last=channels_last, batch=batch, settings=settings
+        )
         for name in recipes
         for precision in precisions or (None,)
         for switch in switches

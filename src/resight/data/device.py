@@ -51,5 +51,7 @@ def fits(need: int, device: torch.device) -> bool:
     """Whether so many bytes leave most of the device's memory to the training; otherwise a warning says so."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * need
     if need > free // 2:
-        log.warning("%.1f GB of pixels, %.1f GB free on %s: they stay with the processor.", need / 1e9, free / 1e9, device)
+        log.warning(
+            "%.1f GB of pixels, %.1f GB free on %s: they stay with the processor.", need / 1e9, free / 1e9, device
+        )
     return need <= free // 2
