@@ -56,7 +56,7 @@ def trained(recipe: str, given: argparse.Namespace, *changes: str) -> Step:
         [
             resight("train", recipe, *settings, "--out", run, *device),
             resight("evaluate", run, *device),
-            resight("report", run, "--assets", *device),
+            resight("report", run, "--assets"),
         ],
     )
 
