@@ -152,6 +152,15 @@ def test_models_lists_what_there_is() -> None:
     assert {"baseline", "strong_baseline"} <= {row["name"] for row in rows}
 
 
+def test_models_stand_beside_the_classical_networks() -> None:
+    classical = ["alexnet", "vgg16", "googlenet", "resnet50"]
+    rows = json.loads(resight("models", "--with", *classical, "--json").stdout)
+    assert [row["name"] for row in rows[-4:]] == classical
+    assert len(rows) > 4
+    few = json.loads(resight("models", "hacnn", "--with", "resnet50", "vgg16", "--with", "vgg16", "--json").stdout)
+    assert [row["name"] for row in few] == ["hacnn", "resnet50", "vgg16"]
+
+
 WRONG = [
     (["trian"], 2, "Did you mean 'train'"),
     (["train", "no_such_recipe"], 2, "no recipe named 'no_such_recipe'"),
@@ -173,6 +182,7 @@ WRONG = [
     (["report", "/nowhere"], 1, "/nowhere is not a run folder"),
     (["search", "/nowhere", "x.jpg", "--model", "/nowhere"], 1, "/nowhere"),
     (["models", "mancss"], 2, "no model named"),
+    (["models", "--with", "lenet"], 2, "no classical network named"),
     (["evaluate", "--json", "runs/a"], 2, "Put a bare --json last"),
 ]
 

@@ -117,6 +117,15 @@ def lifted(d: Tensor, y: list[int], margin: float) -> float:
     return mean(values)
 
 
+def generalised_lifted(d: Tensor, y: list[int], margin: float) -> float:
+    D, values = d.tolist(), []
+    for a in anchors(y):
+        pull = math.log(sum(math.exp(D[a][p]) for p in positives(a, y)))
+        push = math.log(sum(math.exp(margin - D[a][n]) for n in negatives(a, y)))
+        values.append(max(pull + push, 0))
+    return mean(values)
+
+
 def circle(s: Tensor, y: list[int], margin: float, gamma: float) -> float:
     S, values = s.tolist(), []
     for a in anchors(y):

@@ -14,6 +14,7 @@ from resight.losses import (
     HAP2S,
     AdaptiveTriplet,
     Contrastive,
+    GeneralisedLifted,
     ImprovedTriplet,
     Lifted,
     MetricLoss,
@@ -45,6 +46,7 @@ LITERAL: list[tuple[MetricLoss, Batch, float]] = [
     (AdaptiveTriplet("soft"), B1, 0.8547325532702379),
     (Lifted(), B1, 5.40180276598925),
     (Lifted(), B2, 3.4064534402097952),
+    (GeneralisedLifted(), B1, 2.50574151456452),
     (HAP2S(), B1, 0.6494366202632468),
     (HAP2S(margin="soft"), B1, 0.9146885964011888),
     (HAP2S("polynomial"), B1, 0.829659538487251),
@@ -164,6 +166,15 @@ def test_hardest_of_the_literal_batch() -> None:
     assert torch.allclose(TriHard(reduction="none")(*B1), each, atol=1e-7)
 
 
+def test_the_tension_of_each_pair() -> None:
+    """J of lifted structure, pair by pair: the loss holds J^2 / 2, each pair from both ends."""
+    features, pids = B1
+    values = Lifted(reduction="none")(features, pids).view(6, 6)
+    pairs = numbers([2.4713297, 2.9655617, 4.1843506])
+    for one, two in ((0, 1), (1, 0)):
+        assert torch.allclose((2 * values[[one, 2 + one, 4 + one], [two, 2 + two, 4 + two]]).sqrt(), pairs, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("edge", "value"),
     [
@@ -192,6 +203,7 @@ FAST: list[tuple[MetricLoss, Equation]] = [
     (HAP2S(), lambda d, y: equations.hap2s(d, y, 0.3, "exponential")),
     (HAP2S("polynomial"), lambda d, y: equations.hap2s(d, y, 0.3, "polynomial")),
     (Lifted(), lambda d, y: equations.lifted(d, y, 1.0)),
+    (GeneralisedLifted(), lambda d, y: equations.generalised_lifted(d, y, 1.0)),
 ]
 BATCHES = {"4 x 3": people(4, 3, 5), **EDGES}
 

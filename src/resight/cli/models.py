@@ -13,26 +13,35 @@ if TYPE_CHECKING:
     from resight.models import Profile
 
 
-@click.command(epilog=common.example("resight models", "resight models strong_baseline --num-ids 751 --json"))
-@click.argument("names", nargs=-1)
-@click.option("--num-ids", default=751, show_default=True, help="Identities of the classifier.")
-@click.option(
-    "--with",
-    "classical",
-    multiple=True,
-    metavar="NAME",
-    help="Also alexnet, vgg16, googlenet or resnet50; may be repeated.",
+@click.command(
+    epilog=common.example(
+        "resight models",
+        "resight models --with alexnet vgg16 googlenet resnet50",
+        "resight models strong_baseline --num-ids 751 --json",
+    )
 )
+@click.argument("names", nargs=-1)
+@click.option("--num-ids", default=751, show_default=True, type=click.IntRange(min=0),
+              help="Identities of the classifier.")  # fmt: skip
+@click.option("--with", "classical", multiple=True, metavar="NAME...",
+              help="Also alexnet, vgg16, googlenet or resnet50, one or more.")  # fmt: skip
 @common.json_option
 def command(names: tuple[str, ...], num_ids: int, classical: tuple[str, ...], as_json: bool) -> None:
-    """List the models: parameters with and without the classifier, multiply-adds, input and descriptor."""
+    """List the models: parameters with and without the classifier, multiply-adds, input and descriptor.
+
+    NAMES alone, or all of them; the classical networks are those HA-CNN compares itself with.
+    """
     from resight import models
+    from resight.models.profile import CLASSICAL
     from resight.models.profile import classical as classical_network
 
+    if classical:  # an option takes one word; the networks behind it are its as well
+        classical += tuple(name for name in names if name in CLASSICAL)
+        names = tuple(name for name in names if name not in CLASSICAL)
     for name in names:
         models.options_of(name)  # raises before any is counted
-    rows = [asdict(_profile(name, num_ids)) for name in names or models.available()]
-    rows += [asdict(classical_network(name)) for name in classical]
+    compared = [asdict(classical_network(name)) for name in dict.fromkeys(classical)]
+    rows = [asdict(_profile(name, num_ids)) for name in names or models.available()] + compared
     if as_json:
         common.print_json(rows)
         return

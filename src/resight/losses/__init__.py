@@ -28,7 +28,7 @@ from resight.losses.mining import Curriculum
 from resight.losses.quadruplet import Quadruplet
 from resight.losses.ranking import TriHard
 from resight.losses.selection import AdaptiveHard
-from resight.losses.sets import HAP2S, AdaptiveTriplet, Lifted
+from resight.losses.sets import HAP2S, AdaptiveTriplet, GeneralisedLifted, Lifted
 from resight.losses.sharded import ShardedClassifier
 from resight.losses.triplets import Contrastive, ImprovedTriplet, Triplet
 from resight.losses.verification import PairClassifier, PairVerification, Verification
@@ -49,6 +49,7 @@ LOSSES: dict[str, type[Loss]] = {
     "curriculum_triplet": CurriculumTriplet,
     "distillation": Distillation,
     "foreground_mass": ForegroundMass,
+    "generalised_lifted": GeneralisedLifted,
     "hap2s": HAP2S,
     "improved_triplet": ImprovedTriplet,
     "lifted": Lifted,
@@ -122,6 +123,7 @@ __all__ = [
     "CurriculumTriplet",
     "Distillation",
     "ForegroundMass",
+    "GeneralisedLifted",
     "ImprovedTriplet",
     "InPieces",
     "Lifted",

@@ -136,3 +136,22 @@ class Lifted(MetricLoss):
         """The log-sum-exp of remembered rows over their own negatives: (M, D), (R, D) -> (M,)."""
         negative = who.everyone[who.batch :, None] != who.everyone[None, :]
         return masked_logsumexp(self.margin - DISTANCES[self.distance](past, everyone), negative)
+
+
+class GeneralisedLifted(MetricLoss):
+    """Lifted structured loss with sets on both sides.  Hermans, Beyer and Leibe 2017.
+
+    mean over valid a of [ log sum_p exp(d(a, p)) + log sum_n exp(margin - d(a, n)) ]_+
+
+    Where `lifted` takes positives pair by pair, here all of an anchor's stand together.
+    """
+
+    def __init__(self, margin: float = 1.0, **common: Unpack[MetricOptions]) -> None:
+        super().__init__(**common)
+        self.margin = margin
+
+    def compare(self, features: Tensor, who: Relations) -> list[Part]:
+        distance = self.distances(features, who)  # (b, R)
+        pull = masked_logsumexp(distance, who.positive)
+        push = masked_logsumexp(self.margin - distance, who.negative)
+        return [Part((pull + push).relu(), who.valid)]
