@@ -242,6 +242,18 @@ def test_a_table_says_it_all(tmp_path: Path) -> None:
     assert load_dataset("csv", root / "people.csv") == dataset
 
 
+def test_columns_nobody_reads_are_said(tmp_path: Path) -> None:
+    root = pictures(tmp_path, ["a.jpg", "b.jpg"])
+    (root / "people.csv").write_text("path,pid,camera,split,attr.hat\na.jpg,1,1,train,0\nb.jpg,2,2,train,1\n")
+    (note,) = load_dataset("csv", root).notes
+    assert (
+        note
+        == "people.csv: columns that are not read: camera; those that are: path, pid, camid, split, frame, attr.NAME"
+    )
+    (root / "people.csv").write_text("path,pid,camid,split\na.jpg,1,1,train\nb.jpg,2,2,train\n")
+    assert load_dataset("csv", root).notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -122,6 +122,16 @@ def test_the_root_one_level_up_or_down(tmp_path: Path, move: str) -> None:
     assert "is not the root" in said and f"Use {root}" in said
 
 
+def test_the_root_some_levels_up_is_no_heap_of_pictures(tmp_path: Path) -> None:
+    root = market(tmp_path / "data" / "market" / "inner")
+    checkup = examine(tmp_path / "data", pictures=False)
+    assert checkup.form.name == "market" and checkup.form.root == root
+    assert "2 levels down" in _codes(tmp_path / "data")["root"]
+    forms.people(tmp_path / "data" / "own")
+    with pytest.raises(DatasetError, match=r"several data sets: market/inner \(market\), own \(folder\)"):
+        recognise(tmp_path / "data")
+
+
 def test_versions_mixed(tmp_path: Path) -> None:
     forms.msmt17(tmp_path)
     forms.msmt17(tmp_path, "MSMT17_V2", "mask_train_v2", "mask_test_v2")
@@ -257,6 +267,17 @@ def test_the_same_picture_under_two_persons_is_reported(tmp_path: Path) -> None:
     codes = _codes(root)
     assert "1 picture stands under several persons" in codes["two_persons"]
     assert "1 picture has copies in the same split" in codes["copies"]
+
+
+def test_a_copy_that_ranking_leaves_out_is_no_mistake(tmp_path: Path) -> None:
+    root = market(tmp_path)
+    query, gallery = root / "query" / "0001_c1s1_001051_00.jpg", root / "bounding_box_test"
+    shutil.copyfile(query, gallery / "0001_c1s1_001054_02.jpg")  # as among hand-drawn boxes
+    codes = _codes(root)
+    assert "of one person by one camera" in codes["copies"] and "duplicates" not in codes
+    assert "query and gallery, byte for byte" in _codes(root, options={"cameras": "ignore"})["duplicates"]
+    shutil.copyfile(query, gallery / "0001_c2s1_001053_01.jpg")  # another camera: an answer
+    assert "duplicates" in _codes(root)
 
 
 # statistics

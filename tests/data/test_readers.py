@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def test_duke_wants_the_withdrawal_acknowledged(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"25 April 2019.*without their consent.*acknowledge_withdrawn=True"):
+    with pytest.raises(UsageError, match=r"25 April 2019.*consent.*acknowledge_withdrawn=True \(on.* --set"):
         load_dataset("duke", forms.duke(tmp_path))
     with pytest.raises(UsageError):
         load_dataset("duke", tmp_path, acknowledge_withdrawn="yes")
@@ -101,7 +101,11 @@ def test_msmt_lists_must_fit_the_pictures(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Lists of one version do not fit pictures of the other"):
         load_dataset("msmt17", root)
     (root / "list_query.txt").write_text("0007/photo.jpg 7\n")
-    with pytest.raises(DatasetError, match="names 0007/photo.jpg, expected PPPP"):
+    with pytest.raises(DatasetError, match="names 0007/photo.jpg and person 7, expected PPPP"):
+        load_dataset("msmt17", root)
+    name = forms.MSMT_NAMES["query"][0]
+    (root / "list_query.txt").write_text(f"{name} -1\n")
+    with pytest.raises(DatasetError, match=f"names {name} and person -1, expected .* a person from 0"):
         load_dataset("msmt17", root)
     (root / "list_query.txt").write_text("\n")
     with pytest.raises(DatasetError, match="list_query.txt in .* name no picture"):

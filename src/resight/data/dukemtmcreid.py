@@ -54,7 +54,10 @@ def read(
     attributes             True, or the path of duke_attribute.mat
     """
     if acknowledge_withdrawn is not True:
-        raise UsageError(f"{WITHDRAWN} To read your copy all the same, pass acknowledge_withdrawn=True.")
+        raise UsageError(
+            f"{WITHDRAWN} To read your copy all the same, pass acknowledge_withdrawn=True (on the "
+            "command line --set acknowledge_withdrawn=true, in a recipe data.acknowledge_withdrawn = true)."
+        )
     _say_so()
     root = find_root("dukemtmcreid", root, list(FOLDERS.values()), ["DukeMTMC-reID", "dukemtmc-reid"])
     dataset = read_splits("dukemtmcreid", "DukeMTMC-reID (withdrawn)", root, GRAMMAR, terms=TERMS)

@@ -18,6 +18,7 @@ from resight.data.listing import many, some
 from resight.data.near import near_pairs, thumbnail
 from resight.data.pixels import default_workers
 from resight.errors import ImageError
+from resight.types import UNKNOWN_CAMERA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,10 +128,12 @@ def _duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
     for fact in facts:
         same[fact.digest].append(fact.sample)
     twice = [group for group in same.values() if len({sample.path for sample in group}) > 1]
-    across = [group for group in twice if len({sample.split for sample in group}) > 1]
+    passed = [group for group in twice if _passed_over(group)]
+    rest = [group for group in twice if not _passed_over(group)]
+    across = [group for group in rest if len({sample.split for sample in group}) > 1]
     tainted = [group for group in across if any(sample.split == "train" for sample in group)]
-    torn = [group for group in twice if len({sample.pid for sample in group}) > 1]
-    inside = [group for group in twice if group not in across and group not in torn]
+    torn = [group for group in rest if len({sample.pid for sample in group}) > 1]
+    inside = [group for group in rest if len({(sample.split, sample.pid) for sample in group}) == 1]
     if tainted:
         yield Finding(
             "error",
@@ -156,6 +159,17 @@ def _duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
     if inside:
         have = many(len(inside), "picture has copies", "pictures have copies")
         yield Finding("note", "copies", f"{have} in the same split ({_pairs(inside)}).")
+    if passed:
+        are = many(len(passed), "picture is", "pictures are")
+        what = f"{are} query and gallery, byte for byte, of one person by one camera ({_pairs(passed)})."
+        yield Finding("note", "copies", what, "Nothing to do: a query's own camera does not count.")
+
+
+def _passed_over(group: Sequence[Sample]) -> bool:
+    """Query and gallery of one person by one known camera, as with hand-drawn boxes: ranking leaves the copy out."""
+    splits = {sample.split for sample in group}
+    seen = {(sample.pid, sample.camid) for sample in group}
+    return splits == {"query", "gallery"} and len(seen) == 1 and min(seen)[1] != UNKNOWN_CAMERA
 
 
 def _pairs(groups: Sequence[Sequence[Sample]]) -> str:

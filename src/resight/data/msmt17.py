@@ -107,9 +107,10 @@ def _read_lists(root: Path, folder: Path, names: tuple[str, ...], split: Split) 
         for place, pid, _ in lines_of(file):
             path = folder / place
             match = NAME.fullmatch(path.name)
-            if match is None:
+            if match is None or pid < 0:
                 raise DatasetError(
-                    f"msmt17: {file} names {place}, expected {PATTERN} as in {EXAMPLE}. Fetch the lists again."
+                    f"msmt17: {file} names {place} and person {pid}, expected {PATTERN} as in {EXAMPLE} and a person "
+                    f"from 0. Fetch the lists again."
                 )
             if not path.is_file():
                 lost.append(place)

@@ -66,7 +66,8 @@ class Pattern:
         place = path.relative_to(root).with_suffix("")
         name = place.as_posix() if "/" in self.text else place.name
         match = self._regex.fullmatch(name)
-        return Reading(path.name, match.groupdict() if match else None)
+        shown = path.relative_to(root).as_posix() if "/" in self.text else path.name
+        return Reading(shown, match.groupdict() if match else None)
 
 
 def _piece(part: str) -> str:

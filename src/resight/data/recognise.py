@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resight.data import cuhk03, dukemtmcreid, market1501, msmt17, synergyreid
@@ -19,6 +19,8 @@ from resight.errors import DatasetError, plain
 ENOUGH = 1000  # training pictures; fewer in Market-1501's names are somebody's own set
 UNSPLIT = ("people", "flat", "table")  # forms that are not read but split
 SEVERAL = 2  # folders of pictures; one is no folder per person
+DEEP = 3  # levels below a root that are searched
+FEW = 20  # folders beside each other; more are persons, and are not searched further
 PARTS = {*FOLDERS.values(), "train", "test", "gallery", "mask_train_v2", "mask_test_v2", "reid_training", "reid_test"}
 NAMES = {  # as the field's sets have them, and the reader of each
     MARKET.example: f"market, {MARKET.pattern}",
@@ -146,16 +148,30 @@ def _shape(name: str) -> str:
 
 
 def _near(root: Path) -> Form | None:
-    """The form of a folder one level down or up, the root moved there."""
-    inside = [form for child in _folders(root) if (form := _named(child)) is not None]
+    """The form of a folder some levels down or one up, the root moved there."""
+    inside = _inside(root, 1)
     if len(inside) > 1:
-        found = some([f"{form.root.name} ({form.name})" for form in inside], 5)
+        found = some([f"{form.root.relative_to(root)} ({form.name})" for form in inside], 5)
         raise DatasetError(f"{root} holds several data sets: {found}. Name one of them.")
     if inside:
-        return Form(inside[0].name, inside[0].root, f"{inside[0].why}, one level down", inside[0].options)
+        return inside[0]
     where = root.resolve()
     around = _named(where.parent) if where.name in PARTS else None
     return around and Form(around.name, around.root, f"{around.why}, one level up", around.options)
+
+
+def _inside(root: Path, level: int) -> list[Form]:
+    """The forms of the folders in `root`, and of those further down where they have none."""
+    folders = _folders(root)
+    found: list[Form] = []
+    for child in folders:
+        form = _named(child)
+        if form is not None:
+            deep = "one level" if level == 1 else f"{level} levels"
+            found.append(replace(form, why=f"{form.why}, {deep} down"))
+        elif level < DEEP and len(folders) <= FEW and not child.is_symlink():
+            found += _inside(child, level + 1)
+    return found
 
 
 def _unsplit(root: Path) -> Form:

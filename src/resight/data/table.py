@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.data.attributes import SIDECAR, attributes_of
+from resight.data.attributes import PREFIX, SIDECAR, attributes_of
 from resight.data.cameras import SIDECAR as CAMERAS
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.layout import Cameras, number_people, use_cameras, with_splits, without_junk
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NEEDED = ("path", "pid", "split")
+COLUMNS = ("path", "pid", "camid", "split", "frame")
 
 
 def read(
@@ -71,6 +72,7 @@ def samples_of(file: Path, base: Path, name: str, needed: tuple[str, ...]) -> tu
     Without "split" among the columns needed all is train.
     """
     rows = rows_of(file, needed, ",".join([*needed[:2], "camid", *needed[2:]]))
+    notes = _unread(rows[0][1], file)
     people = number_people(_pid(row, file, line) for line, row in rows if not _distracts(row))
     first: dict[Path, int] = {}
     samples = []
@@ -86,7 +88,17 @@ def samples_of(file: Path, base: Path, name: str, needed: tuple[str, ...]) -> tu
         camid = whole_number(row["camid"], "camid", file, line, -1) if row.get("camid") else UNKNOWN_CAMERA
         frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
         samples.append(Sample(path, pid, camid, split, name, frame, attributes_of(row, file, line)))
-    return _existing(samples, base, file)
+    kept, lost = _existing(samples, base, file)
+    return kept, (*notes, *lost)
+
+
+def _unread(columns: Iterable[str], file: Path) -> tuple[str, ...]:
+    """A note on columns nobody reads, such as `camera`: a slip there would make every camera unknown."""
+    strange = [name for name in columns if name not in COLUMNS and not name.startswith(PREFIX)]
+    note = (
+        f"{file.name}: columns that are not read: {some(strange)}; those that are: {', '.join(COLUMNS)}, {PREFIX}NAME"
+    )
+    return (note,) if strange else ()
 
 
 def _distracts(row: Mapping[str, str]) -> bool:
