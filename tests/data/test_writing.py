@@ -241,6 +241,29 @@ def test_names_with_a_pattern_are_tried_and_split(tmp_path: Path) -> None:
     assert isinstance(wrong.exception, DatasetError) and "does not fit 10 of 10 names tried" in str(wrong.exception)
 
 
+def test_persons_keep_their_names_in_a_table(tmp_path: Path) -> None:
+    names = ["ann", "bob", "cy", "dora"]
+    root = pictures(tmp_path / "own", [f"{name}/{i}.jpg" for name in names for i in range(2)])
+    parted = split(read_unsplit(root), cameras="ignore")
+    write(parted, "csv", root / "split.csv")
+    assert {line.split(",")[1] for line in (root / "split.csv").read_text().splitlines()[1:]} == set(names)
+    again = load_dataset("csv", root)
+    assert again.people == parted.people == dict(enumerate(names, start=1))
+    assert [sample.pid for sample in again.query] == [sample.pid for sample in parted.query]
+    lost = replace(again, gallery=(), train=(), query=again.query[:1])
+    lost = replace(lost, gallery=(replace(again.train[0], split="gallery"),))
+    asked = again.people[lost.query[0].pid]
+    assert any(f"not in the gallery (persons {asked})" in finding.what for finding in quick_check(lost))
+
+
+@pytest.mark.parametrize("name", [" ann", "an\nn"])
+def test_names_a_table_cannot_hold_become_numbers(name: str, tmp_path: Path) -> None:
+    root = pictures(tmp_path, ["a.jpg", "b.jpg"])
+    samples = tuple(Sample(root / file, pid, 1, "train", "made") for pid, file in ((1, "a.jpg"), (2, "b.jpg")))
+    write(Dataset("made", "1", root, train=samples, people={1: name, 2: "bob"}), "csv", root / "x.csv")
+    assert load_dataset("csv", root).people == {}
+
+
 def test_a_split_without_cameras_says_so_in_every_result(tmp_path: Path) -> None:
     root = _people(tmp_path / "people")
     result = _run("split", root)

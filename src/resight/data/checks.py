@@ -86,7 +86,7 @@ def _training(dataset: Dataset) -> Iterable[Finding]:
             "note",
             "single",
             f"{many(len(single), 'training person has', 'training persons have')} one picture "
-            f"({some([str(pid) for pid in sorted(single)])}).",
+            f"({some(dataset.called(single))}).",
             "They serve an identity loss; a metric loss sees them as their own positive only when repeated.",
         )
 
@@ -110,7 +110,7 @@ def _overlap(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             "error",
             "overlap",
-            f"{many(len(both), 'person is', 'persons are')} in train and in the test ({some(list(map(str, both)))}).",
+            f"{many(len(both), 'person is', 'persons are')} in train and in the test ({some(dataset.called(both))}).",
             "Split by person, not by picture (`resight data split`). If numbers restart in the test and mean other "
             "people, shift them.",
         )
@@ -148,7 +148,8 @@ def _matches(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             level,
             code,
-            f"{len(absent):,} of {total:,} queries ask for persons who are not in the gallery ({_people(absent)}).",
+            f"{len(absent):,} of {total:,} queries ask for persons who are not in the gallery "
+            f"({_people(dataset, absent)}).",
             "Add pictures of them to the gallery, or leave those queries out; the rest can be judged."
             if number < total
             else "Query and gallery must show the same people: check that both come from one set and one numbering, or "
@@ -156,10 +157,11 @@ def _matches(dataset: Dataset) -> Iterable[Finding]:
         )
     if unmatched:
         cameras = {sample.camid for sample in (*dataset.query, *dataset.gallery)}
-        yield Finding(level, code, *_same_camera(unmatched, total, cameras))
+        yield Finding(level, code, *_same_camera(dataset, unmatched, cameras))
 
 
-def _same_camera(unmatched: Sequence[Sample], total: int, cameras: set[int]) -> tuple[str, str]:
+def _same_camera(dataset: Dataset, unmatched: Sequence[Sample], cameras: set[int]) -> tuple[str, str]:
+    total = len(dataset.query)
     if len(cameras) == 1:
         return (
             f"Every picture has camera {next(iter(cameras))}, and a match by the query's own camera does not count: "
@@ -168,13 +170,13 @@ def _same_camera(unmatched: Sequence[Sample], total: int, cameras: set[int]) -> 
         )
     return (
         f"{len(unmatched):,} of {total:,} queries ask for persons whom the gallery shows by the query's own camera "
-        f"only ({_people(unmatched)}).",
+        f"only ({_people(dataset, unmatched)}).",
         f"Move a picture by another camera into the gallery, or declare cameras unknown with {UNKNOWN}.",
     )
 
 
-def _people(samples: Iterable[Sample]) -> str:
-    return "persons " + some([str(pid) for pid in sorted({sample.pid for sample in samples})])
+def _people(dataset: Dataset, samples: Iterable[Sample]) -> str:
+    return "persons " + some(dataset.called(sample.pid for sample in samples))
 
 
 def _cameras(dataset: Dataset) -> Iterable[Finding]:

@@ -36,6 +36,7 @@ class Dataset:
               comparable
     terms     what its owners allow
     notes     what a careful reader should know of this copy: files left out, counts that differ
+    people    what persons are called whose names are words
     """
 
     name: str
@@ -46,6 +47,7 @@ class Dataset:
     gallery: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     terms: str = ""
+    people: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "version", plain(self.version))  # may hold a folder's name
@@ -58,6 +60,10 @@ class Dataset:
             raise UsageError(f"there is no split {name!r}; a data set has train, query and gallery.")
         samples: tuple[Sample, ...] = getattr(self, name)
         return samples
+
+    def called(self, pids: Iterable[int]) -> list[str]:
+        """The names of persons, sorted by number; their numbers where they have no other name."""
+        return [self.people.get(pid, str(pid)) for pid in sorted(set(pids))]
 
     @property
     def num_ids(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resight.data.attributes import with_sidecar
 from resight.data.cameras import CameraFinder
 from resight.data.dataset import Dataset
-from resight.data.layout import Cameras, number_folders, use_cameras, with_splits, without_junk
+from resight.data.layout import Cameras, names_of, number_folders, use_cameras, with_splits, without_junk
 from resight.data.listing import find_root, left_out, list_pictures
 from resight.data.splitting import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
@@ -42,7 +42,9 @@ def read(
     """
     root = find_root("folder", root, ["train"])
     splits, notes, numbers = _read_folders(root, CameraFinder(root, camera))
-    dataset = with_splits(Dataset("folder", root.resolve().name, root, notes=tuple(notes)), splits)
+    dataset = with_splits(
+        Dataset("folder", root.resolve().name, root, notes=tuple(notes), people=names_of(numbers)), splits
+    )
     dataset = with_sidecar(dataset, numbers)
     dataset = choose_missing_queries(use_cameras(dataset, cameras), auto_query, seed)
     return without_junk(dataset, keep_junk)

@@ -117,6 +117,12 @@ def number_people(names: Iterable[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(people, start=1)} | junk
 
 
+def names_of(numbers: Mapping[str, int]) -> dict[int, str]:
+    """pid -> name, of persons whose names are words; nothing where they are called by numbers."""
+    people = {pid: name for name, pid in numbers.items() if pid > 0}
+    return {} if all(re.fullmatch(r"[0-9]{1,18}", name) for name in people.values()) else people
+
+
 def number_folders(names: Iterable[str]) -> dict[str, int]:
     """The same for folders, of which `distractor` and `junk` are nobody in particular."""
     return {**number_people(set(names) - NOBODY.keys()), **NOBODY}

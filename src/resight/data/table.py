@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resight.data.attributes import PREFIX, SIDECAR, attributes_of
 from resight.data.cameras import SIDECAR as CAMERAS
 from resight.data.dataset import SPLITS, Dataset
-from resight.data.layout import Cameras, number_people, use_cameras, with_splits, without_junk
+from resight.data.layout import Cameras, names_of, number_people, use_cameras, with_splits, without_junk
 from resight.data.listing import leaves, some
 from resight.data.rows import rows_of, whole_number
 from resight.data.splitting import AutoQuery, choose_missing_queries
@@ -42,9 +42,9 @@ def read(
     """
     file = _the_file(root)
     base = Path(str(images)).expanduser() if images is not None else file.parent
-    samples, notes = samples_of(file, base, "csv", NEEDED)
+    samples, notes, people = samples_of(file, base, "csv", NEEDED)
     splits: dict[Split, tuple[Sample, ...]] = {s: tuple(x for x in samples if x.split == s) for s in SPLITS}
-    dataset = use_cameras(with_splits(Dataset("csv", file.stem, base, notes=notes), splits), cameras)
+    dataset = use_cameras(with_splits(Dataset("csv", file.stem, base, notes=notes, people=people), splits), cameras)
     dataset = choose_missing_queries(dataset, auto_query, seed)
     return without_junk(dataset, keep_junk)
 
@@ -66,8 +66,10 @@ def tables_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.csv") if file.name not in (SIDECAR, CAMERAS))
 
 
-def samples_of(file: Path, base: Path, name: str, needed: tuple[str, ...]) -> tuple[list[Sample], tuple[str, ...]]:
-    """A sample for each row of a table whose picture exists, and notes on those that do not.
+def samples_of(
+    file: Path, base: Path, name: str, needed: tuple[str, ...]
+) -> tuple[list[Sample], tuple[str, ...], dict[int, str]]:
+    """A sample for each row of a table whose picture exists, notes on those that do not, the names of persons.
 
     Without "split" among the columns needed all is train.
     """
@@ -89,7 +91,7 @@ def samples_of(file: Path, base: Path, name: str, needed: tuple[str, ...]) -> tu
         frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
         samples.append(Sample(path, pid, camid, split, name, frame, attributes_of(row, file, line)))
     kept, lost = _existing(samples, base, file)
-    return kept, (*notes, *lost)
+    return kept, (*notes, *lost), names_of(people)
 
 
 def _unread(columns: Iterable[str], file: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from resight.data.attributes import with_sidecar
 from resight.data.cameras import CameraFinder
 from resight.data.dataset import Dataset, add_notes
 from resight.data.folder import by_person
-from resight.data.layout import FOLDERS, Cameras, knows_cameras, number_folders, use_cameras, with_splits
+from resight.data.layout import FOLDERS, Cameras, knows_cameras, names_of, number_folders, use_cameras, with_splits
 from resight.data.listing import left_out, list_pictures, some
 from resight.data.patterns import Pattern, read_people, try_pattern
 from resight.data.splitting import choose_queries
@@ -51,6 +51,7 @@ def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None =
     else:
         samples, numbers = _by_folder(root, listing.pictures, camera)
     dataset = Dataset("people", root.resolve().name, root, train=tuple(samples), notes=tuple(notes))
+    dataset = replace(dataset, people=names_of(numbers))
     return with_sidecar(dataset, numbers)
 
 
@@ -89,8 +90,8 @@ def _refuse_others(root: Path, people: Mapping[str, Sequence[Path]]) -> None:
 
 
 def _from_table(file: Path) -> Dataset:
-    samples, notes = samples_of(file, file.parent, "people", ("path", "pid"))
-    return Dataset("people", file.stem, file.parent, train=tuple(samples), notes=notes)
+    samples, notes, people = samples_of(file, file.parent, "people", ("path", "pid"))
+    return Dataset("people", file.stem, file.parent, train=tuple(samples), notes=notes, people=people)
 
 
 def split(everyone: Dataset, *, test: float = 0.5, cameras: Cameras = "file", seed: int = 0) -> Dataset:

@@ -68,12 +68,12 @@ def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pi
     _check_names(paths)
     beside = all(path.is_relative_to(out.parent.resolve()) for path in paths)
     base = out.parent.resolve() if beside else Path(os.path.commonpath([path.parent for path in paths]))
-    names = _attribute_names(dataset)
+    names, people = _attribute_names(dataset), _names(dataset)
     header = ("path", "pid", "camid", "split", "frame", *(PREFIX + name for name in names))
     rows = (
         (
             path.relative_to(base).as_posix(),
-            sample.pid,
+            people.get(sample.pid, sample.pid),
             "" if sample.camid == UNKNOWN_CAMERA else sample.camid,
             "distractor" if sample.pid == DISTRACTOR else sample.split,
             "" if sample.frame is None else sample.frame,
@@ -83,6 +83,14 @@ def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pi
     )
     _write_table(out, header, rows)
     return Written() if beside else Written((f"paths are relative to {base}",), {"images": str(base)})
+
+
+def _names(dataset: Dataset) -> Mapping[int, str]:
+    """What persons are called in a table: by their names, where all have one that a cell can hold."""
+    pids = {sample.pid for sample in _everyone(dataset) if sample.pid > 0}
+    fit = all(name == name.strip() and not UNSAFE.search(name) for name in dataset.people.values())
+    fit = fit and len(set(dataset.people.values())) == len(dataset.people)
+    return dataset.people if fit and pids <= dataset.people.keys() else {}
 
 
 def _check_names(paths: Sequence[Path]) -> None:
