@@ -10,11 +10,14 @@ from importlib import resources
 from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
 from resight import losses
 from resight.data import DATASETS, Dataset
+from resight.data.samplers import PKSampler, RandomSampler
+from resight.errors import DatasetError
 from resight.models import MODELS, PRESETS
 from resight.recipe import ModelConfig, Recipe, recipes
 from resight.run import build_model, build_objective, train
@@ -177,6 +180,23 @@ def test_alone_the_identity_task_teaches_everything_as_well(name: str, made: Dat
     assert all(tensor.grad is not None for _, tensor in named_parameters(model, objective))
 
 
+def test_the_batches_of_pyramid() -> None:
+    """202 random batches of 64 in a pass over the 12,936 pictures; 8 x 8 of those who have 8 pictures."""
+    recipe = Recipe.load("pyramid_market1501")
+    drawn, dealt = recipe.feed["random"], recipe.feed["balanced"]
+    batches = RandomSampler(12_936, drawn.batch).epoch(0)
+    assert len(batches) == 202
+    assert len(np.unique(np.concatenate(batches))) == 202 * 64  # no picture twice in a pass
+    pids = np.repeat(np.arange(20), [*[5] * 8, *[11] * 12])  # eight people have too few
+    for batch in PKSampler(pids, dealt.ids, dealt.images, short_id=dealt.short_id).epoch(0):
+        people, shown = np.unique(pids[batch], return_counts=True)
+        assert shown.tolist() == [8] * 8
+        assert people.min() >= 8
+        assert len(np.unique(batch)) == 64
+    with pytest.raises(DatasetError, match="7 persons with at least 8 pictures"):
+        PKSampler(np.repeat(np.arange(9), [5, 5, *[9] * 7]), dealt.ids, dealt.images, short_id=dealt.short_id)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_optimiser_takes_every_parameter_once(name: str, made: Dataset) -> None:
     recipe = small(name)
@@ -203,6 +223,7 @@ RATES: dict[str, dict[float, float]] = {  # learning rate of the trunk at the be
     "mancs_market1501": {0: 3e-4, 100: 3e-4, 101: 2.613e-4, 110: 7.536e-5, 125: 9.487e-6, 149: 3.444e-7},
     "pyramid_market1501": {0: 0.01, 60: 0.005, 70: 0.0025, 80: 0.00125, 90: 6.25e-4, 100: 3.125e-4},
     "mdpr_market1501": {0: 3.5e-5, 20: 1.925e-4, 40: 3.5e-4, 41: 3.4785e-4, 50: 1.7505e-4, 59: 2.254e-6},
+    "mdpr_light_market1501": {0: 3.5e-5, 10: 3.4965e-4, 30: 2.1856e-4, 59: 1.0e-7},
     "mdpr_dukemtmcreid": {0: 3.5e-5, 20: 2.366e-4, 32: 3.489e-4, 45: 1.7505e-4, 59: 1.0e-7},
     "mdpr_synergyreid": {0: 3.5e-5, 6: 3.4685e-4, 20: 2.163e-4, 39: 1.0e-7},
     "strong_baseline_market1501": {0: 3.5e-5, 5: 1.925e-4, 10: 3.5e-4, 40: 3.5e-5, 70: 3.5e-6, 119: 3.5e-6},

@@ -150,6 +150,19 @@ def test_circle_at_class_level(cosines: list[float], plain: float, smooth: float
     assert float(loss(row, labels(0))) == pytest.approx(smooth, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("cosines", "logits"),
+    [
+        ([0.6, 0.2, -0.1], [-2.4, -5.28, -7.2]),
+        ([1, 0, 0], [7.84, -7.84, -7.84]),
+        ([0.65, 0.35, 0.35], [0, 0, 0]),
+        ([0, 0, 0], [-56.16, -7.84, -7.84]),
+    ],
+)
+def test_circles_logits_by_hand(cosines: list[float], logits: list[float]) -> None:
+    assert torch.allclose(Circle().harden(numbers([cosines]), labels(0)), numbers([logits]))
+
+
 def test_circle_gradient_stops_at_the_pace() -> None:
     row = numbers([[0.6, 0.2, -0.1]])
     grad = gradient(Circle(), row, labels(0))
@@ -217,6 +230,9 @@ def test_focal_against_torch_and_torchvision() -> None:
 
 def test_attention_loss() -> None:
     row = numbers([[1, -2, 0.5]])
+    turned, terms = row[:, [1, 0, 2]], (2.126928, 1.313262, 0.974077)  # the true identity first
+    sums = [float(AttentionLoss()(turned[:, :n], labels(0))) for n in (1, 2, 3)]
+    assert sums == pytest.approx([sum(terms[:n]) for n in (1, 2, 3)], abs=2e-6)
     assert float(AttentionLoss()(row, labels(1))) == pytest.approx(4.414267, abs=1e-6)
     assert float(CrossEntropy()(row, labels(1))) == pytest.approx(3.5046, abs=1e-4)
 

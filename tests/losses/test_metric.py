@@ -23,6 +23,7 @@ from resight.losses import (
     TriHard,
     Triplet,
 )
+from resight.losses.distances import euclidean
 from resight.losses.quadruplet import hinge_sums
 from tests.losses import equations
 from tests.losses.batches import B1, B2, B3, EDGES, SQUARE, labels, numbers, people
@@ -164,6 +165,14 @@ def test_hardest_of_the_literal_batch() -> None:
     assert torch.allclose(hardest.negative, numbers([1, 0.5, 0.806226, 0.5, 1, 0.921954]), atol=1e-6)
     each = numbers([0, 0.3, 0.3882014, 0.6944272, 1.8, 1.8780456])
     assert torch.allclose(TriHard(reduction="none")(*B1), each, atol=1e-7)
+
+
+def test_the_square_of_four_by_hand() -> None:
+    features, _ = SQUARE
+    distances = euclidean(features, features)[[0, 0, 0, 1, 1, 2], [1, 2, 3, 2, 3, 3]]
+    assert torch.allclose(distances, numbers([5, 10, 5, 5, 3.162278, 6.708204]), atol=1e-6)
+    hinges = numbers([1.4, 3.237722, 3.108204, 4.945926])
+    assert torch.allclose(TriHard(1.4, reduction="none")(*SQUARE), hinges, atol=1e-6)
 
 
 def test_the_tension_of_each_pair() -> None:

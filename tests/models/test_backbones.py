@@ -79,6 +79,11 @@ def test_every_method_takes_a_timm_network(method: str) -> None:
         assert model.embed(torch.empty(2, 3, 192, 64)).shape == (2, model.embedding_dim)
 
 
+def test_pictures_too_small_for_a_network_are_a_sentence() -> None:
+    with pytest.raises(UsageError, match=r"mancs cannot take pictures of 64x32 .*larger input_size"):
+        models.probe("mancs", 3, backbone="inception_v3", input_size=SIZE)
+
+
 @pytest.mark.parametrize("name", ["resnet1888", "hf-hub:someone/model", "local-dir:/etc", "timm/../x", ""])
 def test_an_unknown_backbone_is_named(name: str) -> None:
     with pytest.raises(UnknownNameError, match="no backbone named"):

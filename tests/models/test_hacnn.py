@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from typing import Any
 
 import pytest
@@ -231,6 +232,7 @@ def test_the_descriptor_is_two_unit_halves() -> None:
     hit = model.descriptor({"global": torch.tensor([[4.0, 3]]), "local": torch.tensor([[0.0, 2]])})
     assert query[0].tolist() == pytest.approx([0.6, 0.8, 1, 0])
     assert (query - hit).norm().item() == pytest.approx(1.442221, abs=1e-6)
+    assert (query - hit).square().sum().item() == pytest.approx(2.08)  # the joint vector's unit form would say 0.2519
 
 
 def test_either_half_alone() -> None:
@@ -261,3 +263,40 @@ def test_sizes_and_batches_that_make_no_sense() -> None:
     with pytest.raises(TrainingError, match="batch of one"):
         build(5, **SMALL).train()(torch.rand(1, 3, 64, 32))
     assert build(0, **SMALL).eval().embed(torch.rand(1, 3, 64, 32)).shape == (1, 32)
+
+
+def fill(model: nn.Module) -> None:
+    """Every tensor by a formula of its own name: the same numbers on any machine."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if not tensor.is_floating_point() or name in ("mean", "std"):
+                continue
+            steps = torch.arange(tensor.numel(), dtype=torch.float64)
+            wave = (0.7 * steps + zlib.crc32(name.encode()) % 100).sin().reshape(tensor.shape)
+            if name.endswith("running_var"):
+                tensor.copy_(1 + 0.5 * wave)
+            elif tensor.ndim > 1:
+                tensor.copy_(wave * math.sqrt(2 / tensor[0].numel()))
+            else:
+                tensor.copy_((1 if name.endswith(".weight") else 0) + 0.1 * wave)
+
+
+@pytest.mark.parametrize(
+    ("name", "half", "answers"),
+    [
+        ("hacnn-torchreid", slice(0, 1024), [-0.1301689288242185, -0.12868154651578773]),
+        ("hacnn", slice(0, 512), [0.07881680397279667, 0.07983441194102517]),  # the global half, without biases
+    ],
+)
+def test_equal_weights_give_the_ports_numbers(name: str, half: slice, answers: list[float]) -> None:
+    """What deep-person-reid's HACNN says with these weights for these pictures, computed by running it once.
+
+    Its whole descriptor in the variant that crops as it does; of ours, which crops otherwise, the global half.
+    """
+    model = models.build(name, 5).double().eval()
+    fill(model)
+    images = 0.5 + 0.5 * (0.37 * torch.arange(2 * 3 * 160 * 64, dtype=torch.float64)).sin().reshape(2, 3, 160, 64)
+    with torch.no_grad():
+        descriptor = model.embed(images)[:, half]
+    weights = (0.9 * torch.arange(1024, dtype=torch.float64)).cos()[half]
+    assert (descriptor @ weights).tolist() == pytest.approx(answers, abs=1e-6)

@@ -54,6 +54,14 @@ def test_every_wrapping_comes_off(prefix: str, wrapper: str | None, tmp_path: Pa
     assert all(torch.equal(a, b) for a, b in zip(target.state_dict().values(), state().values(), strict=True))
 
 
+def test_what_is_of_no_use_is_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save(state() | {"fc.weight": torch.zeros(10, 32), "fc.bias": torch.zeros(10)}, tmp_path / "w.pth")
+    load_weights_file(network(), tmp_path / "w.pth")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"  # seen without any set-up
+    assert "2 dropped (fc.bias, fc.weight), none missing" in record.message
+
+
 def test_moco_gives_its_query_encoder(tmp_path: Path) -> None:
     query = {f"module.encoder_q.{k}": v for k, v in state(1).items()}
     momentum = {f"module.encoder_k.{k}": v for k, v in state(2).items()}

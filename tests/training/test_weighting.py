@@ -59,11 +59,25 @@ def test_the_trace_from_the_start_and_from_any_row_resumed(resumed_at: int | Non
             weighting.set_extra_state(state)
 
 
+def test_the_ratio_that_is_held_against_delta() -> None:
+    weighting = controller()
+    ratios = []
+    for l_id, l_tp, *_ in TRACE:
+        weighting.advance(measured(l_id, l_tp))
+        identity, triplet = (weighting.tasks[name].focal for name in ("identity", "triplet"))
+        ratios.append(triplet / identity if identity else math.nan)
+    assert math.isnan(ratios[0])
+    assert ratios[1:] == pytest.approx([0, 5.545e-4, 7.348e-6, 0.050970, 14.34843, 33.94645], rel=1e-4)
+
+
 def test_just_below_delta_stays_with_the_identity_task() -> None:
     weighting = controller()
     for l_id, l_tp, *_ in TRACE[:5]:
         weighting.advance(measured(l_id, l_tp))
     weighting.advance(measured(4.2, 1.20))
+    average, chance, focal = weighting.tasks["triplet"].numbers
+    assert (average, chance) == pytest.approx((1.328525, 0.968760), abs=1e-6)
+    assert focal == pytest.approx(3.097530e-5, rel=1e-5)
     assert weighting.tasks["triplet"].focal / weighting.tasks["identity"].focal == pytest.approx(0.148316, rel=1e-5)
     assert weighting.mode == "id"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from resight.errors import UnknownNameError
+from resight.errors import UnknownNameError, UsageError
 from resight.models.baseline import Baseline, StrongBaseline
 from resight.models.hacnn import HACNN
 from resight.models.mancs import Mancs
@@ -68,8 +68,15 @@ def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
 def probe(name: str, num_ids: int, batch: int = 2, **options: Any) -> ReIDOutput:
     """What the model will give, by name and shape: its output in training, on the meta device.
 
-    Nothing is computed, fetched or read.
+    Nothing is computed, fetched or read.  Raises UsageError, too, where the network cannot take its pictures.
     """
     with torch.device("meta"):
         model = build(name, num_ids, **options).train()
-        return model(torch.empty(batch, 3, *model.input_size))  # type: ignore[no-any-return]
+        height, width = model.input_size
+        try:
+            return model(torch.empty(batch, 3, height, width))  # type: ignore[no-any-return]
+        except RuntimeError as error:
+            raise UsageError(
+                f"{name} cannot take pictures of {height}x{width} with these options ({str(error).splitlines()[0]}). "
+                f"Choose a larger input_size, or another backbone."
+            ) from error

@@ -134,9 +134,10 @@ def load_weights_file(module: nn.Module, path: Path, partial: bool = False, resp
     shapes = {name: (t.shape, own[name].shape) for name, t in matched.items() if t.shape != own[name].shape}
     refuse_misfits(report, shapes, partial)
     module.load_state_dict(matched, strict=False)
-    log.info("%s", report)
     if missing:
         warnings.warn(str(report), stacklevel=2)
+    else:  # what a file holds in vain is told as well, where somebody listens to warnings only
+        log.log(logging.WARNING if report.dropped else logging.INFO, "%s", report)
     return report
 
 

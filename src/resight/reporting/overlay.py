@@ -76,7 +76,8 @@ def boxes(image: Tensor, corners: NDArray[np.float32], title: str) -> Panel:
         top, bottom = (float(np.clip(y, 0, 1)) * (picture.height - 1) for y in (y0, y1))
         if right - left > 4 * inset and bottom > top:  # what lies outside the picture has no box
             draw.rectangle((left + inset, top, right - inset, bottom), outline=colour, width=3)
-            draw.text((left + inset + 5, top + 3), str(number + 1), fill=colour, font=font)
+            spot = (left + inset + 5, top + 3)
+            draw.text(spot, str(number + 1), fill=colour, font=font, stroke_width=2, stroke_fill="white")
     return Panel(picture, title, f"{len(corners)} windows")
 
 
