@@ -12,11 +12,13 @@ import signal
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from resight.cli import main
 from resight.errors import CheckpointError, DatasetError, Interrupted, NotFiniteError, TrainingError
 from resight.recipe import Recipe
 from resight.run import Run, train
@@ -317,6 +319,31 @@ def test_a_second_recovery_finds_the_good_state_as_it_was() -> None:
         recovery.back(error)
 
 
+def test_going_back_does_not_forget_the_best_score_so_far(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first epoch is judged best; the second breaks and is gone through again: the first one's weights are kept."""
+    from resight.losses import CrossEntropy
+
+    sound, calls, judged = CrossEntropy.forward, iter(range(1000)), list[dict[str, torch.Tensor]]()
+
+    def breaks_once(self: CrossEntropy, logits: torch.Tensor, pids: torch.Tensor) -> torch.Tensor:
+        return sound(self, logits, pids) * (torch.nan if next(calls) == 4 else 1.0)
+
+    def ever_worse(model: torch.nn.Module, *_: Any, **__: Any) -> Any:
+        judged.append({name: value.clone() for name, value in model.state_dict().items()})
+        return SimpleNamespace(report=SimpleNamespace(mAP=1 / len(judged), rank=lambda _: 0.0))
+
+    monkeypatch.setattr(CrossEntropy, "forward", breaks_once)
+    monkeypatch.setattr("resight.run.evaluate", ever_worse)
+    held = ("validate.on=held_out", "validate.fraction=0.34", "validate.every=1", "train.recover=1")
+    run = train(recipe(people, *held), tmp_path / "run")
+    assert [(line["step"], line["broke"]) for line in events(run, "recovery")] == [(3, 4)]
+    assert [line["step"] for line in events(run, "validation")] == [3, 6, 9, 12]
+    kept = run.model.state_dict()
+    assert all(torch.equal(kept[name], judged[0][name]) for name in kept)
+
+
 def test_a_gradient_that_is_no_number_does_not_reach_the_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +358,22 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_weights(
     monkeypatch.setattr(CrossEntropy, "forward", steep)
     with pytest.raises(TrainingError, match=r"gradient is not: .*broke"):
         train(recipe(people, "optim.clip_norm=1.0"), tmp_path / "run")
+
+
+# Signals outside the loop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stopped_while_it_starts_is_resumable_too(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    (tmp_path / "tiny.toml").write_text(recipe(people).to_toml())
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("resight.run.load_data", lambda _: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit, match="75"):
+        main(["train", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run")])
+    assert "resight: stopped at once. The same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 # Kills

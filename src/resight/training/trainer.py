@@ -268,8 +268,6 @@ class Trainer:
 
     def _end_of_epoch(self, journal: Journal | Unwritten) -> None:
         last = self.clock.step == self.steps
-        if self.recovery.wanted and not highest(int(not all_finite(self.model.parameters()))):
-            self.recovery.keep(self._state())
         if self.judge and (last or self.clock.epoch % self.judge.every == 0):
             scores = self.judge.score(self.result)
             journal.write("validation", self.clock.step, epoch=self.clock.epoch, **scores)
@@ -277,6 +275,8 @@ class Trainer:
             if scores[self.judge.by] > self.best:
                 self.best = scores[self.judge.by]
                 self._export("model.safetensors")
+        if self.recovery.wanted and not highest(int(not all_finite(self.model.parameters()))):
+            self.recovery.keep(self._state())  # with the best score so far, whose weights are on the disk
         if last:
             self._export("last.safetensors" if self.judge else "model.safetensors")
             self._save()
