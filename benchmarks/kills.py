@@ -108,21 +108,10 @@ def write_people(root: Path, people: int = 8, shots: int = 6) -> Path:
 
 
 def start(recipe: Path, people: Path, folder: Path) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "resight",
-        "train",
-        str(recipe),
-        "--set",
-        f"data.root={people}",
-        "--out",
-        str(folder),
-    ]
+    where = ["--set", f"data.root={people}", "--out", str(folder)]
+    command = [sys.executable, "-m", "resight", "train", str(recipe), *where]
     surroundings = os.environ | {"OMP_NUM_THREADS": "1", "RESIGHT_CACHE": str(people / "cache")}
-    return subprocess.Popen(
-        [*command, "--out", str(folder)], env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    return subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:

@@ -4,12 +4,14 @@
 
 A linear layer 5 -> 4, 16 rows of 4 identities in blocks, batch-hard triplets with margin 1.5, float64.  For each
 scheme the ranks' gradients are averaged, as data-parallel training does, and compared with the gradient of one
-process that holds all rows: the ratio of their lengths, and the cosine between them.  Exact is 1 and 1.
+process that holds all rows: the ratio of their lengths, and the cosine between them.  Exact is 1 and 1.  Where
+pytorch-metric-learning is installed its own wrappers are run as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -91,6 +93,34 @@ SCHEMES: dict[str, tuple[str, Scheme]] = {
 }
 
 
+class Wrapped:
+    """pytorch-metric-learning's own code: its hard miner and triplet loss in its wrappers for several processes."""
+
+    def __init__(self, *, efficient: bool) -> None:
+        self.efficient = efficient
+
+    def __call__(self, features: Tensor, pids: Tensor) -> Tensor:
+        from pytorch_metric_learning import distances, losses, miners, reducers
+        from pytorch_metric_learning.utils.distributed import DistributedLossWrapper, DistributedMinerWrapper
+
+        straight = distances.LpDistance(normalize_embeddings=False)
+        triplet = losses.TripletMarginLoss(margin=MARGIN, distance=straight, reducer=reducers.MeanReducer())
+        miner = DistributedMinerWrapper(miners.BatchHardMiner(distance=straight), efficient=self.efficient)
+        value: Tensor = DistributedLossWrapper(triplet, efficient=self.efficient)(features, pids, miner(features, pids))
+        return value
+
+
+LIBRARY: dict[str, tuple[str, Scheme]] = {
+    "their A x W": ("pytorch-metric-learning itself, efficient=False", Wrapped(efficient=False)),
+    "their E x W": ("pytorch-metric-learning itself, efficient=True", Wrapped(efficient=True)),
+}
+
+
+def everybody() -> dict[str, tuple[str, Scheme]]:
+    """The schemes, and the library's where it is installed."""
+    return SCHEMES | (LIBRARY if importlib.util.find_spec("pytorch_metric_learning") else {})
+
+
 def data() -> tuple[Tensor, Tensor, Tensor]:
     """Weights (4, 5), rows (16, 5), identities (16,) in blocks of four."""
     draws = torch.Generator().manual_seed(0)
@@ -122,7 +152,7 @@ def _work(process: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     where = f"file://{folder}/meeting"
     c10d.init_process_group("gloo", init_method=where, rank=process, world_size=world, timeout=timedelta(seconds=60))
-    found = {name: gradient(scheme, averaged=True) for name, (_, scheme) in SCHEMES.items()}
+    found = {name: gradient(scheme, averaged=True) for name, (_, scheme) in everybody().items()}
     if process == 0:
         torch.save(found, Path(folder) / "gradients.pt")
     c10d.destroy_process_group()
@@ -143,7 +173,7 @@ def main() -> None:
     measured = {world: measure(world) for world in parser.parse_args().ranks}
     print("| scheme | | " + " | ".join(f"W = {world}" for world in measured) + " |")
     print("| --- | --- |" + " --- |" * len(measured))
-    for name, (what, _) in SCHEMES.items():
+    for name, (what, _) in everybody().items():
         found = [m[name] for m in measured.values()]
         cells = [f"{length:.3f}, cos {cosine:.3f}" if length else "0" for length, cosine in found]
         print(f"| {name} | {what} | " + " | ".join(cells) + " |")
