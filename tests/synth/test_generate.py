@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.errors import Interrupted, MissingExtraError, UsageError
+from resight.errors import Interrupted, MissingExtraError, ResightError, UsageError
 from resight.synth import SynthConfig, generate
 from resight.synth.plan import plan
 from resight.synth.render import expose
@@ -98,6 +100,72 @@ def test_a_folder_of_something_else_is_left_alone(made: Path, tmp_path: Path) ->
     (tmp_path / "synth.json").write_text(json.dumps({"format": 0}))
     with pytest.raises(UsageError, match="another data set"):
         generate(TINY, tmp_path, workers=1)
+
+
+def test_a_file_is_no_folder_to_make_people_in(tmp_path: Path) -> None:
+    (tmp_path / "people").write_text("a list of names")
+    with pytest.raises(UsageError, match="is a file"):
+        generate(TINY, tmp_path / "people", workers=1)
+
+
+@pytest.mark.parametrize("full_after", [0, 1, 5])
+def test_a_full_disk_is_a_sentence_and_the_same_call_goes_on(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_after: int
+) -> None:
+    left, write = [full_after], Path.write_bytes
+
+    def cramped(path: Path, data: bytes) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    far = f"after {full_after - 1} of 10 pictures" if full_after > 1 else "before any new picture"
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", cramped)
+        with pytest.raises(ResightError, match=rf"No space left .* {far}.* goes on"):
+            generate(TINY, tmp_path / "full", workers=1)
+    generate(TINY, tmp_path / "full", workers=1)
+    assert contents(tmp_path / "full") == contents(made)
+
+
+def test_a_stop_while_looking_at_what_is_there_can_be_continued(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made, tmp_path / "again")
+
+    def stop(_: Path) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as looking:
+        looking.setattr(sys.modules["resight.synth.generate"], "_hash", stop)
+        with pytest.raises(Interrupted, match="before any new picture; the same"):
+            generate(TINY, tmp_path / "again", workers=1)
+    assert generate(TINY, tmp_path / "again", workers=1).made == 0
+
+
+def test_the_table_as_parquet_says_the_same_with_types(made: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    root = tmp_path / "set"
+    shutil.copytree(made, root)
+    generate(TINY, root, workers=1, parquet=True)
+    rows = parquet.read_table(root / "attributes.parquet").to_pylist()
+    with (root / "attributes.csv").open(newline="") as lines:
+        plain = list(csv.DictReader(lines))
+    assert [row["path"] for row in rows] == [row["path"] for row in plain]
+    for typed, text in zip(rows, plain, strict=True):
+        numbers = {name: value for name, value in typed.items() if not isinstance(value, str)}
+        assert numbers == {name: float(text[name]) if text[name] else None for name in numbers}
+        assert {name for name in typed if name not in numbers} == {"path", "split", "obstacle", "sha256"}
+
+
+def test_without_pyarrow_nothing_is_rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("mitsuba", reason="the renderer is not installed")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingExtraError, match=r"resight\[parquet\]"):
+        generate(TINY, tmp_path / "nowhere", parquet=True)
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_the_projection_agrees_with_the_renderer(made: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from resight.training.display import Bar
+    from resight.training.display import Bar, Display
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -146,16 +146,16 @@ def bar() -> Bar:
     return Bar(console())
 
 
-def counting(display: Bar, title: str) -> Callable[[int, int], None]:
+def counting(display: Display, title: str) -> Callable[[int, int], None]:
     """A progress function (done, total) that draws itself on first use."""
     began = False
 
     def progress(done: int, total: int) -> None:
         nonlocal began
         if not began:
-            display.begin(title, total)
+            display.begin(title, total, done)  # what was there before says nothing about the speed
             began = True
-        display.advance(done)
+        display.advance(done, f"{done:,} of {total:,}")
         if done >= total:
             display.end()
 

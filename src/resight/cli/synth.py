@@ -45,7 +45,8 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(
     epilog=common.example(
         "resight synth people",
-        "resight synth --preset hard --identities 500 --cameras 6 --images 20 --seed 7 people",
+        "resight synth --preset hard --parquet hard",
+        "resight synth --identities 500 --cameras 6 --images 20 --misalign 0.3 --occlude 0.4 --seed 7 people",
     )
 )
 @click.argument("out", type=common.FILE)
@@ -56,10 +57,12 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--train-share", type=click.FloatRange(0, 1), metavar="0..1", help="Share of the people to train on.")
 @click.option("--seed", type=click.IntRange(min=0), help="Who the people are.  Default: the preset's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  Default: one per core.")
+@click.option("--parquet", is_flag=True, help="Write the table as attributes.parquet too.")
 @common.json_option
 def command(
-    out: Path, preset: str, seed: int | None, workers: int | None, as_json: bool, **changed: int | float | None
-) -> None:
+    out: Path, preset: str, seed: int | None, workers: int | None, parquet: bool, as_json: bool,
+    **changed: int | float | None,
+) -> None:  # fmt: skip
     """Make a data set of people who do not exist, in the folder OUT.
 
     Everything is known about every picture: who, which camera, which attributes, how difficult.  Names follow
@@ -70,7 +73,8 @@ def command(
     given: dict[str, Any] = {name: value for name, value in {"seed": seed, **changed}.items() if value is not None}
     config = replace(PRESETS[preset], **given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as cleanly as on Ctrl-C
-    summary = generate(config, out, workers=workers, progress=common.counting(common.bar(), "rendering"))
+    progress = common.counting(common.bar(), "rendering")
+    summary = generate(config, out, workers=workers, progress=progress, parquet=parquet)
     result = {
         "root": str(summary.root),
         "pictures": summary.pictures,
