@@ -21,7 +21,8 @@ REAL = Path(os.environ.get("RESIGHT_DATA", "")) / "pku-reid-mini"
 def test_packaged_weights_are_small_and_say_what_they_are(name: str) -> None:
     card = models.trained_card(name)
     assert card["name"] == name
-    assert {"data", "licence", "command", "figures", "limits"} <= set(card)
+    assert {"data", "licence", "command", "recipe", "seed", "figures", "limits"} <= set(card)
+    assert {"name", "terms", "seed", "identities", "pictures", "cameras"} <= set(card["data"])
     assert all(figure["command"] for figure in card["figures"])
     assert (SHELF / name / FILE).stat().st_size < 10e6
     assert not list(models.load_model(name).classifiers())
@@ -42,7 +43,7 @@ def test_an_unknown_card_names_the_known() -> None:
 def test_it_finds_people_it_never_saw() -> None:
     people = load_dataset("sample")
     found, raw = (evaluate(model, people).report for model in (models.load_model("synth_small"), RawPixels()))
-    assert found.rank(1) > raw.rank(1) + 0.5
+    assert raw.rank(1) + 0.5 < found.rank(1) < 0.95  # and the bundled people stay a question
     assert found.mAP == pytest.approx(figure("sample"), abs=0.005)  # arithmetic differs a little between processors
 
 
