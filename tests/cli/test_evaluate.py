@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from resight.cli.compare import command as compare
 from resight.cli.evaluate import command as evaluate
 from resight.cli.report import command as report
 from resight.embedding import Expansion, Result
@@ -126,6 +127,14 @@ def test_what_makes_no_sense_is_a_sentence(files: Path) -> None:
         (["--query-features", files / "q.npz"], UsageError, "add --gallery-features"),
         ([*matrix, "--rerank"], UsageError, "need vectors"),
         (features(files, "--k1", 3), UsageError, "add --rerank"),
+        (features(files, "--variant", "torchreid"), UsageError, "add --rerank"),
+        (features(files, "--alpha", 2), UsageError, "add --expand"),
+        (features(files, "--flip"), UsageError, "--flip goes with RUN"),
+        (features(files, "--set", "a=1"), UsageError, "--set goes with RUN"),
+        (features(files, "--labels", files / "labels.npz"), UsageError, "--labels goes with --distances"),
+        ([*matrix, "--metric", "euclidean"], UsageError, "--metric goes with --query-features"),
+        ([files, "--gallery-features", files / "g.npz"], UsageError, "goes with --query-features"),
+        ([files / "nowhere"], UsageError, "there is no run"),
         (["--distances", files / "d.npy"], UsageError, "--labels FILE"),
         (["--distances", files / "q.npz"], CheckpointError, "expected distances"),
         (features(files, "--expand-gallery", "--separate-camera", "--camera-rule", "any"), UsageError, "choose one"),
@@ -135,3 +144,92 @@ def test_what_makes_no_sense_is_a_sentence(files: Path) -> None:
     np.savez(files / "short.npz", distances=np.zeros((2, 3)), query_pids=[1], gallery_pids=[1, 2, 3])
     with pytest.raises(EvaluationError, match="describe 1 queries"):
         call(evaluate, "--distances", files / "short.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"pids": np.arange(24) + 0.5}, "pids must hold whole numbers"),
+        ({"pids": np.array(["p1"] * 24)}, "p1 for one"),
+        ({"pids": np.arange(23)}, r"pids has shape \(23,\)"),
+        ({"camids": np.arange(23)}, r"camids has shape \(23,\)"),
+        ({"camids": np.full(24, np.nan)}, "camids must hold whole numbers"),
+        ({"paths": np.array(["a.jpg"])}, r"paths has shape \(1,\)"),
+        ({"vectors": np.ones(24)}, r"shape \(N, D\)"),
+        ({"vectors": np.float32(1)}, r"shape \(N, D\)"),
+        ({"vectors": np.ones((24, 8), complex)}, "real numbers"),
+        ({"vectors": np.ones((24, 8)).astype(str)}, "real numbers"),
+    ],
+    ids=str,
+)
+def test_a_strange_file_is_a_sentence(files: Path, change: dict[str, Any], sentence: str) -> None:
+    """Nothing is rounded, cut off or guessed."""
+    q, _, labels = people()
+    np.savez(files / "q.npz", **({"vectors": q, "pids": labels[0], "camids": labels[2]} | change))
+    with pytest.raises(CheckpointError, match=sentence):
+        call(evaluate, *features(files))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_what_is_no_file_of_arrays_is_a_sentence(files: Path, content: bytes) -> None:
+    for name in ("q.npz", "d.npz", "d.npy"):
+        (files / name).write_bytes(content)
+    for words in (
+        features(files),
+        ["--distances", files / "d.npz"],
+        ["--distances", files / "d.npy", "--labels", files / "labels.npz"],
+    ):
+        with pytest.raises(CheckpointError, match=r"\.np[yz] is not"):
+            call(evaluate, *words)
+
+
+def test_whole_numbers_written_as_floats_are_whole(files: Path) -> None:
+    q, g, labels = people()
+    np.savez(files / "q.npz", vectors=q, pids=labels[0].astype(float), camids=labels[2].astype(float))
+    record = json.loads(call(evaluate, *features(files, "--json")))
+    assert record["report"]["mAP"] == pytest.approx(evaluate_features(q, g, *labels).mAP, abs=1e-9)
+
+
+def test_person_0_can_be_somebody(files: Path) -> None:
+    q, g, labels = people()
+    q_pids, g_pids = labels[0] - 1, labels[1] - 1
+    np.savez(files / "q.npz", vectors=q, pids=q_pids, camids=labels[2])
+    np.savez(files / "g.npz", vectors=g, pids=g_pids, camids=labels[3])
+    with pytest.raises(EvaluationError, match="--no-distractors"):
+        call(evaluate, *features(files))
+    record = json.loads(call(evaluate, *features(files, "--no-distractors", "--json")))
+    assert record["report"]["mAP"] == pytest.approx(evaluate_features(q, g, *labels).mAP, abs=1e-9)
+
+
+def test_broken_vectors_cannot_be_put_last_by_a_search_among_all(files: Path) -> None:
+    q, _, labels = people()
+    q[3, 2] = np.nan
+    np.savez(files / "q.npz", vectors=q, pids=labels[0], camids=labels[2])
+    assert "queries 24/24" in call(evaluate, *features(files, "--on-nan", "worst"))
+    with pytest.raises(EvaluationError, match="rows 3 .* leave them out"):
+        call(evaluate, *features(files, "--on-nan", "worst", "--rerank"))
+
+
+def test_a_models_own_vectors_keep_its_metric(files: Path) -> None:
+    call(evaluate, *features(files), "--out", files / "kept")
+    own = ["--query-features", files / "kept" / "query.npz", "--gallery-features", files / "kept" / "gallery.npz"]
+    call(evaluate, *own)
+    with pytest.raises(UsageError, match="compares by cosine"):
+        call(evaluate, *own, "--metric", "euclidean")
+
+
+def test_vectors_without_names_from_two_files_can_be_compared(files: Path) -> None:
+    """Two models of anybody's: the queries are the same because people, cameras and order are."""
+    q, _, labels = people()
+    np.savez(files / "other.npz", vectors=q + 1, pids=labels[0], camids=labels[2])
+    call(evaluate, *features(files), "--out", files / "a")
+    other = ["--query-features", files / "other.npz", "--gallery-features", files / "g.npz"]
+    call(evaluate, *other, "--out", files / "b")
+    call(evaluate, "--distances", files / "d.npz", "--out", files / "c")
+    for second in ("b", "c"):
+        assert "of 24 queries" in call(compare, files / "a", files / second, "--draws", 100)
+    g = np.load(files / "g.npz")
+    np.savez(files / "g.npz", features=g["features"], pids=g["pids"][::-1], camids=g["camids"])
+    call(evaluate, *other, "--out", files / "b")
+    with pytest.raises(EvaluationError, match="not judged on the same pictures"):
+        call(compare, files / "a", files / "b")

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
-from resight.cli.rules import Chosen, rules
+from resight.cli.rules import Chosen, given, rules
 from resight.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from resight.data import Dataset
     from resight.embedding import Result
     from resight.evaluation import Report
+
+
+_BELONGS = {  # options that mean something beside one kind of thing to judge
+    "dataset": "RUN", "root": "RUN", "settings": "RUN", "flip": "RUN",
+    "gallery_features": "--query-features", "metric": "--query-features", "labels": "--distances",
+}  # fmt: skip
 
 
 @click.command(
@@ -58,6 +64,7 @@ def command(
     chosen = Chosen.of(options)
     if [run is not None, query_features is not None, distances is not None].count(True) != 1:
         raise UsageError("name one thing to judge: a RUN, --query-features with --gallery-features, or --distances.")
+    _refuse_idle("RUN" if run else "--query-features" if query_features else "--distances")
     folder = out
     if run is not None:
         data = dataset_for(run, dataset, root, common.reader_options(settings))
@@ -77,6 +84,14 @@ def command(
     if folder is not None:
         result.save(folder)
     _say(result, folder, run, as_json)
+
+
+def _refuse_idle(judged: str) -> None:
+    """UsageError for an option that would be passed over in silence."""
+    for name, home in _BELONGS.items():
+        if home != judged and given(name):
+            option = f"--{name.replace('_', '-')}" if name != "settings" else "--set"
+            raise UsageError(f"{option} goes with {home}, but {judged} is judged; leave one of them out.")
 
 
 def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str, Any], chosen: Chosen) -> Result:
@@ -106,6 +121,8 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
             f"{query} ({q.vectors.shape[1]} numbers, model {q.fingerprint[:12]}) and {gallery} ({g.vectors.shape[1]}, "
             f"{g.fingerprint[:12]}) come from two models; their vectors cannot be compared."
         )
+    if q.metric != metric and given("metric"):
+        raise UsageError(f"{query} was made by a model that compares by {q.metric}; leave --metric {metric} out.")
     name = f"{query.name} in {gallery.name}"
     if chosen.multi_query is not None:
         q, name = pooled(q, chosen.multi_query), f"{name}, multi-query {chosen.multi_query}"
@@ -153,5 +170,11 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
         click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {line['rank-1']:.2%}  mINP {line['mINP']:.2%}")
     if folder is not None:
         click.echo(f"kept in {folder}", err=True)
-        shown = run if run is not None and (run / "recipe.toml").is_file() else folder
-        click.echo(f"next:   resight report {shown}", err=True)
+        click.echo(f"next:   resight report {_shown(run, folder)}", err=True)
+
+
+def _shown(run: Path | None, folder: Path) -> str:
+    """What to give to `resight report` to see this very verdict."""
+    if run is None or not (run / "recipe.toml").is_file():
+        return str(folder)
+    return str(run) if folder.parent == run / "evaluation" else f"{run} --evaluation {folder}"

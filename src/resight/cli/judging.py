@@ -22,10 +22,15 @@ def dataset_for(
     options  of the data set's reader; where the recipe names the set, over those it has
     """
     from resight.data import load_dataset
+    from resight.models import trained
     from resight.run import Run
 
     if not (run / "recipe.toml").is_file():
         if name is None:
+            if not run.exists() and str(run) not in trained():
+                raise UsageError(
+                    f"there is no run {run}; for weights from the hub say what to judge on with --dataset NAME."
+                )
             raise UsageError(f"{run} carries no recipe; say what to judge on with --dataset NAME --root FOLDER.")
         return load_dataset(name, root, **options), {"weights": run.name}
     opened = Run.open(run)
@@ -36,8 +41,8 @@ def dataset_for(
         "seed": opened.recipe.seed,
     }
     if name is None:
-        trained = opened.recipe.data
-        return load_dataset(trained.name, root or trained.root, **{**trained.options, **options}), context
+        own = opened.recipe.data
+        return load_dataset(own.name, root or own.root, **{**own.options, **options}), context
     return load_dataset(name, root, **options), context
 
 

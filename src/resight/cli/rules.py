@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from resight.errors import UsageError
 
@@ -48,6 +49,8 @@ _OPTIONS = (
     click.option("--ties", type=click.Choice(["stable", "pessimistic", "expected", "merged"]),
                  help="The order of equal distances."),
     click.option("--on-nan", type=click.Choice(["raise", "worst"]), help="Distances that are no numbers."),
+    click.option("--no-distractors", is_flag=True,
+                 help="Identity 0 is a person, as in MSMT17, and not a box of nobody in particular."),
     click.option("--multi-query", type=click.Choice(["mean", "max"]),
                  help="All query pictures of a person and camera speak as one vector, pooled so (Market-1501)."),
     click.option("--single-shot", is_flag=True,
@@ -83,14 +86,14 @@ class Chosen:
         from resight.evaluation import Reranking
 
         k1, k2, lam = options["k1"] or (20,), options["k2"] or (6,), options["lam"] or (0.3,)
-        if not options["rerank"] and any(options[name] for name in ("k1", "k2", "lam")):
-            raise UsageError("--k1, --k2 and --lam say how to re-rank; add --rerank.")
+        _refuse_idle(options)
         first = Reranking(k1[0], k2[0], lam[0], options["variant"], options["context"])
         several = len(k1) * len(k2) * len(lam) > 1
         sides = options["expand"], options["expand_gallery"]
         return cls(
             changes={name: options[name] for name in _RULES if options[name] is not None}
-            | ({"separate_camera": True} if options["separate_camera"] else {}),
+            | ({"separate_camera": True} if options["separate_camera"] else {})
+            | ({"distractor": None} if options["no_distractors"] else {}),
             rerank=first if options["rerank"] and not several else None,
             sweep=(k1, k2, lam) if several else None,
             base=first,
@@ -103,3 +106,17 @@ class Chosen:
     def protocol(self, base: Protocol) -> Protocol:
         """A data set's own rules with what was asked for."""
         return replace(base, **self.changes)
+
+
+def _refuse_idle(options: dict[str, Any]) -> None:
+    """UsageError for an option that would be passed over in silence."""
+    reranks, expands = options["rerank"], options["expand"] or options["expand_gallery"]
+    if not reranks and any(given(name) for name in ("k1", "k2", "lam", "variant", "context")):
+        raise UsageError("--k1, --k2, --lam, --variant and --context say how to re-rank; add --rerank.")
+    if not expands and any(given(name) for name in ("expand_k", "alpha")):
+        raise UsageError("--expand-k and --alpha say how to expand; add --expand or --expand-gallery.")
+
+
+def given(name: str) -> bool:
+    """Whether the running command's parameter was named on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.embedding.vectors import Vectors, unknown
+from resight.embedding.vectors import UNREADABLE, Vectors, names_in, read_npz, unknown, whole_in
 from resight.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def load_distances(path: Path, labels: Path | None = None) -> tuple[NDArray[Any]
     if path.suffix == ".npy":
         if labels is None:
             raise UsageError(f"{path} is a matrix alone; give who is who with --labels FILE.npz ({FORM}).")
-        matrix = _read(path)
+        matrix = _matrix(path)
     columns = _columns(labels or path)
     if matrix is None:
         matrix = columns.get("distances")
@@ -38,25 +37,32 @@ def load_distances(path: Path, labels: Path | None = None) -> tuple[NDArray[Any]
 
 
 def _side(columns: dict[str, Any], side: str, path: Path) -> Vectors:
-    pids = np.asarray(columns[f"{side}_pids"], np.int64)
-    names = tuple(map(str, columns.get(f"{side}_paths", [f"{side}/{row}" for row in range(len(pids))])))
-    camids = np.asarray(columns.get(f"{side}_camids", unknown(len(pids))[1]), np.int64)
-    nothing = np.empty((len(pids), 0), np.float32)
+    count = np.size(columns[f"{side}_pids"])
+    names = names_in(columns, f"{side}_paths", count, path)
+    pids, cameras = whole_in(columns, f"{side}_pids", count, path), f"{side}_camids"
+    camids = whole_in(columns, cameras, count, path) if cameras in columns else unknown(count)[1]
+    nothing = np.empty((count, 0), np.float32)
     return Vectors(nothing, names, names, pids, camids, str(path.parent), "given distances", "cosine")
 
 
 def _columns(path: Path) -> dict[str, Any]:
-    found = _read(path)
-    if not isinstance(found, np.lib.npyio.NpzFile):
-        raise CheckpointError(f"{path} is not an .npz file of plain arrays; expected {FORM}.")
-    with found as file:
-        return {name: file[name] for name in file.files}
+    try:
+        return read_npz(_there(path))
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path} is not an .npz file of plain arrays; expected {FORM}.") from error
 
 
-def _read(path: Path) -> Any:
+def _matrix(path: Path) -> NDArray[Any]:
+    try:
+        found = np.load(_there(path), mmap_mode="r", allow_pickle=False)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path} is not one array as .npy.") from error
+    if not isinstance(found, np.ndarray):
+        raise CheckpointError(f"{path} is not one array as .npy but several as .npz; rename it.")
+    return found
+
+
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise UsageError(f"there is no file {path}.")
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a file of plain arrays ({error}).") from error
+    return path

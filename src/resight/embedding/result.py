@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resight import evaluation
-from resight.embedding.vectors import Vectors
+from resight.embedding.vectors import UNREADABLE, Vectors
 from resight.errors import CheckpointError
 from resight.evaluation.blocks import MEMORY
 from resight.evaluation.reranking import RERANK_MEMORY
@@ -106,7 +105,7 @@ class Result:
             )
         except FileNotFoundError as error:
             raise CheckpointError(f"there is no result in {folder}. Make one with: resight evaluate RUN") from error
-        except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'result.json'} is not a result record of resight ({error}).") from error
 
 

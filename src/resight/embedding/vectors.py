@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMATS = (".npz", ".parquet")
+FORM = "`vectors` (N, D) and `pids` (N,)"
+UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile)  # what numpy raises for what is no file of its own
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Vectors:
                 f"there is no embedding file {path}. Make one with: resight embed MODEL FOLDER --out {path}"
             )
         try:
-            columns = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
+            columns = read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
             return cls(
                 vectors=np.ascontiguousarray(columns["vectors"], np.float32),
                 ids=tuple(map(str, columns["ids"])),
@@ -75,7 +77,7 @@ class Vectors:
                 fingerprint=str(columns["fingerprint"]),
                 metric=_metric(columns["metric"]),
             )
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        except (KeyError, *UNREADABLE) as error:
             raise CheckpointError(f"{path} is not an embedding file of resight ({error}).") from error
 
     def _columns(self) -> dict[str, Any]:
@@ -128,29 +130,54 @@ def load_features(path: Path, metric: Metric = "cosine") -> Vectors:
     if not path.is_file():
         raise UsageError(f"there is no file {path}.")
     try:
-        columns = _read_npz(path)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not an .npz file of plain arrays ({error}).") from error
+        columns = read_npz(path)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path} is not an .npz file of plain arrays; expected {FORM}.") from error
     if "fingerprint" in columns:
         return Vectors.load(path)
     features = columns.get("vectors", columns.get("features"))
     if features is None or "pids" not in columns:
+        raise CheckpointError(f"{path} holds {', '.join(columns) or 'nothing'}; expected {FORM}.")
+    if np.ndim(features) != 2 or np.asarray(features).dtype.kind not in "fiu":
         raise CheckpointError(
-            f"{path} holds {', '.join(columns) or 'nothing'}; expected `vectors` (N, D) and `pids` (N,)."
+            f"{path}: vectors must be real numbers of shape (N, D), found {np.asarray(features).dtype} of shape "
+            f"{np.shape(features)}."
         )
     count = len(features)
-    names = tuple(map(str, columns.get("paths", [f"{path.stem}/{row}" for row in range(count)])))
-    camids = columns.get("camids", unknown(count)[1])
+    names = names_in(columns, "paths", count, path)
     return Vectors(
         np.asarray(features, np.float32),
         names,
         names,
-        np.asarray(columns["pids"], np.int64),
-        np.asarray(camids, np.int64),
+        whole_in(columns, "pids", count, path),
+        whole_in(columns, "camids", count, path) if "camids" in columns else unknown(count)[1],
         str(path.parent),
         "unknown",
         metric,
     )
+
+
+def whole_in(columns: dict[str, Any], name: str, count: int, path: Path) -> NDArray[np.int64]:
+    """A column of somebody's file as whole numbers (count,).  Raises CheckpointError rather than round or guess."""
+    column = np.asarray(columns[name])
+    if column.shape != (count,):
+        raise CheckpointError(f"{path}: {name} has shape {column.shape}; expected one whole number a row, ({count},).")
+    if column.dtype.kind == "f" and (column == np.round(column)).all() and np.isfinite(column).all():
+        return column.astype(np.int64)
+    if column.size and column.dtype.kind not in "iu":
+        raise CheckpointError(f"{path}: {name} must hold whole numbers, found {column.dtype}, {column[0]!s} for one.")
+    return column.astype(np.int64)
+
+
+def names_in(columns: dict[str, Any], name: str, count: int, path: Path) -> tuple[str, ...]:
+    """A column of names (count,); the rows' numbers where there is none.  Raises CheckpointError for another length."""
+    if name not in columns:
+        return tuple(map(str, range(count)))
+    if np.shape(columns[name]) != (count,):
+        raise CheckpointError(
+            f"{path}: {name} has shape {np.shape(columns[name])}; expected one name a row, ({count},)."
+        )
+    return tuple(map(str, columns[name]))
 
 
 def _metric(text: object) -> Metric:
@@ -161,8 +188,12 @@ def _metric(text: object) -> Metric:
     raise ValueError(f"metric {text!r}")
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
+def read_npz(path: Path) -> dict[str, Any]:
+    """Every array of the file by its name, a single number as that.  Raises what `UNREADABLE` lists."""
+    found = np.load(path, allow_pickle=False)
+    if not isinstance(found, np.lib.npyio.NpzFile):
+        raise ValueError("one array alone")
+    with found as file:
         return {name: file[name] if file[name].ndim else file[name].item() for name in file.files}
 
 

@@ -135,9 +135,12 @@ class FeatureSource(Source):
 
 
 class Features:
-    """One set of descriptors (N, D): checked, with their squared lengths; never copied whole."""
+    """One set of descriptors (N, D): checked, with their squared lengths; never copied whole.
 
-    def __init__(self, name: str, values: Matrix, on_nan: OnNaN = "raise", memory: int = MEMORY) -> None:
+    on_nan  None where broken vectors cannot be put last: they are refused.
+    """
+
+    def __init__(self, name: str, values: Matrix, on_nan: OnNaN | None = None, memory: int = MEMORY) -> None:
         on_device = isinstance(values, torch.Tensor) and values.device.type != "cpu"
         self.tensor = cast("torch.Tensor", values).detach() if on_device else None
         self.array = None if on_device else as_array(name, values)
@@ -148,10 +151,11 @@ class Features:
         self.part = max(1, min(_PART_ITEMS, memory // 32) // self.dim)
         self.squares = np.concatenate([_squares(self.rows(part)) for part in spans(len(self), self.part)])
         self.broken = np.flatnonzero(~np.isfinite(self.squares))
-        if len(self.broken) and on_nan == "raise":
+        if len(self.broken) and on_nan != "worst":
+            way_out = "leave them out" if on_nan is None else "choose Protocol(on_nan='worst')"
             raise EvaluationError(
                 f"{name}: rows {few(self.broken)} hold NaN, infinity or numbers too large to square."
-                f" Sorting would hide them: look at these pictures, or choose Protocol(on_nan='worst')."
+                f" Sorting would hide them: look at these pictures, or {way_out}."
             )
 
     def __len__(self) -> int:

@@ -60,9 +60,10 @@ class Labels:
         for name, value in (("junk", self.protocol.junk), ("distractor", self.protocol.distractor)):
             rows = np.flatnonzero(self.q_pids == value) if value is not None else _NONE
             if len(rows):
+                option = " or --no-distractors" if name == "distractor" else ""
                 raise EvaluationError(
                     f"queries {few(rows)} carry identity {value}, which means {name}: nobody to look for. "
-                    f"Remove them, or choose Protocol({name}=None) if {value} is a person in this data set."
+                    f"Remove them, or choose Protocol({name}=None){option} if {value} is a person in this data set."
                 )
         return self
 

@@ -11,6 +11,7 @@ from resight.reporting.lists import RankedRow, judged_rows
 
 if TYPE_CHECKING:
     from resight.embedding import Result
+    from resight.embedding.vectors import Vectors
     from resight.evaluation import Case, Comparison
 
 FLIPS = 6  # queries shown that were gained, and that were lost
@@ -72,8 +73,12 @@ def against(result: Result, name: str, other: Result, case: Case | None = None) 
 
 def same_pictures(first: object, a: Result, second: object, b: Result) -> None:
     """Raises EvaluationError unless both answered the same queries from the same gallery."""
-    if a.query.paths != b.query.paths or a.gallery.paths != b.gallery.paths:
+    if any(_who(one) != _who(two) for one, two in ((a.query, b.query), (a.gallery, b.gallery))):
         raise EvaluationError(
             f"{first} and {second} were not judged on the same pictures ({a.context.get('dataset', '?')} and "
             f"{b.context.get('dataset', '?')}); judge both on one data set first."
         )
+
+
+def _who(side: Vectors) -> tuple[tuple[str, ...], list[int], list[int]]:
+    return side.paths, side.pids.tolist(), side.camids.tolist()
