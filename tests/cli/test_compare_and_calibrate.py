@@ -90,6 +90,22 @@ def test_calibrate_refuses_two_models(tmp_path: Path) -> None:
     people(0.5, 3, 2, 2, "other").save(tmp_path / "two.npz")
     with pytest.raises(CheckpointError, match="two models"):
         call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz")
+    np.savez(tmp_path / "short.npz", vectors=np.ones((4, 3)), pids=[1, 1, 2, 2])
+    np.savez(tmp_path / "long.npz", vectors=np.ones((4, 5)), pids=[1, 1, 2, 2])
+    with pytest.raises(CheckpointError, match="of 3 numbers .* of 5"):
+        call(calibrate, tmp_path / "short.npz", tmp_path / "long.npz")
+
+
+def test_calibrate_says_what_so_few_people_cannot_show(tmp_path: Path) -> None:
+    people(0.5, 3, 1, 1).save(tmp_path / "one.npz")
+    people(0.5, 3, 2, 2).save(tmp_path / "two.npz")
+    text = call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", "--fmr", 1e-6, "--fmr", 0.01)
+    assert "28,080 pairs of two people cannot show 1e-06:" in text  # 240 * 239 / 2 less 40 * 15 of one person
+    assert Calibration.load(tmp_path / "calibration.json").too_rare == (1e-6,)
+    assert "cannot show" not in call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", "--fmr", 0.01)
+    np.savez(tmp_path / "nobody.npz", vectors=np.ones((4, 3)), pids=[-2, -2, -2, -2])
+    with pytest.raises(EvaluationError, match="nobody to calibrate on"):
+        call(calibrate, tmp_path / "nobody.npz")
 
 
 def test_calibrate_keeps_it_with_the_model_that_made_the_vectors(

@@ -98,6 +98,11 @@ def _one_model(paths: tuple[Path, ...], parts: list[Vectors], model: Path | None
     for path, part in zip(paths, parts, strict=True):
         if (part.fingerprint, part.metric) != (parts[0].fingerprint, parts[0].metric):
             raise CheckpointError(f"{paths[0]} and {path} come from two models; calibrate each by itself.")
+        if part.vectors.shape[1] != parts[0].vectors.shape[1]:
+            raise CheckpointError(
+                f"{paths[0]} has vectors of {parts[0].vectors.shape[1]} numbers and {path} of {part.vectors.shape[1]}: "
+                f"they come from two models; calibrate each by itself."
+            )
     if model is not None and (mine := load_model(model).fingerprint()) != parts[0].fingerprint:
         raise CheckpointError(
             f"{paths[0]} was made by another model ({parts[0].fingerprint[:12]}, {model} is {mine[:12]}); embed the "
@@ -112,6 +117,12 @@ def _say(result: Calibration, file: Path) -> None:
         click.echo(
             f"  false matches {point.fmr:g}: accept from {point.threshold:.4f}; on people left out "
             f"{point.fmr_found:.2g} false, {point.fnmr:.1%} missed [{point.fnmr_low:.1%}, {point.fnmr_high:.1%}]"
+        )
+    if result.too_rare:
+        rare = ", ".join(f"{rate:g}" for rate in result.too_rare)
+        click.echo(
+            f"  {result.different:,} pairs of two people cannot show {rare}: "
+            f"that threshold lies just above the most similar of them"
         )
     rates = [line for line in result.cameras if line.same]
     if len(rates) > 1:

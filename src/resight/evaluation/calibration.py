@@ -69,6 +69,7 @@ class Calibration:
     log_loss: float  # nats a pair on held-out people, same and different at equal weight; 0.693 knows nothing
     people: int
     model: str = ""  # fingerprint of the model the features came from
+    different: int = 0  # pairs of two people it was fitted on; 0 where that was not written down
     test_set: bool = False  # made from the people of an evaluation, whose figures its thresholds flatter
 
     def probability(self, similarity: npt.ArrayLike, prior: float = 0.5) -> FloatArray:
@@ -87,6 +88,11 @@ class Calibration:
                 return point.threshold
         rates = ", ".join(f"{point.fmr:g}" for point in self.operating)
         raise EvaluationError(f"no threshold was calibrated for a false-match rate of {fmr:g}; there are {rates}.")
+
+    @property
+    def too_rare(self) -> tuple[float, ...]:
+        """Rates asked for that are below one in `different`: their thresholds rest on no false match at all."""
+        return tuple(point.fmr for point in self.operating if 0 < self.different * point.fmr < 1)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; NaN becomes None."""

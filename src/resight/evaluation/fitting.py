@@ -59,6 +59,7 @@ def calibrate(
         log_loss=_log_loss(held),
         people=len(people),
         model=model,
+        different=int((~pairs.same).sum()),
     )
 
 
