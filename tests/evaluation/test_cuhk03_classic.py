@@ -37,6 +37,35 @@ def test_draws_approach_the_closed_form() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("separate", "printed"), [(False, [0.33333334, 0.6666667, 0.8]), (True, [0.1, 0.6666667, 0.6666667])]
+)
+def test_what_ten_draws_of_other_toolkits_give(separate: bool, printed: list[float]) -> None:
+    """torchreid's and open-reid's draws of np.random.seed(0), replayed: how far ten draws lie from the expectation."""
+    draw = np.random.RandomState(0)
+    exact = single_shot(example(separate_camera=separate))
+    found = np.zeros((3, 3))
+    for query, line in enumerate(D1[:3]):
+        flags = kept(query, line, separate)
+        for _ in range(10):
+            chosen = sorted(draw.choice(places) for places in flags.values())
+            rank = chosen.index(next(place for place in chosen if place in flags[LABELS1[0][query]]))
+            found[query, rank:] += 0.1
+    np.testing.assert_allclose(found.mean(axis=0), printed, atol=1e-6)
+    assert (np.abs(found - exact.per_query[:3]) <= 0.5).all()
+
+
+def kept(query: int, line: np.ndarray, separate: bool) -> dict[int, list[int]]:
+    """Places in the ranked list of what is kept, by identity, in order of appearance."""
+    q_pids, g_pids, q_cams, g_cams = LABELS1
+    same_camera = g_cams == q_cams[query]
+    out = (g_pids == -1) | (same_camera if separate else same_camera & (g_pids == q_pids[query]))
+    places: dict[int, list[int]] = {}
+    for place, item in enumerate(item for item in np.argsort(line, kind="stable") if not out[item]):
+        places.setdefault(int(g_pids[item]), []).append(place)
+    return places
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_closed_form_is_the_mean_over_all_draws(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -79,6 +79,14 @@ def test_sparse_equals_dense(k1: int, k2: int, variant: Any, metric: Any) -> Non
     np.testing.assert_allclose(ours, dense_rerank(q, g, k1, k2, variant=variant, metric=metric), atol=1e-6)
 
 
+@pytest.mark.parametrize("lam", [0, 0.3, 1])
+@pytest.mark.parametrize("variant", ["paper", "torchreid", "fastreid"])
+def test_sparse_equals_dense_on_example_2(variant: Any, lam: float) -> None:
+    for k1, k2 in ((4, 2), (6, 3), (4, 1)):
+        ours = rerank(Q2, G2, k1, k2, lam, variant)
+        np.testing.assert_allclose(ours, dense_rerank(Q2, G2, k1, k2, lam, variant), atol=1e-6)
+
+
 def test_lambda_one_is_the_original_distance() -> None:
     q, g = crowd()
     distance = nearest(q, np.concatenate((q, g)), 300)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_example_1_without_junk_being_known() -> None:
     assert report.mAP == pytest.approx(0.36666667, abs=1e-8)
     np.testing.assert_allclose(report.cmc, [0, 1 / 3, 2 / 3, 2 / 3, 1], atol=1e-12)
     assert report.mINP == pytest.approx(0.38888889, abs=1e-8)
+    merged = evaluate_distances(D1, *LABELS1, protocol=Protocol(ties="merged", junk=None))  # open-reid's mean_ap
+    assert merged.mAP == pytest.approx(0.36666667, abs=1e-8)
 
 
 def test_example_1_trapezoid_and_zero() -> None:
@@ -85,6 +88,20 @@ def test_ap_modes(flags: str, rectangle: float, trapezoid: float, inp: float) ->
     assert judge_flags(flags).mAP == pytest.approx(rectangle, abs=1e-6)
     assert judge_flags(flags, ap_mode="trapezoid").mAP == pytest.approx(trapezoid, abs=1e-6)
     assert judge_flags(flags).mINP == pytest.approx(inp, abs=1e-6)
+
+
+def test_the_two_modes_differ_by_what_the_hits_lack() -> None:
+    """1 / 2G times the sum over r_k > 1 of k / r_k - (k - 1) / (r_k - 1); zero when right answers fill ranks 1 to G."""
+    for bits in itertools.product("01", repeat=6):
+        ranks = [rank for rank, bit in enumerate(bits, start=1) if bit == "1"]
+        if not ranks:
+            continue
+        terms = [k / r - (k - 1) / (r - 1) for k, r in enumerate(ranks, start=1) if r > 1]
+        flags = " ".join(bits)
+        difference = judge_flags(flags).mAP - judge_flags(flags, ap_mode="trapezoid").mAP
+        assert difference == pytest.approx(sum(terms) / (2 * len(ranks)), abs=1e-12)
+        assert (difference < 1e-12) == (ranks[-1] == len(ranks))
+        assert difference > -1e-12
 
 
 def test_ties() -> None:
