@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resight import models
-from resight.dist import average_over_ranks, world_size
+from resight.dist import average_over_ranks, rank, world_size
 from resight.losses import AttributeLoss, Clocked, Loss, PairVerification, ShardedClassifier
+from resight.losses.sharded import _sharded_cross_entropy, shard
 from resight.models.verification import Verification
 from tests.losses.cases import DIM, EVERY, METRIC, batch, call, make
 from tests.ranks import averaged, backward, own_share, run
@@ -118,6 +119,15 @@ def sampled_classes() -> dict[str, Tensor]:
     return {"value": average_over_ranks(value), "rows": rows + loss.first, "weight": loss.whole_weight()}
 
 
+def literal_classes() -> dict[str, Tensor]:
+    """Four classes of the literal scores below, dealt out."""
+    scores = torch.tensor([[2, 1, 0, -1], [0.5, 0.5, 2, 1]], dtype=torch.float64)
+    first, owned = shard(4, world_size(), rank())
+    column = torch.tensor([0, 3]) - first
+    column = column.masked_fill((column < 0) | (column >= owned), -1)
+    return {"value": _sharded_cross_entropy(scores[:, first : first + owned], column).mean()}
+
+
 def siamese() -> dict[str, Tensor]:
     """The network that scores pairs itself: every row against everybody's, classifier and trunk alike."""
     torch.manual_seed(0)
@@ -152,6 +162,7 @@ def everything() -> dict[Any, dict[str, Tensor]]:
         **every_case(),
         "attributes": attributes(),
         "sampled": sampled_classes(),
+        "literal": literal_classes(),
         "siamese": siamese(),
         "schemes": peers(),
     }
@@ -177,8 +188,8 @@ def agree(one: dict[str, Tensor], many: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("key", sorted(BATCHES))
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{name} {options}" for name, options in CASES])
 def test_many_processes_equal_one(number: int, key: str, alone: dict[Any, Any], together: list[dict[Any, Any]]) -> None:
-    for rank in together:
-        agree(alone[number, key], rank[number, key])
+    for each in together:
+        agree(alone[number, key], each[number, key])
 
 
 def test_a_network_that_scores_pairs_scores_those_across_processes(
@@ -186,29 +197,34 @@ def test_a_network_that_scores_pairs_scores_those_across_processes(
 ) -> None:
     assert len(alone["siamese"]) > 20
     assert all(tensor.abs().sum() > 0 for tensor in alone["siamese"].values())
-    for rank in together:
-        agree(alone["siamese"], rank["siamese"])
+    for each in together:
+        agree(alone["siamese"], each["siamese"])
 
 
 def test_attributes_agree_on_the_mean(alone: dict[Any, Any], together: list[dict[Any, Any]]) -> None:
-    for rank in together:
-        agree(alone["attributes"], rank["attributes"])
+    for each in together:
+        agree(alone["attributes"], each["attributes"])
 
 
 def test_the_partial_classifier_is_the_softmax_over_the_sampled_classes(
     together: list[dict[Any, Any]],
 ) -> None:
     features, pids = batch(12)
-    rows = torch.cat([rank["sampled"]["rows"] for rank in together])
+    rows = torch.cat([each["sampled"]["rows"] for each in together])
     weight = together[0]["sampled"]["weight"]
     assert len(rows) < 40
     assert set(pids.tolist()) <= set(rows.tolist())
     cosines = F.normalize(features) @ F.normalize(weight[rows]).T
     place = (rows[None, :] == pids[:, None]).long().argmax(dim=1)
     expected = F.cross_entropy(8 * cosines, place)
-    for rank in together:
-        assert torch.allclose(rank["sampled"]["value"], expected)
-        assert torch.equal(rank["sampled"]["weight"], weight)
+    for each in together:
+        assert torch.allclose(each["sampled"]["value"], expected)
+        assert torch.equal(each["sampled"]["weight"], weight)
+
+
+def test_the_literal_classes_in_pieces(alone: dict[Any, Any], together: list[dict[Any, Any]]) -> None:
+    for each in (alone, *together):
+        assert float(each["literal"]["value"]) == pytest.approx(1.0179005466498228, rel=1e-12)
 
 
 def test_the_gradient_of_each_scheme(alone: dict[Any, Any], together: list[dict[Any, Any]]) -> None:

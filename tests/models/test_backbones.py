@@ -24,7 +24,7 @@ def trunk(name: str, **options: object) -> Trunk:
     return build_backbone(BackboneOptions(name=name, **options), SIZE)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["timm/resnet18", "convnext_atto", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("name", ["timm/resnet18", "convnext_atto", "mobilenetv3_small_050", "dla34"])
 def test_a_timm_network_is_a_chain_of_four_stages(name: str) -> None:
     backbone = trunk(name).eval()
     x = images = torch.rand(2, 3, *SIZE)

@@ -52,7 +52,8 @@ class TimmTrunk(Trunk):
         self.fixed_size = input_size if sized else None
         info = self.body.feature_info
         coarse = [i for i, reduction in enumerate(info.reduction()) if reduction >= 4]
-        self.cuts = [info.module_name(i).replace(".", "_") for i in coarse]
+        names = info.module_name()  # with an index timm counts the stages it leaves out, too
+        self.cuts = [names[i].replace(".", "_") for i in coarse]
         self.channels = tuple(info.channels()[i] for i in coarse)
         self.stride = info.reduction()[-1]
         self.last_axis = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
