@@ -14,6 +14,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from resight.cli import group, main
+from resight.data import load_dataset
+from resight.data.dataset import SPLITS
+from resight.embedding.vectors import Vectors
 from tests.people import write_people
 from tests.training.test_trainer import RECIPE
 
@@ -198,4 +201,8 @@ def test_the_page_can_be_followed_as_pasted(own: Path, capsys: pytest.CaptureFix
         code, out, said = run(capsys, "data", "check", own / table)
         assert code == 0 and "sound" in out, said
     assert (own / "runs/mine/report/index.html").is_file()
+    kept = Vectors.load(own / "people.npz")
+    read = load_dataset("csv", own / "my_people/split.csv")
+    numbers = {sample.path.name: sample.pid for part in SPLITS for sample in read.split(part)}
+    assert [numbers[kept.path(row).name] for row in range(len(kept))] == kept.pids.tolist()  # words, numbered alike
     assert "any camera" in json.loads((own / "runs/mine/evaluation/csv/result.json").read_text())["context"]["version"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.errors import DatasetError, UsageError
-from resight.types import UNKNOWN_CAMERA, Sample
+from resight.types import DISTRACTOR, UNKNOWN_CAMERA, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,29 +36,22 @@ def _of_paths(paths: Sequence[Path], source: Path) -> list[Sample]:
 
 
 def _of_csv(source: Path) -> list[Sample]:
-    with source.open(newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle)
-        if "path" not in (reader.fieldnames or []):
-            raise DatasetError(
-                f"{source} has the columns {', '.join(reader.fieldnames or [])}; one called 'path' is needed."
-            )
-        rows = list(reader)
+    """Persons who are words are numbered as the reader of the data set numbers them."""
+    from resight.data.layout import number_people
+    from resight.data.rows import NUMBER, rows_of, whole_number
+
+    rows = rows_of(source, ["path"], "path, perhaps pid and camid")
+    named = {row["pid"] for _, row in rows if row.get("pid") and row.get("split") != "distractor"}
+    words = not all(map(NUMBER.fullmatch, named))
+    people = number_people(named) if words else {name: int(name) for name in named}
     return [
         _sample(
             source.parent / row["path"],
-            _number(source, row, "pid", UNKNOWN_PID),
-            _number(source, row, "camid", UNKNOWN_CAMERA),
+            people.get(row["pid"], DISTRACTOR) if row.get("pid") else UNKNOWN_PID,
+            whole_number(row["camid"], "camid", source, line, -1) if row.get("camid") else UNKNOWN_CAMERA,
         )
-        for row in rows
+        for line, row in rows
     ]
-
-
-def _number(source: Path, row: dict[str, str], column: str, default: int) -> int:
-    text = (row.get(column) or "").strip()
-    try:
-        return int(text) if text else default
-    except ValueError as error:
-        raise DatasetError(f"{source}: {column} of {row['path']} is {text!r}, expected a whole number.") from error
 
 
 def _sample(path: Path, pid: int = UNKNOWN_PID, camid: int = UNKNOWN_CAMERA) -> Sample:
