@@ -28,6 +28,7 @@ class Size:
 MARKET = Size(people=750, cameras=6, queries=3368, gallery=15913, distractors=2798)
 MSMT17 = Size(people=3060, cameras=15, queries=11659, gallery=82161, distractors=0)
 SMALL = Size(people=150, cameras=6, queries=500, gallery=4000, distractors=500)  # seconds: to see that all is well
+TINY = Size(people=40, cameras=6, queries=150, gallery=1000, distractors=100)  # dense N x N forms fit here
 SIZES = {"market": MARKET, "msmt17": MSMT17}
 
 
