@@ -168,7 +168,7 @@ def test_a_matrix_of_distances_is_read_whole_or_with_its_labels_apart(tmp_path: 
     matrix, q, g = load_distances(path)
     np.testing.assert_array_equal(matrix, arrays["distances"])
     np.testing.assert_array_equal(g.camids, arrays["gallery_camids"])
-    assert (len(q), q.vectors.shape, q.paths[1]) == (4, (4, 0), "query/1")
+    assert (len(q), q.vectors.shape, q.paths[1]) == (4, (4, 0), "1")
     np.save(tmp_path / "d.npy", arrays.pop("distances"))
     np.savez(tmp_path / "labels.npz", **arrays)
     apart, q, _ = load_distances(tmp_path / "d.npy", tmp_path / "labels.npz")
