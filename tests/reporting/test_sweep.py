@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from resight import models
 from resight.cli.sweep import command
-from resight.data import load_dataset
+from resight.data import hold_out, load_dataset
 from resight.data.images import decode
 from resight.embedding import Result
 from resight.errors import DatasetError, Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
@@ -260,6 +260,24 @@ def test_every_variant_is_trained_and_judged_on_each_data_set(home: Path, tmp_pa
         assert (kept.data.name, kept.data.root) == (trial.on.dataset, trial.on.root)
     assert set(found.lines[1].differences) == {"market", "market1501"}
     assert Bench(sweep, tmp_path / "out", "cpu").run() == []  # nothing is left to do
+
+
+def test_what_is_tuned_is_judged_on_people_held_out(home: Path, tmp_path: Path) -> None:
+    """As many others under each seed, never the test split; and a run that holds nobody out is refused."""
+    sweep = Sweep.load(home / "small.toml").only(("identity | only",))
+    sweep = replace(sweep, held_out=True, set=("validate.on=held_out", "validate.fraction=0.4", "train.epochs=1"))
+    assert Bench(sweep, tmp_path, "cpu").run() == []
+    people = load_dataset("market", home / "people")
+    tested = {sample.pid for sample in people.query}
+    for trial in sweep.trials():
+        record = json.loads((trial.folder(tmp_path) / "evaluation" / "market" / "result.json").read_text())
+        asked = set(record["report"]["q_pids"])
+        held = hold_out(people, 0.4, trial.seed)
+        assert asked == {sample.pid for sample in held.query} and not asked & tested
+        assert "held out" in record["context"]["version"]
+    assert compare_runs(sweep, tmp_path).done == 4
+    with pytest.raises(RecipeError, match="both, seed 0: held_out judges"):
+        Bench(replace(sweep, set=()), tmp_path / "none", "cpu").run()
 
 
 def test_a_run_that_fails_does_not_stop_the_others(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

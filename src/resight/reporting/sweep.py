@@ -97,6 +97,7 @@ class Sweep:
     seeds: tuple[int, ...] = (0, 1)
     datasets: tuple[Judged, ...] = ()  # each variant is trained and judged on each; none: on its recipe's own
     evaluate: tuple[Judged, ...] = ()  # what every run is judged on; none: what it was trained on
+    held_out: bool = False  # judge each run on the identities it held out (validate.on = "held_out"), never on the test
     change: tuple[str, ...] = ()  # two of `evaluate`, the easy and the hard: what mAP loses between them
     set: tuple[str, ...] = ()  # overrides of every variant, before its own
     presentations: int | None = None  # pictures shown in training to each; None: the recipes' own epochs

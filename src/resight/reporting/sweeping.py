@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from resight import models
 from resight.data import hold_out, load_dataset
 from resight.embedding import Result, evaluate
-from resight.errors import CheckpointError, EvaluationError, Interrupted, TrainingError, UsageError
+from resight.errors import CheckpointError, EvaluationError, Interrupted, RecipeError, TrainingError, UsageError
 from resight.evaluation import Report
 from resight.recipe import Recipe
 from resight.reporting.sweep import Judged, Sweep, Trial, budgeted
@@ -54,6 +54,7 @@ class Bench:
         not there; Interrupted when told to stop.
         """
         recipes = {str(trial): self.recipe(trial) for trial in self.sweep.trials()}
+        self._check_held_out(recipes)
         left = [trial for trial in self.sweep.trials() if not self.finished(trial, recipes[str(trial)])]
         for trial in left:
             for judged in self.sweep.evaluate:
@@ -96,6 +97,15 @@ class Bench:
             )
         return all((folder / "evaluation" / j.label / "result.json").is_file() for j in self.judged(trial, recipe))
 
+    def _check_held_out(self, recipes: dict[str, Recipe]) -> None:
+        """Raises RecipeError where a sweep is to be judged on identities that a run does not hold out."""
+        for trial, recipe in recipes.items():
+            if self.sweep.held_out and (recipe.validate.on != "held_out" or self.sweep.evaluate):
+                raise RecipeError(
+                    f"{trial}: held_out judges each run on the people it held out of training, so every variant needs "
+                    f"validate.on=held_out, and there can be no [[evaluate]]."
+                )
+
     def _one(self, trial: Trial, recipe: Recipe) -> None:
         folder = trial.folder(self.out)
         if trial.variant.weights_of is None:
@@ -135,6 +145,9 @@ class Bench:
 
     def _dataset(self, judged: Judged, recipe: Recipe) -> Dataset:
         """What is judged on, read once."""
+        if self.sweep.held_out:
+            whole = self._load(f"{recipe.data}", lambda: load_data(recipe))
+            return hold_out(whole, recipe.validate.fraction, recipe.seed)
         if judged.dataset == recipe.data.name and judged.root in (None, recipe.data.root):
             return self._load(f"{recipe.data}", lambda: load_data(recipe))
         return self._load(f"{judged.dataset} {judged.root}", lambda: load_dataset(judged.dataset, judged.place))
