@@ -124,13 +124,17 @@ def test_training_stops_with_the_doctors_sentence(
     assert not (tmp_path / "run").exists()
 
 
-def test_training_says_what_will_stop_the_verdict(
+def test_training_stops_where_no_verdict_could_follow(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """All pictures by one camera: the cause and the cure before hours of work, and the cure is enough."""
     root = one_camera(tmp_path / "set")
     arguments = ["train", trained.parent / "tiny.toml", "--set", f"data.root={root}", "--out", tmp_path / "run"]
     code, _, said = run(capsys, *arguments)
-    assert code == 0 and "error: Every picture has camera 1" in said
+    assert code == 1 and "Every picture has camera 1" in said and "cameras=ignore" in said
+    assert not (tmp_path / "run" / "state.pt").exists()
+    code, _, said = run(capsys, *arguments, "--set", "data.cameras=ignore")
+    assert code == 0, said
 
 
 def test_another_set_is_judged_on_by_name_and_options(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UNKNOWN = "cameras='ignore' (on the command line --set cameras=ignore)"
 Level = Literal["error", "warning", "note"]
 FATAL = {  # codes that leave nothing to do
-    "train": frozenset({"no_training", "one_person"}),
+    "train": frozenset({"no_training", "one_person", "no_match"}),  # its verdict could not be had
     "evaluate": frozenset({"no_test", "no_queries", "no_gallery", "no_match"}),
 }
 
