@@ -60,6 +60,23 @@ def test_skipping_leaves_short_persons_out() -> None:
         PKSampler(pids, 4, 8, short_id="skip")
 
 
+def test_everybody_comes_once_an_epoch_on_request() -> None:
+    """As Mancs is trained: 30 persons of 3 to 40 pictures, 7 batches of 4 persons; each picture's turn comes."""
+    pids = np.repeat(np.arange(30), np.random.default_rng(0).integers(3, 41, 30))
+    sampler, seen = PKSampler(pids, 4, 6, visits="once"), set()
+    for epoch in range(60):
+        batches = sampler.epoch(epoch)
+        assert len(batches) == 30 // 4
+        people = [pid for batch in batches for pid in set(pids[batch].tolist())]
+        assert len(people) == len(set(people)) == 28
+        assert all(len(set(batch.tolist())) == min(6, (pids == pids[batch[0]]).sum()) for rows in batches
+                   for batch in rows.reshape(4, 6))  # fmt: skip
+        seen |= {row for batch in batches for row in batch.tolist()}
+    assert seen == set(range(len(pids)))
+    with pytest.raises(UsageError, match="choose all or once"):
+        PKSampler(pids, 4, 6, visits="twice")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_the_ranks_together_are_one_process(world: int) -> None:
     pids = np.repeat(np.arange(20), 9)

@@ -57,7 +57,8 @@ class PKSampler:
     A person with n >= K pictures gives floor(n / K) groups of K from a shuffle, the rest rests this epoch.
     One with fewer shows every picture once and fills up with whole random permutations, so that each appears
     floor(K / n) or ceil(K / n) times; with short_id="skip" (Pyramid, CVPR 2019) it is never used.  Batches
-    draw P of the persons that have groups left; the epoch ends when fewer than P have.
+    draw P of the persons that have groups left; the epoch ends when fewer than P have.  With visits="once"
+    (Mancs, ECCV 2018, as released) a person has one group an epoch, K of their pictures drawn anew.
 
     pids          (N,) persons of the training rows
     p             persons in a batch over all ranks; rank r of W takes persons r P / W up to (r + 1) P / W,
@@ -77,6 +78,7 @@ class PKSampler:
         rank: int = 0,
         world: int = 1,
         short_id: Literal["repeat", "skip"] = "repeat",
+        visits: Literal["all", "once"] = "all",
         camids: Sequence[int] | Rows | None = None,
         cam_balanced: bool = False,
     ) -> None:
@@ -85,9 +87,12 @@ class PKSampler:
             raise UsageError(f"k is {k}: a metric loss needs at least 2 pictures of a person. Use random batches else.")
         if short_id not in ("repeat", "skip"):
             raise UsageError(f"short_id={short_id!r}: choose repeat or skip.")
+        if visits not in ("all", "once"):
+            raise UsageError(f"visits={visits!r}: choose all or once.")
         if cam_balanced and camids is None:
             raise UsageError("cam_balanced needs the cameras: pass camids.")
         self.p, self.k, self.seed, self.rank, self.world = p, k, seed, rank, world
+        self.groups_of_each = 1 if visits == "once" else None
         self.camids = np.asarray(camids, np.int64) if cam_balanced else None
         pids = np.asarray(pids, np.int64)
         rows = _rows_of(pids)
@@ -113,7 +118,7 @@ class PKSampler:
     def _draw(self, epoch: int) -> tuple[list[list[Rows]], list[list[tuple[int, int]]]]:
         """The groups of every person, and for each batch which group of which person."""
         generator = np.random.default_rng((self.seed, epoch))
-        groups = [self._groups(mine, generator) for mine in self.people]
+        groups = [self._groups(mine, generator)[: self.groups_of_each] for mine in self.people]
         used = np.zeros(len(groups), np.int64)
         left = np.arange(len(groups))  # persons with groups left, those that run out swapped to the end
         alive, batches = len(groups), []

@@ -34,6 +34,7 @@ class SourceConfig:
     images: int = 4
     batch: int = 64
     short_id: Literal["repeat", "skip"] = "repeat"  # identities with fewer than `images` pictures
+    visits: Literal["all", "once"] = "all"  # a pass shows all pictures of an identity, or `images` of them
     balance_cameras: bool = False
 
     @property
@@ -178,6 +179,7 @@ def _sampler(
         rank=rank(),
         world=world_size(),
         short_id=config.short_id,
+        visits=config.visits,
         camids=camids,
         cam_balanced=config.balance_cameras,
     )
