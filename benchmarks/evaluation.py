@@ -1,8 +1,7 @@
 """Evaluation against plain numpy, the matrix product alone, and torchreid's evaluator: time and memory.
 
-    python benchmarks/evaluation.py                     # Market-1501's size
-    python benchmarks/evaluation.py --size msmt17       # MSMT17's size: about 4 TFLOP, minutes
-    python benchmarks/evaluation.py --torchreid FOLDER  # pip install --no-deps --target FOLDER torchreid==0.2.5
+    uv run --group peers python benchmarks/evaluation.py       # Market-1501's size
+    python benchmarks/evaluation.py --size msmt17              # MSMT17's size: about 4 TFLOP, minutes
 
 torchreid's wheel on PyPI has no compiled evaluator; the Python one is measured, on the first few queries.
 Features are synthetic and clustered, seeds fixed.  Everything compared ran side by side in one run.
@@ -23,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from clustered import SIZES, SMALL, Split, clustered
 from measure import peak_beyond, seconds, side_by_side
-from peers import torchreid_file
+from peers import MISSING, torchreid_file
 from resight.evaluation import evaluate_distances, evaluate_features
 
 
@@ -31,14 +30,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=[*sorted(SIZES), "small"], default="market")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--torchreid", type=Path, help="folder that holds the package")
     arguments = parser.parse_args()
     split = clustered(SMALL if arguments.size == "small" else SIZES[arguments.size])
     result: dict[str, Any] = {"size": arguments.size, "threads": os.cpu_count(), "repeats": arguments.repeats}
     result |= from_features(split, arguments.repeats)
     if arguments.size != "msmt17":
         result |= from_distances(split, arguments.repeats)
-        result |= against_torchreid(split, arguments.torchreid)
+        result |= against_torchreid(split)
     print(json.dumps(result, indent=2))
 
 
@@ -106,10 +104,10 @@ def plain_numpy(
     return aps, firsts
 
 
-def against_torchreid(split: Split, folder: Path | None, queries: int = 200) -> dict[str, Any]:
-    peer = torchreid_file(folder, "metrics/rank")
+def against_torchreid(split: Split, queries: int = 200) -> dict[str, Any]:
+    peer = torchreid_file("metrics/rank")
     if peer is None:
-        return {"torchreid": "not installed; see --help"}
+        return {"torchreid": MISSING}
     q_pids, g_pids, q_cams, g_cams = split.labels
     labels = (q_pids[:queries], g_pids, q_cams[:queries], g_cams)
     distances = 1 - split.query[:queries] @ split.gallery.T

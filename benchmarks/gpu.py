@@ -1,7 +1,7 @@
 """Everything that only a GPU shows, by one command: speed, compile, a profile, and the systems trained for real.
 
-    python benchmarks/gpu.py --root data --out runs/gpu                    # Market-1501 lies in data
-    python benchmarks/gpu.py --root data --out runs/gpu --torchreid FOLDER --weights resnet50=FILE --weights lup=FILE
+    uv run --group peers python benchmarks/gpu.py --root data --out runs/gpu    # Market-1501 lies in data
+    python benchmarks/gpu.py --root data --out runs/gpu --weights resnet50=FILE --weights lup=FILE
     python benchmarks/gpu.py --root data --out runs/gpu --list             # the commands, and stop
     python benchmarks/gpu.py --root data --out runs/gpu --only speed --only hacnn_market1501_fast
 
@@ -69,12 +69,11 @@ def steps(given: argparse.Namespace) -> list[Step]:
     plan = [
         Step("speed", [resight("bench", "train", *SYSTEMS, *both, *device, "--json", str(given.out / "speed.json"))]),
         Step("losses", [script("losses.py", *device)]),
+        Step("throughput", [script("throughput.py", *device)]),
         Step("profile", [
             resight("train", fast, "--profile", "--set", root, "--out", str(given.out / "profile"), *device)
         ]),
     ]  # fmt: skip
-    if given.torchreid:
-        plan.append(Step("throughput", [script("throughput.py", "--torchreid", given.torchreid, *device)]))
     plan += [trained(fast, given), trained("hacnn_market1501", given)]
     imagenet = [f"model.backbone.weights={weights['resnet50']}"] if "resnet50" in weights else []
     plan += [trained(f"{name}_market1501", given, *imagenet) for name in ("strong_baseline", "mancs", "pyramid")]
@@ -92,7 +91,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder of Market-1501")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--torchreid", help="folder with torchreid's wheel, see throughput.py")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help="resnet50 or lup")
     parser.add_argument("--only", action="append", default=[], help="a step by name; more than once")
     parser.add_argument("--device", default="cuda")

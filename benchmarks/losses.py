@@ -1,9 +1,7 @@
 """Speed of the losses, forward and backward, beside their peers in the same run.
 
-    pip install pytorch-metric-learning
-    pip install --no-deps torchreid==0.2.5
-    python benchmarks/losses.py                    # batch 1024 of 2048-d features, one thread
-    python benchmarks/losses.py --rows 256 --device cuda
+    uv run --group peers python benchmarks/losses.py           # batch 1024 of 2048-d features, one thread
+    uv run --group peers python benchmarks/losses.py --rows 256 --device cuda
 
 Each row first checks that the two losses and their gradients agree, then takes turns between them, so that
 whatever else the machine does falls on both, and prints the median of each and their ratio.
@@ -25,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from peers import MISSING, torchreid_file
 from resight.losses import Lifted, PairwiseCircle, TriHard, Triplet
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -43,17 +42,9 @@ class Row:
 
 def torchreid_triplet() -> nn.Module | None:
     """torchreid's TripletLoss from its own file: importing the package would want its data-set readers."""
-    spec = importlib.util.find_spec("torchreid")
-    if spec is None or not spec.submodule_search_locations:
+    module = torchreid_file("losses/hard_mine_triplet_loss")
+    if module is None:
         return None
-    path = Path(spec.submodule_search_locations[0]) / "reid" / "losses" / "hard_mine_triplet_loss.py"
-    if not path.exists():
-        path = path.parents[2] / "losses" / path.name
-    source = importlib.util.spec_from_file_location("torchreid_triplet", path)
-    if source is None or source.loader is None:
-        return None
-    module = importlib.util.module_from_spec(source)
-    source.loader.exec_module(module)
     loss: nn.Module = module.TripletLoss(margin=0.3)
     return loss
 
@@ -82,7 +73,7 @@ def peers() -> list[tuple[str, str, LossFunction, LossFunction]]:
     if reference is not None:
         rows.append(("trihard", "torchreid", TriHard(), reference))
     else:
-        print("torchreid is not installed: its row is left out", file=sys.stderr)
+        print(f"torchreid is {MISSING}", file=sys.stderr)
     return rows
 
 

@@ -1,7 +1,7 @@
 """k-reciprocal re-ranking against torchreid's and the product alone: time, memory and the numbers themselves.
 
-    python benchmarks/reranking.py --torchreid FOLDER   # pip install --no-deps --target FOLDER torchreid==0.2.5
-    python benchmarks/reranking.py --size msmt17        # ours alone: the dense form needs about 200 GB
+    uv run --group peers python benchmarks/reranking.py        # Market-1501's size
+    python benchmarks/reranking.py --size msmt17               # ours alone: the dense form needs about 200 GB
 
 torchreid's function takes distance matrices; their products are part of its time here, as they are of ours.
 First the numbers are held against the definition, N x N in float64 as the tests have it, at N = 1,150.
@@ -26,21 +26,20 @@ from tests.evaluation.dense_reranking import dense_rerank
 
 from clustered import SIZES, SMALL, TINY, Split, clustered
 from measure import peak, peak_beyond, seconds
-from peers import torchreid_file
+from peers import MISSING, torchreid_file
 from resight.evaluation import Reranked, Reranking, rerank
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=[*sorted(SIZES), "small"], default="market")
-    parser.add_argument("--torchreid", type=Path, help="folder that holds the package")
     arguments = parser.parse_args()
     split = clustered(SMALL if arguments.size == "small" else SIZES[arguments.size])
     result: dict[str, Any] = {"size": arguments.size, "threads": os.cpu_count()} | against_definition()
     if arguments.size == "msmt17":
         result |= streamed(split)
     else:
-        result |= compared(split, arguments.torchreid)
+        result |= compared(split)
     print(json.dumps(result, indent=2))
 
 
@@ -52,16 +51,16 @@ def product(split: Split) -> None:
                 vectors[start : start + 1024] @ side.T
 
 
-def compared(split: Split, folder: Path | None) -> dict[str, Any]:
+def compared(split: Split) -> dict[str, Any]:
     made: dict[str, Any] = {}
     alone = seconds(lambda: product(split))
     time = seconds(lambda: made.update(ours=rerank(split.query, split.gallery)))
     alone = min(alone, seconds(lambda: product(split)))
     result = {"product_s": alone, "rerank_s": time, "rerank_over_product": time / alone}
     result["peak_mib_beyond_features"] = peak_beyond(lambda: rerank(split.query, split.gallery))
-    peer = torchreid_file(folder, "utils/rerank")
+    peer = torchreid_file("utils/rerank")
     if peer is None:
-        return result | {"torchreid": "not installed; see --help"}
+        return result | {"torchreid": MISSING}
     theirs: dict[str, Any] = {}
     peak = peak_beyond(lambda: theirs.update(time=seconds(lambda: theirs.update(out=torchreid(peer, split)))))
     return result | {

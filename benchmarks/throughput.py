@@ -1,9 +1,8 @@
 """Training images a second beside torchreid, its own data manager and engine: same machine, run, model and batch.
 
-    pip install --no-deps --target FOLDER torchreid==0.2.5
-    python benchmarks/throughput.py --torchreid FOLDER            # two cores: some minutes
-    python benchmarks/throughput.py --torchreid FOLDER --quick    # seconds of measuring, to see that it runs
-    python benchmarks/throughput.py --torchreid FOLDER --device cuda --batch 128
+    uv run --group peers python benchmarks/throughput.py           # two cores: some minutes
+    uv run --group peers python benchmarks/throughput.py --quick   # seconds of measuring, to see that it runs
+    uv run --group peers python benchmarks/throughput.py --device cuda --batch 128
 
 Both train on one folder in Market-1501's form, made of the bundled people at 128 x 64, with the same loss (smoothed
 cross-entropy; for HA-CNN the mean of its two), optimiser, flips and crops.  Sides are processes of their own that take
@@ -79,7 +78,6 @@ class Setting:
     batch: int
     threads: int
     device: str
-    torchreid: str
 
 
 def make_folder(root: Path, pictures: int) -> Path:
@@ -139,7 +137,7 @@ class Torchreid:
         from peers import torchreid_package
 
         warnings.simplefilter("ignore")  # of functions torch has renamed since
-        reid, cuda = torchreid_package(Path(setting.torchreid)), setting.device != "cpu"
+        reid, cuda = torchreid_package(), setting.device != "cpu"
         height, width = case.size
         data = reid.data.ImageDataManager(
             root=setting.data, sources="market1501", height=height, width=width, batch_size_train=setting.batch,
@@ -291,7 +289,6 @@ def show(rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torchreid", type=Path, required=True, help="the folder torchreid was installed into")
     parser.add_argument("--only", choices=CASES, action="append", help="one network; may be repeated")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=5, help="that count, of each turn")
@@ -306,7 +303,7 @@ def main() -> None:
         options.batch, options.steps, options.rounds, options.no_compile = 8, 2, 1, True
     with tempfile.TemporaryDirectory() as folder:
         data = make_folder(Path(folder), options.batch * (options.steps + 1))
-        setting = Setting(str(data), options.batch, options.threads, options.device, str(options.torchreid))
+        setting = Setting(str(data), options.batch, options.threads, options.device)
         rows = []
         for name in options.only or CASES:
             rows += compare(name, CASES[name], setting, options.rounds, not options.no_compile)
