@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,21 @@ def test_alone_nothing_is_waited_for() -> None:
     with together():
         assert (world_size(), on_first(lambda: 3), first_here(lambda: 4), everyones(5), highest(6)) == (1, 3, 4, [5], 6)
         assert first_to_say("a") and first_to_say("a")
+
+
+def test_one_whom_nobody_joins_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    patient = processes.c10d.init_process_group
+    monkeypatch.setattr(processes.c10d, "init_process_group", partial(patient, timeout=timedelta(seconds=1)))
+    with (
+        pytest.raises(TrainingError, match=f"rank 0 of 2 did not find all the others at 127.0.0.1:{port}"),
+        together("cpu"),
+    ):
+        pytest.fail("went on alone")
 
 
 def _words(folder: str) -> dict[str, Any]:

@@ -411,6 +411,14 @@ def test_the_last_line_of_a_sound_set_trains_on_it(tmp_path: Path) -> None:
     assert load_data(recipe).counts() == load_dataset("market", root, cameras="ignore").counts()
 
 
+def test_the_last_line_says_what_the_reader_wants_said(tmp_path: Path) -> None:
+    done = _run("check", forms.duke(tmp_path / "d"), "--quick")
+    words = shlex.split(done.output.splitlines()[-1])
+    assert "data.acknowledge_withdrawn=true" in words and "WITHDRAWN" in done.output
+    recipe = Recipe.load("strong_baseline_sample").override(*(word for word in words if "=" in word))
+    assert load_data(recipe).counts()
+
+
 def test_a_sheet_that_cannot_be_is_said(tmp_path: Path) -> None:
     refused = _run("check", market(tmp_path / "m"), "--sheet", tmp_path / "sheet.txt")
     assert isinstance(refused.exception, UsageError) and "ends in .png or .jpg" in str(refused.exception)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import time
 from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -23,7 +26,7 @@ from resight.embedding import Result
 from resight.errors import DatasetError, Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
 from resight.evaluation import compare, evaluate_features
 from resight.recipe import Recipe
-from resight.reporting import sweeping
+from resight.reporting import comparison, sweeping
 from resight.reporting.comparison import compare_runs, pooled
 from resight.reporting.gaps import SAME
 from resight.reporting.sweep import Judged, Sweep, budgeted, sweeps
@@ -34,6 +37,7 @@ from tests.people import write_people
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from resight.data import Dataset
     from resight.evaluation import Report
@@ -387,6 +391,26 @@ def test_the_verb_lists_shows_and_tables(finished: tuple[Sweep, Path], home: Pat
     assert [line["seeds"] for line in record["lines"]] == [2, 2, 2] and record["failed"] == []
     only = json.loads(said(page, "--out", str(finished[1]), "--table", "--only", "before the neck", "--json"))
     assert [line["name"] for line in only["lines"]] == ["both", "before the neck"]
+
+
+@pytest.mark.parametrize(("module", "where"), [(sweeping, "train"), (comparison, "compare_runs")])
+def test_a_scheduler_s_sigterm_leaves_a_sweep_resumable(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, where: str
+) -> None:
+    """Between the steps of runs, where no training loop listens, as while the table is drawn."""
+
+    def ended(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        pytest.fail("went on")
+
+    monkeypatch.setattr(module, where, ended)
+    before = signal.getsignal(signal.SIGTERM)
+    asked = [str(home / "small.toml"), "--out", str(tmp_path), *(["--table"] if module is comparison else [])]
+    with pytest.raises(Interrupted, match="goes on from there") as stopped:
+        CliRunner().invoke(command, asked, catch_exceptions=False, standalone_mode=False)
+    assert stopped.value.exit_code == 75
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("arguments", [(), ("hacnn", "--budget", "epochs=3"), ("hacnn", "--seeds", "a")])

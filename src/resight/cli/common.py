@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,6 +97,24 @@ def _mute() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
+
+
+@contextlib.contextmanager
+def stopping(sentence: str) -> Iterator[None]:
+    """SIGTERM stops like Ctrl-C, and both end with `sentence` and the exit code of what can be gone on with.
+
+    For the moments in which nothing listens by itself, as the training loop does: while pictures are read, between
+    the runs of a sweep.  Raises Interrupted.
+    """
+    from resight.errors import Interrupted
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(sentence) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def reader_option(function: F) -> F:

@@ -59,7 +59,7 @@ def check(
     if as_json:
         common.print_json(checkup.as_json())
     else:
-        _show(checkup, options)
+        _show(checkup)
     if sheet is not None:
         _draw(checkup, sheet)
     raise SystemExit(0 if checkup.sound else 1)
@@ -196,7 +196,7 @@ def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as
     for note in notes:
         click.echo(f"  {note}")
     click.echo(f"written: {out}")
-    settings = "".join(f" --set {_quoted(f'{key}={value}')}" for key, value in written.options.items())
+    settings = "".join(_setting(key, value) for key, value in written.options.items())
     click.echo(f"check:   resight data check {_quoted(out)}{settings}")
     click.echo(f"train:   {_training(form, out, written.options)}")
 
@@ -204,8 +204,12 @@ def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as
 def _training(form: str, root: Path, options: Mapping[str, object]) -> str:
     """The line that trains on a data set."""
     settings = {"name": form, "root": root, **options}
-    said = " ".join(f"--set {_quoted(f'data.{key}={value}')}" for key, value in settings.items())
-    return f"resight train RECIPE {said}"
+    return "resight train RECIPE" + "".join(_setting(f"data.{key}", value) for key, value in settings.items())
+
+
+def _setting(key: str, value: object) -> str:
+    word = str(value).lower() if isinstance(value, bool) else value
+    return f" --set {_quoted(f'{key}={word}')}"
 
 
 def _quoted(text: object) -> str:
@@ -232,7 +236,7 @@ def _draw(checkup: Checkup, file: Path) -> None:
     click.echo(f"sheet:   {file}", err=True)
 
 
-def _show(checkup: Checkup, options: Mapping[str, object]) -> None:
+def _show(checkup: Checkup) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -258,5 +262,5 @@ def _show(checkup: Checkup, options: Mapping[str, object]) -> None:
         console.print("to be mended: see the errors above", style="bold")
         return
     console.print("sound", style="bold")
-    line = _training(form.name, form.root, {**form.options, **options})
+    line = _training(form.name, form.root, form.options)
     console.print(f"train:   {line}", markup=False, highlight=False)

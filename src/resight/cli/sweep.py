@@ -56,7 +56,9 @@ def command(
     if show:
         _print_variants(asked, as_json)
         return
-    _run(asked, out or Path("runs") / asked.name, settings, device, table_only, as_json)
+    folder = out or Path("runs") / asked.name
+    with common.stopping(f"stopped. Finished runs are kept in {folder}; the same command goes on from there."):
+        _run(asked, folder, settings, device, table_only, as_json)
 
 
 def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,9 +71,9 @@ def command(
 
     given: dict[str, Any] = {name: value for name, value in {"seed": seed, **changed}.items() if value is not None}
     config = replace(PRESETS[preset], **given)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as cleanly as on Ctrl-C
     progress = common.counting(common.bar(), "rendering")
-    summary = generate(config, out, workers=workers, progress=progress, parquet=parquet)
+    with common.stopping(f"stopped. The same command goes on with what is in {out}, if anything is."):
+        summary = generate(config, out, workers=workers, progress=progress, parquet=parquet)
     result = {
         "root": str(summary.root),
         "pictures": summary.pictures,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,6 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from resight.recipe import Recipe
 
 
@@ -86,7 +82,7 @@ def command(
     if profile_steps is not None:
         _profile(loaded, folder, profile_steps, device, as_json)
         return
-    with _stopping(folder):
+    with common.stopping(f"stopped at once. The same command goes on from what is saved in {folder}, if anything."):
         from resight.run import train
 
         run = train(loaded, folder, device=device, fresh=fresh, display=common.bar())
@@ -96,22 +92,6 @@ def command(
         common.print_json({"run": str(run.folder), **run.card})
     else:
         click.echo(f"trained: {run.folder}\nnext:    resight evaluate {run.folder}")
-
-
-@contextlib.contextmanager
-def _stopping(folder: Path) -> Iterator[None]:
-    """Asked to stop where the loop does not listen, as while pictures are read: that can be gone on with as well."""
-    from resight.errors import Interrupted
-
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped at once. The same command goes on from what was saved in {folder}, if anything was."
-        ) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _profile(recipe: Recipe, folder: Path, steps: int, device: str, as_json: bool) -> None:

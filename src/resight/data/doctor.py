@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from resight.data import canonical_name, load_dataset
@@ -68,7 +68,8 @@ def examine(
     form = recognise(root) if name is None else Form(canonical_name(name), root.expanduser(), "as asked")
     if not form.is_split:
         return Checkup(form, None, (_needs_split(form),), {})
-    dataset = load_dataset(form.name, form.root, **_options(form, options or {}))
+    form = replace(form, options=_options(form, options or {}))
+    dataset = load_dataset(form.name, form.root, **form.options)
     findings = [*_moved(root, form), *quick_check(dataset), *_notes(dataset)]
     facts: list[Facts] = []
     if pictures:

@@ -39,6 +39,10 @@ GONE = (
     "a process of this run ended before the others; rank {rank} of {world} noticed ({why}). If it said why, its own "
     "message is above. What was saved is whole: the same command goes on from there, with as many processes or others."
 )
+ALONE = (
+    "rank {rank} of {world} did not find all the others at {address} ({why}). Every process needs the same MASTER_ADDR, "
+    "MASTER_PORT and WORLD_SIZE, and a RANK of its own; torchrun sets them, and ends all where one does not start."
+)
 _WIRE = re.compile(r"gloo|nccl|closed by peer|connection reset|broken pipe|timed? ?out", re.IGNORECASE)
 
 _talk: c10d.ProcessGroup | None = None  # the group words go through; None: the default one
@@ -63,7 +67,8 @@ def together(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
         return
     begun = _launched() and not c10d.is_initialized()
     if begun:
-        _meet(device)
+        with _not_alone():
+            _meet(device)
     if world_size() == 1:
         yield
         return
@@ -205,6 +210,17 @@ def _meet(device: str) -> None:
         )
     torch.cuda.set_device(local_rank())
     c10d.init_process_group("cpu:gloo,cuda:nccl", device_id=torch.device("cuda", local_rank()))
+
+
+@contextlib.contextmanager
+def _not_alone() -> Iterator[None]:
+    """Others that never came, as a sentence."""
+    try:
+        yield
+    except c10d.DistError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ.get('MASTER_PORT', 'no port')}"
+        own, world = os.environ["RANK"], os.environ["WORLD_SIZE"]
+        raise TrainingError(ALONE.format(rank=own, world=world, address=where, why=_short(error))) from error
 
 
 @contextlib.contextmanager
