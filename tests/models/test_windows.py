@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from resight.models.windows import corners, crop, crop_resampled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def theta(*places: tuple[float, float]) -> Tensor:
@@ -35,25 +40,49 @@ def test_windows_beyond_the_border_see_zeros_and_move_by_rows() -> None:
     torch.testing.assert_close(out[1, 1:], out[2, :-1], atol=2e-3, rtol=0)
 
 
-def test_windows_equal_torchs_affine_grid() -> None:
-    map, places = torch.randn(2, 3, 20, 8), torch.rand(2, 4, 2) - 0.5
+def by_torch(map: Tensor, places: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
+    """`crop` by the general sampling of a grid, window by window."""
+    zeros, (height, width) = torch.zeros_like(places[:, 0, 0]), scale
+    windows = []
+    for x, y in (place.unbind(1) for place in places.unbind(1)):
+        matrix = torch.stack([zeros + width, zeros, x, zeros, zeros + height, y], dim=1).view(-1, 2, 3)
+        grid = F.affine_grid(matrix, [*map.shape[:2], *size], align_corners=False)
+        windows.append(F.grid_sample(map, grid, align_corners=False))
+    return torch.stack(windows, dim=1)
+
+
+def by_torch_resampled(map: Tensor, places: Tensor, size: tuple[int, int], scale: tuple[float, float]) -> Tensor:
+    full = by_torch(map, places, (map.shape[2], map.shape[3]), scale)
+    small = F.interpolate(full.flatten(0, 1), size, mode="bilinear", align_corners=True)
+    return small.view(*full.shape[:3], *size)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(crop, by_torch), (crop_resampled, by_torch_resampled)])
+@pytest.mark.parametrize("scale", [(0.3, 0.875), (0.25, 1.0)])
+def test_windows_and_their_gradients_equal_torchs_grids(
+    ours: Callable[..., Tensor], theirs: Callable[..., Tensor], scale: tuple[float, float]
+) -> None:
+    """In the middle, over the border, and wholly outside."""
+    map = torch.randn(2, 3, 20, 8, dtype=torch.float64, requires_grad=True)
+    places = (3 * torch.rand(2, 6, 2, dtype=torch.float64) - 1.5).requires_grad_()
+    upstream = torch.randn(2, 6, 3, 6, 7, dtype=torch.float64)
+    found, expected = (work(map, places, (6, 7), scale) for work in (ours, theirs))
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(out, (map, places), upstream) for out in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_place_that_is_no_number_shows_in_its_window_alone() -> None:
+    map, places = torch.randn(2, 3, 20, 8), torch.tensor([[[0.0, 0.0]], [[0.0, float("nan")]]])
+    first, second = crop(map, places, (6, 7), (0.3, 0.875))
+    assert first.isfinite().all() and second.isnan().all()
+
+
+def test_half_precision_keeps_its_type_and_exact_places() -> None:
+    map, places = torch.randn(1, 2, 20, 8).bfloat16(), torch.rand(1, 3, 2) - 0.5
     found = crop(map, places, (6, 7), (0.3, 0.875))
-    for k in range(4):
-        matrix = torch.zeros(2, 2, 3)
-        matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = 0.875, 0.3, places[:, k]
-        grid = F.affine_grid(matrix, [2, 3, 6, 7], align_corners=False)
-        torch.testing.assert_close(found[:, k], F.grid_sample(map, grid, align_corners=False))
-
-
-def test_the_ports_window_is_scaled_twice() -> None:
-    map, places = torch.randn(2, 3, 20, 8), torch.rand(2, 4, 2) - 0.5
-    found = crop_resampled(map, places, (6, 7), (0.25, 1.0))
-    for k in range(4):
-        matrix = torch.zeros(2, 2, 3)
-        matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = 1.0, 0.25, places[:, k]
-        full = F.grid_sample(map, F.affine_grid(matrix, [2, 3, 20, 8], align_corners=False), align_corners=False)
-        expected = F.interpolate(full, (6, 7), mode="bilinear", align_corners=True)
-        torch.testing.assert_close(found[:, k], expected)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, crop(map.float(), places, (6, 7), (0.3, 0.875)).bfloat16())
 
 
 def test_corners_are_shares_of_the_picture() -> None:
