@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as c10d
 
 from resight.dist import processes, rank, world_size
 from resight.dist.processes import everyones, first_here, first_to_say, highest, on_first, together
@@ -32,8 +33,8 @@ def test_one_whom_nobody_joins_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         port = free.getsockname()[1]
     for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, str(value))
-    patient = processes.c10d.init_process_group
-    monkeypatch.setattr(processes.c10d, "init_process_group", partial(patient, timeout=timedelta(seconds=1)))
+    patient = c10d.init_process_group
+    monkeypatch.setattr(c10d, "init_process_group", partial(patient, timeout=timedelta(seconds=1)))
     with (
         pytest.raises(TrainingError, match=f"rank 0 of 2 did not find all the others at 127.0.0.1:{port}"),
         together("cpu"),

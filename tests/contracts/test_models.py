@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resight import models
 from resight.errors import TrainingError, UsageError
@@ -28,6 +29,14 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 NAMES = models.available()
 IDS = 5
+
+# Gradients whose sums torch forms in no fixed order on CUDA, by its page on use_deterministic_algorithms.  (That of
+# a bilinear resize is replaced by one that does, where determinism is asked for.)
+WITHOUT_ORDER = {
+    "grid_sampler_2d_backward", "_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward",
+    "reflection_pad2d_backward", "upsample_bicubic2d_backward", "fractional_max_pool2d_backward", "put_", "histc",
+    "nll_loss2d_forward",
+}  # fmt: skip
 
 
 def small(name: str, num_ids: int = IDS, seed: int = 0, **options: Any) -> ReIDModel:
@@ -272,3 +281,25 @@ def test_a_model_names_its_paper(name: str) -> None:
     kind = models.MODELS[models.PRESETS.get(name, (name, {}))[0]]
     assert str(kind.year) in kind.paper
     assert kind.name in models.MODELS
+
+
+class Heard(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The names of all operations carried out within."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.__name__.split(".")[0])
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_can_be_repeated_bit_for_bit_on_cuda(name: str) -> None:
+    model = small(name).train()
+    with Heard() as heard:
+        total = torch.stack([tensor.square().sum() for tensor in tensors(model(pixels(model))).values()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+    assert "convolution_backward" in heard.names
+    assert not heard.names & WITHOUT_ORDER

@@ -95,7 +95,7 @@ def _each_row(columns: Tensor, rows: int) -> Tensor:
 def _summed(table: Tensor, taps: Taps, of: int) -> Tensor:
     """Weighted sums of a table's lines, of which the first axis of the taps owns `of` each."""
     count = taps.lines.shape[-1]
-    own = of * torch.arange(len(taps.lines), device=table.device).view(-1, *[1] * (taps.lines.dim() - 1))
+    own = of * torch.arange(taps.lines.shape[0], device=table.device).view(-1, *[1] * (taps.lines.dim() - 1))
     return F.embedding_bag(
         (taps.lines + own).view(-1, count), table, mode="sum", per_sample_weights=taps.shares.reshape(-1, count)
     )

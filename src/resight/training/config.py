@@ -23,6 +23,7 @@ class TrainConfig:
     tensorboard: bool = False
     channels_last: bool = True
     compile: bool = False
+    deterministic: bool = True  # on CUDA, the same bits from the same seed; False: whatever is quickest
     accumulate: int = 1  # equal shares a batch is walked in, one after the other
     gradient_cache: int = 0  # pictures at a time while the loss still sees the whole batch; 0: off
     recover: int = 0  # times a run may go back to a good state when the loss or a gradient is no number

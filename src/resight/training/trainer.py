@@ -23,6 +23,7 @@ from resight.training.meter import Meter
 from resight.training.optim import named_parameters, set_rate
 from resight.training.phases import phase
 from resight.training.recovery import Recovery, all_finite
+from resight.training.repeatable import repeatable
 from resight.training.signals import stop_on_signal
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class Trainer:
 
     def advance(self) -> None:
         """One step, and what follows it; nothing is written.  Raises NotFiniteError with no weight changed."""
-        report = self._one_step()
+        with repeatable(self.feed.device, self.config.deterministic):
+            report = self._one_step()
         self.clock.tick()
         self.objective.advance(report)
         if self.average:

@@ -1,0 +1,38 @@
+"""The same step twice gives the same weights, on CUDA too, where torch left to itself takes what is quick."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products over several streams may differ
+
+
+@contextlib.contextmanager
+def repeatable(device: torch.device, wanted: bool) -> Iterator[None]:
+    """Within, on CUDA: operations that repeat themselves bit for bit; not wanted: cuDNN's quickest, found by trial.
+
+    An operation without such a form is carried out all the same, and torch warns of it.  Elsewhere nothing changes:
+    a processor repeats itself by nature.  What was set before is set again afterwards.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    if wanted:
+        os.environ.setdefault(WORKSPACE, ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=not wanted, deterministic=wanted):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
