@@ -200,7 +200,8 @@ def _serve(side: str, case: Case, setting: Setting, pipe: Connection) -> None:
 
     torch.set_num_threads(setting.threads)
     multiprocessing.set_start_method("fork", force=True)  # torchreid's loaders, as where it is not itself a child
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    with tempfile.TemporaryDirectory() as kernels, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = kernels  # what an earlier run compiled would not be compiled again
         measured = build(side, case, setting)
         while pipe.recv():
             pipe.send(measured.turn())
