@@ -17,7 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("embedding",),
     ("evaluation",),
     ("models", "losses", "data", "synth"),
-    ("types", "errors", "dist"),
+    ("types", "errors", "files", "dist"),
 )
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 ISLANDS = {"models", "losses", "data", "synth"}
@@ -51,6 +51,7 @@ def allowed(importer: str, imported: str) -> bool:
     if ROW[importer] == ROW[imported]:
         return (importer not in ISLANDS and ROW[importer] == ROW["recipe"]) or {importer, imported} <= {
             "errors",
+            "files",
             "types",
             "dist",
         }

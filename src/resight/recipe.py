@@ -64,6 +64,10 @@ class ValidateConfig:
     every: int = 10  # epochs
 
 
+# Of [train], what does not say what is learnt: where memory lies, what is written, when, and the way back from a NaN.
+ASIDE = ("parallel", "deterministic", "log_every", "save_seconds", "tensorboard", "recover", "recover_factor")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run.  Equal recipe and seed on one machine: equal weights."""
@@ -137,11 +141,12 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits of all but the place of the data, how memory is shared, and words about it."""
+        """Twelve hexadecimal digits of all but the place of the data, words about it, and `ASIDE`."""
         values = self.to_dict()
         values.pop("about")
         values["data"].pop("root")
-        values["train"].pop("parallel")
+        for key in ASIDE:
+            values["train"].pop(key)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

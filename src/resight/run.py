@@ -20,9 +20,9 @@ from resight.dist.processes import first_here, on_first, together
 from resight.embedding import evaluate, resolve_device
 from resight.embedding.verdict import environment
 from resight.errors import CheckpointError, DatasetError, RecipeError, UsageError
+from resight.files import write_atomically, write_text
 from resight.recipe import Recipe
 from resight.training import gradients, journal
-from resight.training.checkpoint import write_atomically, write_text
 from resight.training.clock import Clock
 from resight.training.display import Silent
 from resight.training.feed import Feed, Labels, check_processes, mix

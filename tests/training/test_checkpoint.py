@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from resight.errors import CheckpointError
-from resight.training.checkpoint import load_state, save_state, write_atomically
+from resight.files import write_atomically
+from resight.training.checkpoint import load_state, save_state
 
 
 def test_a_state_comes_back(tmp_path: Path) -> None:

@@ -28,6 +28,13 @@ def test_settings_hold_within_and_are_put_back(wanted: bool, monkeypatch: pytest
     assert _settings() == before
 
 
+def test_the_precision_of_products_stays_as_it_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark_limit", 3)
+    with repeatable(torch.device("cuda"), wanted=False):
+        assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.benchmark_limit == 3
+
+
 def test_a_processor_is_left_alone() -> None:
     before = _settings()
     with repeatable(torch.device("cpu"), wanted=True):

@@ -23,9 +23,11 @@ from resight.errors import CheckpointError, DatasetError, Interrupted, NotFinite
 from resight.recipe import Recipe
 from resight.run import Run, train
 from resight.training import checkpoint
+from resight.training.checkpoint import load_state
 from resight.training.display import Silent
 from resight.training.journal import Journal
 from resight.training.recovery import Recovery
+from resight.training.trainer import Trainer
 from tests.people import write_people
 
 RECIPE = """
@@ -357,7 +359,37 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_weights(
 
     monkeypatch.setattr(CrossEntropy, "forward", steep)
     with pytest.raises(TrainingError, match=r"gradient is not: .*broke"):
-        train(recipe(people, "optim.clip_norm=1.0"), tmp_path / "run")
+        train(recipe(people), tmp_path / "run")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_weight_that_is_no_number_is_never_saved(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: bool
+) -> None:
+    """The step before an epoch's end breaks it: what lies on the disk is from before, or the run goes back."""
+    plan = ["validate.on=held_out", "validate.fraction=0.34", "validate.every=1"] if judged else []
+    sound = train(recipe(people, *plan), tmp_path / "sound")
+    clean, descend, calls = tmp_path / "run", Trainer._descend, iter(range(1000))
+
+    def breaks(self: Trainer) -> None:
+        descend(self)
+        if next(calls) == 2:  # the last step of the first epoch
+            next(iter(self.model.parameters())).data[0].fill_(torch.inf)
+
+    monkeypatch.setattr(Trainer, "_descend", breaks)
+    with pytest.raises(TrainingError, match=r"a weight is no longer a number at step 3 .*: "):
+        train(recipe(people, *plan, "train.save_seconds=0"), clean)
+    assert not (clean / "model.safetensors").exists()
+    kept = load_state(clean / "state.pt")
+    assert kept is not None and kept["step"] == 2
+    monkeypatch.setattr(Trainer, "_descend", descend)
+    again = train(recipe(people, *plan, "train.save_seconds=0"), clean)
+    torch.testing.assert_close(again.model.state_dict(), sound.model.state_dict(), rtol=0, atol=0)
+    calls = iter(range(1000))
+    monkeypatch.setattr(Trainer, "_descend", breaks)
+    run = train(recipe(people, *plan, "train.recover=1"), tmp_path / "recovered")
+    assert [(line["step"], line["broke"]) for line in events(run, "recovery")] == [(0, 3)]
 
 
 # Signals outside the loop

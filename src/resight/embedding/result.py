@@ -13,6 +13,7 @@ from resight.embedding.vectors import UNREADABLE, Vectors
 from resight.errors import CheckpointError
 from resight.evaluation.blocks import MEMORY
 from resight.evaluation.reranking import RERANK_MEMORY
+from resight.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,8 @@ class Result:
             np.save(folder / "distances.npy", self.distances)
         else:
             (folder / "distances.npy").unlink(missing_ok=True)
-        (folder / "result.json").write_text(json.dumps(self.record(), indent=1), encoding="utf-8")
+        text = json.dumps(self.record(), indent=1)
+        write_atomically(folder / "result.json", lambda draft: write_text(draft, text))  # last: it says all is there
 
     @classmethod
     def load(cls, folder: Path) -> Result:

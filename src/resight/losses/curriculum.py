@@ -71,12 +71,12 @@ class CurriculumTriplet(MetricLoss):
     def draw(self, distance: Tensor, who: Relations) -> Tensor:
         """A negative for every (anchor, other): distances (b, R) -> references (b, R)."""
         b, everybody = distance.shape
-        counts = who.negative.sum(dim=1)
+        counts = who.negative.sum(dim=1).cpu()  # ranks are drawn in float64, which not every device has
         if self.curriculum.pool is not None:
             counts = counts.clamp_max(self.curriculum.pool)
         by_hardness = distance.masked_fill(~who.negative, torch.inf).argsort(dim=1, stable=True)
         chances = self.curriculum.probabilities(self._epoch, counts)
         draws = generator(self.seed, self._step)
         uniform = torch.rand(who.batch, everybody, generator=draws, dtype=torch.float64)
-        mine = uniform[first_row(distance) :][:b].to(distance.device)
-        return by_hardness.gather(1, draw_ranks(chances, mine))
+        ranks = draw_ranks(chances, uniform[first_row(distance) :][:b])
+        return by_hardness.gather(1, ranks.to(distance.device))

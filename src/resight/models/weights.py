@@ -9,9 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import re
-import tempfile
 from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from resight import __version__
 from resight.errors import CheckpointError, ResightError, UnknownNameError
+from resight.files import write_atomically
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.catalogue import build
 from resight.models.options import plain
@@ -50,21 +49,16 @@ def save_model(model: ReIDModel, path: str | Path, *, half: bool = False) -> Pat
         model = rounded(model)
     path = Path(path)
     target = path if path.suffix == ".safetensors" else path / FILE
-    target.parent.mkdir(parents=True, exist_ok=True)
     header = {"spec": model.spec.as_dict(), "fingerprint": model.fingerprint(), "resight": __version__}
     state = {name: stored(tensor, half) for name, tensor in model.state_dict().items()}
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    try:
-        save_file(state, draft, metadata={KEY: json.dumps(header, sort_keys=True)})
-        Path(draft).chmod(0o644)
-        Path(draft).replace(target)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{target} could not be written ({error}). Free some space or choose another place."
-        ) from error
-    finally:
-        Path(draft).unlink(missing_ok=True)
+
+    def write(draft: Path) -> None:
+        try:
+            save_file(state, draft, metadata={KEY: json.dumps(header, sort_keys=True)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    write_atomically(target, write)
     return target
 
 

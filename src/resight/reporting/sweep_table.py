@@ -8,8 +8,8 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+from resight.files import write_atomically
 from resight.reporting.words import NONE, printable
-from resight.training.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,10 +17,10 @@ from resight.data import hold_out, load_dataset
 from resight.embedding import Result, evaluate
 from resight.errors import CheckpointError, EvaluationError, Interrupted, RecipeError, TrainingError, UsageError
 from resight.evaluation import Report
+from resight.files import write_atomically
 from resight.recipe import Recipe
 from resight.reporting.sweep import Judged, Sweep, Trial, budgeted
 from resight.run import Run, load_data, train
-from resight.training.checkpoint import write_atomically
 from resight.training.display import Silent
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Bench:
             self.display.say(f"run {number} of {len(left)}: {trial}")
             try:
                 self._one(trial, recipes[str(trial)])
-            except TrainingError as error:  # one that diverged is no reason to lose the night
+            except (TrainingError, EvaluationError) as error:  # one that diverged is no reason to lose the night
                 failed.append(f"{trial}: {error}")
                 self.display.say(f"gave up {trial}: {error}")
             except KeyboardInterrupt:
@@ -124,7 +124,10 @@ class Bench:
         source = self.sweep.variant(trial.variant.weights_of or "")
         if source.weights_of is not None:
             return self._borrowed(replace(trial, variant=source), recipe)
-        theirs = Run.open(replace(trial, variant=source).folder(self.out)).model
+        lender = replace(trial, variant=source)
+        if not self.finished(lender, self.recipe(lender)):
+            raise TrainingError(f"the weights it was to take, of {lender}, are not there.")
+        theirs = Run.open(lender.folder(self.out)).model
         options = dict(theirs.spec.options) | recipe.model.options
         ours = models.build(recipe.model.name, theirs.spec.num_ids, **_untrained(options))
         ours.load_state_dict(theirs.state_dict())

@@ -1,67 +1,19 @@
-"""Saved so that a kill at any moment loses nothing: written beside, flushed, then renamed into place."""
+"""The state of a training run, saved so that a kill at any moment loses nothing."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from resight.errors import CheckpointError
+from resight.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 FORMAT = 1
-TORN = ("inline_container", "file write failed", "No space left")  # what torch.save says of a disk that is full
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` fills a temporary neighbour of `path`, which then takes its place in one step.
-
-    Raises CheckpointError when the disk is full or not writable; what stood at `path` stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
-        _settle(path.parent)
-    except Exception as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, CheckpointError):
-            raise
-        if isinstance(error, OSError) or any(word in str(error) for word in TORN):
-            why = error if isinstance(error, OSError) else "the disk took only a part, so it is probably full"
-            raise CheckpointError(
-                f"cannot write {path}: {why}. What was saved before is untouched; make room or choose another --out, "
-                f"then give the same command again to go on."
-            ) from error
-        raise
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _settle(folder: Path) -> None:
-    """Renames survive a power cut too, where a folder can be flushed."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """For `write_atomically`."""
-    path.write_text(text, encoding="utf-8")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -88,6 +40,8 @@ def load_state(path: Path) -> dict[str, Any] | None:
         try:
             _check(candidate)
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
+        except (PermissionError, MemoryError) as error:  # nothing is wrong with the file
+            raise CheckpointError(f"{candidate} cannot be read: {str(error) or 'out of memory'}.") from error
         except Exception as error:
             broken.append(f"{candidate.name} ({type(error).__name__})")
             continue

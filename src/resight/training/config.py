@@ -32,6 +32,17 @@ class TrainConfig:
     parallel: Literal["ddp", "fsdp"] = "ddp"  # fsdp: weights, gradients and moments in pieces over the processes
 
     def __post_init__(self) -> None:
+        counts = {"epochs": self.epochs, "log_every": self.log_every}
+        if self.steps_per_epoch is not None:
+            counts["steps_per_epoch"] = self.steps_per_epoch
+        for name, count in counts.items():
+            if count < 1:
+                raise RecipeError(f"train.{name} is {count}; at least 1.")
+        if not 0 <= self.ema < 1 or self.save_seconds < 0:
+            raise RecipeError(
+                f"train.ema is {self.ema} and train.save_seconds {self.save_seconds}; a share of at least 0 and below "
+                f"1 (0: off), and seconds."
+            )
         if self.accumulate < 1 or self.gradient_cache < 0 or (self.accumulate > 1 and self.gradient_cache):
             raise RecipeError(
                 f"train.accumulate is {self.accumulate} and train.gradient_cache {self.gradient_cache}; at least 1 "
@@ -50,7 +61,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
         return "bf16"
     return "fp32"

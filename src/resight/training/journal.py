@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, TextIO
 
 from resight.errors import CheckpointError, MissingExtraError
-from resight.training.checkpoint import write_atomically, write_text
+from resight.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -57,7 +57,7 @@ class Parallel:
             synchronise(model)
         self._plain: ReIDModel | None = None
         if world_size() > 1 and mode == "fsdp":
-            self._plain = copy.deepcopy(model)
+            self._plain = copy.deepcopy(model).cpu()  # for judging and saving; the device holds pieces only
             _shard(model)
 
     def wrap(self, step: Step) -> Step:
@@ -77,7 +77,7 @@ class Parallel:
         """A second model, spread as the first is: for averaged weights."""
         if self._plain is None:
             return copy.deepcopy(self.model)
-        twin = copy.deepcopy(self._plain)
+        twin = copy.deepcopy(self._plain).to(self.model.mean.device)
         _shard(twin)
         return twin
 
@@ -85,8 +85,13 @@ class Parallel:
         """A model that can be called and saved by one process alone.  All processes ask together."""
         if self._plain is None:
             return model
-        self._plain.load_state_dict(self.state(model, everywhere=True))
+        self._plain.cpu().load_state_dict(self.state(model, everywhere=True))
         return self._plain
+
+    def put_away(self) -> None:
+        """The whole model has been used where its user took it: off the device again."""
+        if self._plain is not None:
+            self._plain.cpu()
 
     def finish_gradients(self) -> None:
         """After the last backward pass: average what the wrapper has not."""
@@ -156,7 +161,7 @@ class Parallel:
             whole = self.pieces[id(parameter)].whole(value.detach())
         else:
             return value.detach() if isinstance(value, Tensor) else value
-        return whole if everywhere else whole.cpu() if rank() == 0 else None
+        return whole.cpu() if everywhere or rank() == 0 else None
 
     def _piece(self, value: Any, parameter: Any) -> Any:
         """This process's part of a whole tensor that lies beside `parameter`."""

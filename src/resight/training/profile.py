@@ -14,11 +14,11 @@ from torch.profiler import ProfilerActivity
 
 from resight.dist import world_size
 from resight.errors import UsageError
-from resight.training.checkpoint import write_atomically, write_text
+from resight.files import write_atomically, write_text
 from resight.training.phases import REST, Stopwatch, phase, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from resight.training.trainer import Trainer
@@ -75,8 +75,10 @@ def take_profile(trainer: Trainer, steps: int) -> Profile:
     """
     if world_size() > 1:
         raise UsageError("a profile is taken of one process. Leave torchrun away.")
-    folder, cuda = trainer.folder / "profile", trainer.feed.device.type == "cuda"
-    settle = partial(torch.cuda.synchronize, trainer.feed.device) if cuda else None
+    folder, device = trainer.folder / "profile", trainer.feed.device
+    settle: Callable[[], None] | None = None
+    if device.type in ("cuda", "mps"):
+        settle = partial(torch.cuda.synchronize, device) if device.type == "cuda" else torch.mps.synchronize
     rng = torch.random.get_rng_state()
     first = trainer.clock.step
     trainer.display.begin("profiling", first + WARM_UP + steps + min(steps, RECORDED), first)
@@ -91,7 +93,7 @@ def take_profile(trainer: Trainer, steps: int) -> Profile:
         trainer.display.end()
         torch.random.set_rng_state(rng)
     found = Profile(
-        device=torch.cuda.get_device_name(trainer.feed.device) if cuda else trainer.feed.device.type,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         precision=trainer.precision,
         steps=steps,
         images=images // steps,

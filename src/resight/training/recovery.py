@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from resight.errors import NotFiniteError
 
 
@@ -58,8 +60,10 @@ class Recovery:
         self.used, self._good = state["used"], state["good"]
 
 
-def all_finite(tensors: Any) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Of a tensor in pieces, this process's piece."""
+    mine = (tensor.to_local() if hasattr(tensor, "to_local") else tensor for tensor in tensors)
+    return all(bool(torch.isfinite(tensor).all()) for tensor in mine)
 
 
 def copied(value: Any) -> Any:

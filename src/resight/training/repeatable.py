@@ -30,9 +30,12 @@ def repeatable(device: torch.device, wanted: bool) -> Iterator[None]:
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(wanted, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    cudnn = torch.backends.cudnn
+    chosen = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = not wanted, wanted
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=not wanted, deterministic=wanted):
-            yield
+        yield
     finally:
+        cudnn.benchmark, cudnn.deterministic = chosen
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor
 
 from resight.dist import rank, world_size
 from resight.dist.processes import highest, on_first
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
     from pathlib import Path
-
-    from torch import Tensor
 
     from resight.models import ReIDModel
     from resight.training.clock import Clock
@@ -110,9 +109,10 @@ class Trainer:
         if state is None:
             return
         if state["recipe"] != self.fingerprint:
+            theirs, ours = state["recipe"].split(), self.fingerprint.split()
+            what = "another recipe" if theirs[0] != ours[0] else "the same recipe on other pictures"
             raise CheckpointError(
-                f"{self.folder} holds a run of another recipe (or other data). Choose another --out, "
-                f"or give --fresh to throw that run away."
+                f"{self.folder} holds a run of {what}. Choose another --out, or give --fresh to throw that run away."
             )
         self._take(state)
         self._resumed = True
@@ -147,22 +147,26 @@ class Trainer:
         while self.clock.step < self.steps:
             try:
                 self.advance()
+                self._after_step(journal, stop)
             except NotFiniteError as error:
                 self._go_back(error, journal)
-                continue
             except DatasetError as error:
                 raise self._without_data(error) from error
-            if self.clock.step % self.config.log_every == 0 or self.clock.step == self.steps:
-                self._log(journal)
-            if self.clock.at_epoch_end:
-                self._end_of_epoch(journal)
-            order = highest(self._wish(stop)) if self.clock.step < self.steps else GO_ON
-            if order > GO_ON:
-                self._save()
-            if order == STOP:
-                raise Interrupted(
-                    f"stopped at {self.clock}; everything is in {self.folder}. The same command goes on from there."
-                )
+
+    def _after_step(self, journal: Journal | Unwritten, stop: threading.Event) -> None:
+        """What is written.  Raises NotFiniteError with nothing broken on the disk, Interrupted when asked to stop."""
+        last = self.clock.step == self.steps
+        if last or self.clock.step % self.config.log_every == 0:
+            self._log(journal)
+        if self.clock.at_epoch_end:
+            self._end_of_epoch(journal)
+        order = GO_ON if last else highest(self._wish(stop))
+        if order > GO_ON:
+            self._save()
+        if order == STOP:
+            raise Interrupted(
+                f"stopped at {self.clock}; everything is in {self.folder}. The same command goes on from there."
+            )
 
     def _wish(self, stop: threading.Event) -> int:
         """What this process wants; the most that any of them wants is done."""
@@ -202,9 +206,9 @@ class Trainer:
         return torch.autocast(self.feed.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _descend(self) -> None:
-        """The optimiser's step, along a gradient that is checked where its length is known anyway or counts."""
-        if self.clip_norm is not None or self.recovery.wanted:
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        """The optimiser's step, along a gradient that is a number and not too long."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if parameters:
             norm = self.parallel.length(parameters)
             self._check_gradient(norm)
             if self.clip_norm is not None:
@@ -221,6 +225,16 @@ class Trainer:
             f"the loss is finite at {self.clock}, its gradient is not: {', '.join(broken[:3]) or 'its length'} broke. "
             f"Lower optim.lr, or train with train.precision = 'fp32'."
         )
+
+    def _check_weights(self) -> None:
+        """Raises NotFiniteError, on all processes alike, where the last step left a weight that is no number."""
+        kept = {**self.model.state_dict(), **self.objective.state_dict()}
+        broken = [name for name, value in kept.items() if isinstance(value, Tensor) and not all_finite([value])]
+        if highest(int(bool(broken))):
+            raise NotFiniteError(
+                f"a weight is no longer a number at {self.clock}: {', '.join(broken[:3]) or 'on another process'}. "
+                f"Lower optim.lr, or limit the gradient with optim.clip_norm."
+            )
 
     def _go_back(self, error: NotFiniteError, journal: Journal | Unwritten) -> None:
         """To the last good state, with a lower rate from here on; raises the error where that was tried enough."""
@@ -269,15 +283,17 @@ class Trainer:
             )
 
     def _end_of_epoch(self, journal: Journal | Unwritten) -> None:
+        self._check_weights()
         last = self.clock.step == self.steps
         if self.judge and (last or self.clock.epoch % self.judge.every == 0):
             scores = self.judge.score(self.result)
+            self.parallel.put_away()
             journal.write("validation", self.clock.step, epoch=self.clock.epoch, **scores)
             self.display.say(f"epoch {self.clock.epoch}: " + ", ".join(f"{k} {100 * v:.1f}" for k, v in scores.items()))
             if scores[self.judge.by] > self.best:
                 self.best = scores[self.judge.by]
                 self._export("model.safetensors")
-        if self.recovery.wanted and not highest(int(not all_finite(self.model.parameters()))):
+        if self.recovery.wanted:
             self.recovery.keep(self._state())  # with the best score so far, whose weights are on the disk
         if last:
             self._export("last.safetensors" if self.judge else "model.safetensors")
@@ -288,6 +304,7 @@ class Trainer:
         on_first(lambda: save_model(result, self.folder / name))
 
     def _save(self) -> None:
+        self._check_weights()
         state = {**self._state(), "recovery": self.recovery.state_dict()}
         on_first(lambda: save_state(self.folder / "state.pt", state))
         self._saved = time.monotonic()

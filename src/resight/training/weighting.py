@@ -130,7 +130,7 @@ class DynamicFocal(nn.Module):
         """Measure, then choose the next step's mode.  A report is the same on every rank, so all choose alike."""
         config = self.config
         self.tasks[config.identity].measure(float(report.parts[config.identity]), config)
-        if int(report.anchors) > 0:
+        if int(report.anchors) > 0 and bool(report.parts[config.metric].isfinite()):  # at weight 0 nobody looks at it
             self.tasks[config.metric].measure(float(report.parts[config.metric]), config)
             self.held = 0
         else:
