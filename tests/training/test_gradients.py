@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,19 @@ def test_batch_norm_moves_once_a_chunk_and_sees_one_chunk() -> None:
     whole = step_of(EVERYTHING, norm=True)
     gradient(Whole(nothing), whole, rows)
     assert int(whole.model.norm.num_batches_tracked) == 1  # type: ignore[union-attr, arg-type]
+
+
+@pytest.mark.parametrize("way", [Whole(nothing), Accumulated(2, nothing), Cached(4, nothing)])
+def test_a_compiled_step_finds_the_same_gradient(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced forward and backward as torch.compile does; no kernels are written, which takes minutes."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    step = step_of(EVERYTHING)
+    (one, found), (two, compiled) = gradient(way, step, batch()), gradient(way, step_of(EVERYTHING).compiled(), batch())
+    torch.testing.assert_close(one.total, two.total, rtol=1e-10, atol=1e-10)
+    named = {name.removeprefix("_orig_mod."): value for name, value in compiled.items()}
+    assert named.keys() == found.keys()
+    for name in found:
+        torch.testing.assert_close(found[name], named[name], rtol=1e-10, atol=1e-10, msg=name)
 
 
 def test_a_loss_that_is_no_number_reaches_no_parameter() -> None:
