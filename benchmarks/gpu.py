@@ -1,14 +1,15 @@
 """Everything that only a GPU shows, by one command: speed, compile, a profile, and the systems trained for real.
 
     uv run --group peers python benchmarks/gpu.py --root data --out runs/gpu    # Market-1501 lies in data
-    python benchmarks/gpu.py --root data --out runs/gpu --weights resnet50=FILE --weights lup=FILE
+    python benchmarks/gpu.py --root data --out runs/gpu --weights resnet50=FILE --weights resnet101=FILE
     python benchmarks/gpu.py --root data --out runs/gpu --list             # the commands, and stop
     python benchmarks/gpu.py --root data --out runs/gpu --only speed --only hacnn_market1501_fast
 
 Each step is an ordinary command, its output kept in OUT/STEP.txt.  A step that ended well is not run again and a
 training run goes on from its last state, so the same command continues after a stop.  The order is: what is short
 first, then HA-CNN, which needs no pre-training, then the systems whose weights are at hand.  ImageNet weights come from
-timm where the machine reaches them, else from `--weights resnet50=FILE`; MDPR is skipped without `--weights lup=FILE`.
+the net where the machine reaches it, else from `--weights resnet50=FILE` and `resnet101=FILE`; MDPR is skipped without
+`--weights lup=FILE`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ SYSTEMS = (
     "pyramid_market1501",
     "mdpr_market1501",
 )
+PRETRAINED = {"strong_baseline": "resnet50", "mancs": "resnet50", "pyramid": "resnet101"}  # by ImageNet's trunk
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def steps(given: argparse.Namespace) -> list[Step]:
         ]),
     ]  # fmt: skip
     plan += [trained(fast, given), trained("hacnn_market1501", given)]
-    imagenet = [f"model.backbone.weights={weights['resnet50']}"] if "resnet50" in weights else []
-    plan += [trained(f"{name}_market1501", given, *imagenet) for name in ("strong_baseline", "mancs", "pyramid")]
+    for name, trunk in PRETRAINED.items():
+        file = [f"model.backbone.weights={weights[trunk]}"] if trunk in weights else []
+        plan.append(trained(f"{name}_market1501", given, *file))
     if "lup" in weights:
         bring = (f"model.backbone.weights={weights['lup']}", "model.backbone.partial=true")
         plan.append(trained("mdpr_market1501", given, *bring))
@@ -91,7 +94,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder of Market-1501")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help="resnet50 or lup")
+    parser.add_argument(
+        "--weights", action="append", default=[], metavar="NAME=FILE", help="resnet50, resnet101 or lup"
+    )
     parser.add_argument("--only", action="append", default=[], help="a step by name; more than once")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--list", action="store_true", help="the commands, and stop")

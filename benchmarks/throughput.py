@@ -250,15 +250,19 @@ def compare(network: str, case: Case, setting: Setting, rounds: int, compiled: b
     """All sides of one network, in turns.  The first round warms up and pays for compilation."""
     running = [Side(name, case, setting) for name in sides(compiled)]
     firsts: dict[str, float] = {}
-    for number in range(rounds + 1):
+    try:
+        for number in range(rounds + 1):
+            for side in running:
+                told: Turn = side.ask(True)
+                if number:
+                    side.turns.append(told)
+                else:
+                    firsts[side.name] = told.first
+        peer = [statistics.median(told.seconds) for told in running[0].turns]
+        return [row(network, side, peer, setting.batch, firsts[side.name], side.close()) for side in running]
+    finally:  # one that failed leaves the others waiting
         for side in running:
-            told: Turn = side.ask(True)
-            if number:
-                side.turns.append(told)
-            else:
-                firsts[side.name] = told.first
-    peer = [statistics.median(told.seconds) for told in running[0].turns]
-    return [row(network, side, peer, setting.batch, firsts[side.name], side.close()) for side in running]
+            side.process.terminate()
 
 
 def row(network: str, side: Side, peer: list[float], batch: int, first: float, memory: float) -> Row:

@@ -27,7 +27,7 @@ from resight.training.clock import Clock
 from resight.training.display import Silent
 from resight.training.feed import Feed, Labels, check_processes, mix
 from resight.training.objective import Objective, Step, offered
-from resight.training.optim import build_optimizer, named_parameters
+from resight.training.optim import build_optimizer, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
 from resight.training.profile import Profile, take_profile
 from resight.training.trainer import Judge, Trainer
@@ -171,7 +171,7 @@ def build_trainer(
         model,
         Step(model, objective),
         feed,
-        build_optimizer(recipe.optim, named_parameters(model, objective)),
+        build_optimizer(recipe.optim, named_parameters(model, objective), sparse_parameters(objective)),
         recipe.schedule,
         recipe.train,
         Clock(recipe.train.steps_per_epoch or max(len(held) // _batch_size(recipe), 1)),
@@ -206,10 +206,8 @@ def empty_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
 def build_objective(recipe: Recipe, dataset: Dataset) -> Objective:
     """Checked against what the model would give, before any weight or picture exists."""
     offers = offered(_named_model(models.probe, recipe, dataset))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(recipe.seed, 3))
-        terms, weighting = recipe.objective.terms, recipe.objective.weighting
-        return Objective(terms, offers, dataset.num_ids, tuple(recipe.feed), weighting)
+    terms, weighting = recipe.objective.terms, recipe.objective.weighting
+    return Objective(terms, offers, dataset.num_ids, tuple(recipe.feed), weighting, recipe.seed)
 
 
 def _named_model(make: Callable[..., T], recipe: Recipe, dataset: Dataset) -> T:

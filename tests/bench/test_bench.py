@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -18,7 +23,7 @@ from resight import bench
 from resight.bench import MadeUpPixels, Speed, made_up, measure, measure_alone, peak_memory, peak_of, prepared, table
 from resight.bench.made_up import BANK, SAMPLE
 from resight.bench.tables import about
-from resight.cli import main
+from resight.cli import group, main
 from resight.errors import TrainingError, UsageError
 from resight.recipe import Recipe
 from resight.types import ReIDOutput
@@ -235,3 +240,48 @@ def test_wrong_questions_are_answered(arguments: list[str], sentence: str, capsy
     with pytest.raises(SystemExit, match="2"):
         main(["bench", "train", *arguments])
     assert sentence in capsys.readouterr().err
+
+
+def test_one_that_does_not_fit_does_not_lose_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fake(recipe: Recipe, **_: Any) -> Speed:
+        if recipe.name == "hacnn_sample":
+            raise TrainingError("hacnn_sample does not fit")
+        return SPEED
+
+    monkeypatch.setattr(bench, "measure_alone", fake)
+    with pytest.raises(SystemExit, match="1"):
+        main(["bench", "train", "hacnn_sample", "baseline_sample"])
+    said = capsys.readouterr()
+    assert said.out.startswith("| recipe") and "left out: hacnn_sample does not fit" in said.err
+    assert "1 of 2 were not measured" in said.err
+
+
+def test_all_that_wants_a_gpu_asks_for_what_there_is() -> None:
+    """Every command of benchmarks/gpu.py is one the console knows, every setting one the recipe takes."""
+    place = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    spec = importlib.util.spec_from_file_location("gpu_benchmark", place)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script  # dataclasses look their module up
+    spec.loader.exec_module(script)
+    files = ["resnet50=r50.pth", "resnet101=r101.pth", "lup=lup.pth"]
+    given = SimpleNamespace(root=Path("data"), out=Path("out"), weights=files, device="cuda", only=[])
+    commands = [command[3:] for step in script.steps(given) for command in step.commands if command[1] == "-m"]
+    trained = [words for words in commands if words[0] == "train"]
+    assert len(commands) > 10 and len(trained) >= 6
+    for words in commands:
+        _, command, rest = group.resolve_command(click.Context(group), words)
+        while isinstance(command, click.Group):
+            _, command, rest = command.resolve_command(click.Context(command), rest)
+        assert command is not None
+        command.make_context(words[0], list(rest))  # raises UsageError where an option is unknown
+    for words in trained:
+        changes = [change for option, change in pairwise(words) if option == "--set"]
+        options = Recipe.load(words[1]).override(*changes).model.options
+        trunk = options.get("backbone", {})
+        if trunk.get("weights") in ("r50.pth", "r101.pth"):
+            assert trunk["name"].replace("resnet", "r") == Path(trunk["weights"]).stem
+        else:
+            assert not trunk.get("pretrained") or trunk.get("weights") == "lup.pth"

@@ -111,7 +111,7 @@ def test_contrastive_balanced_is_the_sum_of_two_means() -> None:
 def test_quadruplet_by_hand() -> None:
     """d(a, p) 0.5, d(a, n1) 0.7, d(n1, n2) 0.6: margins 0.3 and 0.15 give 0.1 + 0.05."""
     strong = torch.tensor(0.5 - 0.7 + 0.3).relu()
-    weak = hinge_sums(numbers([0.5 + 0.15]), numbers([0.6]))
+    weak, _ = hinge_sums(numbers([0.5 + 0.15]), numbers([0.6]))
     assert float(strong) + float(weak) == pytest.approx(0.15)
 
 
@@ -316,11 +316,26 @@ def test_valid_anchors_are_counted() -> None:
     assert counts == [2, 0, 2, 0, 4]
 
 
+def test_quadruplet_over_what_is_above_nothing() -> None:
+    """Each push by itself: its mean over all tuples, times all, over those above 0, counted one by one."""
+    features, pids = people(4, 3, 5)
+    distance = torch.cdist(features, features)
+    strong, weak = [], []
+    for a, p in ((a, p) for a in range(12) for p in range(12) if a != p and pids[a] == pids[p]):
+        reach, others = distance[a, p], [n for n in range(12) if pids[n] != pids[a]]
+        strong += [(reach - distance[a, n] + 0.3).relu() for n in others]
+        weak += [(reach - distance[n, m] + 0.15).relu() for n in others for m in others if pids[n] != pids[m]]
+    expected = sum(sum(terms) / sum(bool(term > 0) for term in terms) for terms in (strong, weak))
+    assert torch.allclose(Quadruplet(reduction="mean_nonzero")(features, pids), torch.as_tensor(expected))
+
+
 def test_hinge_sums_are_the_double_sum() -> None:
     draws = torch.Generator().manual_seed(0)
     x = torch.randn(9, generator=draws, dtype=torch.float64).requires_grad_()
     pool = torch.randn(31, generator=draws, dtype=torch.float64).requires_grad_()
-    fast, plain = hinge_sums(x, pool), (x[:, None] - pool[None, :]).relu().sum(1)
+    (fast, above), each = hinge_sums(x, pool), (x[:, None] - pool[None, :]).relu()
+    plain = each.sum(1)
+    assert torch.equal(above, (each > 0).sum(1))
     assert torch.allclose(fast, plain)
     weights = torch.arange(9, dtype=torch.float64)
     for one, two in zip(

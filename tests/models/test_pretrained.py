@@ -151,6 +151,19 @@ def test_a_model_reads_its_backbone_from_a_file(tmp_path: Path) -> None:
     assert models.load_model(tmp_path).fingerprint() == model.fingerprint()
 
 
+@pytest.mark.parametrize("name", ["resnet50", "timm/resnet18"])
+def test_a_file_takes_the_place_of_what_would_be_fetched(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*_: Any, **__: Any) -> None:
+        pytest.fail("fetched")
+
+    monkeypatch.setattr("resight.models.backbones.fetch_imagenet", fetch)
+    options = {"name": name, "pretrained": True, "weights": str(tmp_path / "absent.pth")}
+    with pytest.raises(CheckpointError, match="no weights file"):
+        models.build("baseline", 0, backbone=options, input_size=(64, 32))
+
+
 @pytest.mark.parametrize("name", ["convnext_atto", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_a_timm_network_reads_timms_own_files(name: str, tmp_path: Path) -> None:
     import timm

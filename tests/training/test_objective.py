@@ -163,3 +163,12 @@ def test_losses_on_features_that_own_something_are_terms_too(name: str) -> None:
     report = objective(TermConfig("owner", name, "features.global"))(output(), batch())
     assert report.total.isfinite()
     assert report.total > 0
+
+
+def test_losses_that_draw_follow_the_run_s_seed_unless_the_term_has_its_own() -> None:
+    def centres(run: int, **options: int) -> Tensor:
+        term = TermConfig("centre", "centre", "features.global", options=options)
+        return torch.cat([b.flatten() for b in Objective([term], offered(output()), K, seed=run).buffers()])
+
+    assert torch.equal(centres(1), centres(1)) and not torch.equal(centres(0), centres(1))
+    assert torch.equal(centres(1, seed=7), centres(2, seed=7))

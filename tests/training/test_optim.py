@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from resight.errors import RecipeError
-from resight.training.optim import GroupConfig, OptimConfig, build_optimizer, named_parameters, set_rate
+from resight.losses import ShardedClassifier
+from resight.training.optim import (
+    GroupConfig,
+    OptimConfig,
+    build_optimizer,
+    named_parameters,
+    set_rate,
+    sparse_parameters,
+)
 
 
 class Tiny(nn.Module):
@@ -74,3 +82,21 @@ def test_every_optimizer_goes_down(name: str) -> None:
         model.backbone(data).square().mean().backward()
         optimizer.step()
     assert model.backbone(data).square().mean() < before
+
+
+def test_sparse_gradients_get_plain_sgd_and_nothing_else_takes_them() -> None:
+    loss = ShardedClassifier(num_ids=50, dim=4, rate=0.2, sparse=True)
+    weight, before = loss.weight, loss.weight.detach().clone()
+    named, sparse = named_parameters(nn.Linear(4, 4), loss), sparse_parameters(loss)
+    for config in (OptimConfig("adam"), OptimConfig("sgd", clip_norm=1.0)):
+        with pytest.raises(RecipeError, match=r"loss\.weight has sparse gradients"):
+            build_optimizer(config, named, sparse)
+    optimizer = build_optimizer(OptimConfig("sgd", lr=0.1), named, sparse)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss(torch.randn(4, 4), torch.tensor([0, 1, 2, 2])).backward()
+        assert weight.grad is not None and weight.grad.is_sparse
+        optimizer.step()
+    moved = (weight.detach() != before).any(dim=1)
+    assert moved[:3].all() and int(moved.sum()) <= 10  # the same step's draws, and no row that was not in use
+    assert optimizer.state[weight].get("momentum_buffer") is None

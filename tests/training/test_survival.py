@@ -346,8 +346,12 @@ def test_going_back_does_not_forget_the_best_score_so_far(
     assert all(torch.equal(kept[name], judged[0][name]) for name in kept)
 
 
-def test_a_gradient_that_is_no_number_does_not_reach_the_weights(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [(["optim.clip_norm=1.0"], r"gradient is not: .*broke"), ([], r"a weight is no longer a number at step 1 ")],
+)
+def test_a_gradient_that_is_no_number_is_never_saved(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], says: str
 ) -> None:
     from resight.losses import CrossEntropy
 
@@ -358,8 +362,8 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_weights(
         return sound(self, logits, pids) + root.sum()
 
     monkeypatch.setattr(CrossEntropy, "forward", steep)
-    with pytest.raises(TrainingError, match=r"gradient is not: .*broke"):
-        train(recipe(people), tmp_path / "run")
+    with pytest.raises(TrainingError, match=says):
+        train(recipe(people, *settings), tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 

@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
+import torch
+
 from resight.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def measure_alone(recipe: Recipe, **options: object) -> Speed:
-    """`measure` with these options.  Raises what it raises, TrainingError where the process was ended from outside."""
+    """`measure` with these options.  Raises what it raises, TrainingError where memory did not suffice."""
     from resight.bench.speed import measure
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -26,3 +28,5 @@ def measure_alone(recipe: Recipe, **options: object) -> Speed:
                 f"{recipe.name}: the measuring process was ended by the system, most likely for memory. "
                 f"Try a smaller --batch."
             ) from error
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(f"{recipe.name} does not fit the device's memory. Try a smaller --batch.") from error

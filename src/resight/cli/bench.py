@@ -52,6 +52,8 @@ def train(
     each recipe in a process of its own.  The first row is what the ratios refer to.
     """
     from resight.bench import measure_alone, prepared
+    from resight.bench.tables import about, table
+    from resight.errors import TrainingError
 
     switches = {"on": (True,), "off": (False,), "both": (False, True), None: (None,)}[compiled]
     wanted = [
@@ -63,15 +65,22 @@ def train(
         for switch in switches
     ]
     speeds: list[Speed] = []
+    failed: list[TrainingError] = []
     for recipe in wanted:
         click.echo(f"measuring {_name(recipe)} ...", err=True)
-        speeds.append(measure_alone(recipe, steps=steps, device=device, peak_tflops=peak_tflops, threads=threads))
+        try:
+            speeds.append(measure_alone(recipe, steps=steps, device=device, peak_tflops=peak_tflops, threads=threads))
+        except TrainingError as error:  # the others are measured all the same
+            failed.append(error)
+            click.echo(f"left out: {error}", err=True)
+    if not speeds:
+        raise failed[0]
     if as_json:
         common.print_json([speed.to_dict() for speed in speeds])
-        return
-    from resight.bench.tables import about, table
-
-    click.echo(f"{table(speeds)}\n{about(speeds[0])}")
+    else:
+        click.echo(f"{table(speeds)}\n{about(speeds[0])}")
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(wanted)} were not measured, see above.")
 
 
 def _name(recipe: Recipe) -> str:

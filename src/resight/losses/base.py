@@ -135,10 +135,14 @@ class MetricLoss(Loss):
 
 
 class Part(NamedTuple):
-    """Values (M,) whose mean is a loss, and which count: bool, or how many terms each value is the sum of."""
+    """Values (M,) whose mean is a loss, and which count: bool, or how many terms each value is the sum of.
+
+    above: of sums, how many of those terms are above 0.
+    """
 
     values: Tensor
     valid: Tensor
+    above: Tensor | None = None
 
 
 class Past(NamedTuple):
@@ -192,7 +196,9 @@ def reduce(part: Part, reduction: Reduction) -> Tensor:
         return values / valid.clamp_min(1) if valid.dtype != torch.bool else values
     if reduction == "sum":
         return world_size() * values.sum()
-    return mean_over_ranks(values, valid * (values.detach() > 0) if reduction == "mean_nonzero" else valid)
+    if reduction == "mean_nonzero":
+        valid = valid * (values.detach() > 0) if part.above is None else part.above
+    return mean_over_ranks(values, valid)
 
 
 def valid_anchors(pids: Tensor) -> Tensor:

@@ -13,8 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resight.dist import mean_over_ranks
+from resight.errors import UsageError
 from resight.losses.base import Loss, Takes
 from resight.losses.distances import full_precision, lift
+
+
+def known_gamma(gamma: float) -> float:
+    """Raises UsageError between 0 and 1, where the slope of (1 - p)^gamma is infinite once an answer is certain."""
+    if gamma < 0 or 0 < gamma < 1:
+        raise UsageError(f"gamma is {gamma}; it is 0, or at least 1.")
+    return gamma
 
 
 class SigmoidFocal(Loss):
@@ -33,7 +41,7 @@ class SigmoidFocal(Loss):
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = None) -> None:
         super().__init__()
-        self.gamma, self.alpha = gamma, alpha
+        self.gamma, self.alpha = known_gamma(gamma), alpha
 
     def forward(self, logits: Tensor, pids: Tensor) -> Tensor:
         with full_precision(logits):
@@ -71,7 +79,7 @@ class SoftmaxFocal(Loss):
 
     def __init__(self, gamma: float = 2.0, alpha: float = 1.0, detach: bool = False) -> None:
         super().__init__()
-        self.gamma, self.alpha, self.detach = gamma, alpha, detach
+        self.gamma, self.alpha, self.detach = gamma if detach else known_gamma(gamma), alpha, detach
 
     def forward(self, logits: Tensor, pids: Tensor) -> Tensor:
         with full_precision(logits):

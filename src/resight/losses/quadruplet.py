@@ -60,12 +60,13 @@ class Quadruplet(MetricLoss):
         anchor, other = who.positive.nonzero(as_tuple=True)
         reach = distance[anchor, other]  # (T,) d(a, p)
         strong = (reach[:, None] - distance[anchor] + self.margin).relu()  # (T, R)
-        weak, tuples = torch.zeros_like(reach), torch.zeros_like(anchor)
+        weak, tuples, above = torch.zeros_like(reach), torch.zeros_like(anchor), torch.zeros_like(anchor)
         for anchors, pool in _pools(among, who):
             mine = anchors[anchor]
-            weak = torch.where(mine, hinge_sums(reach + self.weak_margin, pool), weak)
+            sums, counts = hinge_sums(reach + self.weak_margin, pool)
+            weak, above = torch.where(mine, sums, weak), torch.where(mine, counts, above)
             tuples = tuples.masked_fill(mine, pool.numel())
-        return [Part(strong.flatten(), who.negative[anchor].flatten()), Part(weak, tuples)]
+        return [Part(strong.flatten(), who.negative[anchor].flatten()), Part(weak, tuples, above)]
 
 
 def _pools(among: Tensor, who: Relations) -> Iterator[tuple[Tensor, Tensor]]:
@@ -76,8 +77,10 @@ def _pools(among: Tensor, who: Relations) -> Iterator[tuple[Tensor, Tensor]]:
         yield who.pids == pid, among[apart & outside[:, None] & outside[None, :]]
 
 
-def hinge_sums(x: Tensor, pool: Tensor) -> Tensor:
-    """sum over v in pool of [x_i - v]_+, by sorting: (T,), (M,) -> (T,) in O((M + T) log M) and O(M) memory.
+def hinge_sums(x: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
+    """sum over v in pool of [x_i - v]_+, and how many are above 0: (T,), (M,) -> (T,), (T,).
+
+    By sorting: O((M + T) log M) time and O(M) memory.
 
     Spelled out it would be T M numbers: a thousand million for P x K = 16 x 16.
     """
@@ -85,4 +88,4 @@ def hinge_sums(x: Tensor, pool: Tensor) -> Tensor:
     ordered = pool.to(wide).sort().values
     below = torch.searchsorted(ordered.detach(), x.detach().to(wide))  # (T,) how many v < x
     prefix = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
-    return (below * x.to(wide) - prefix[below]).to(x.dtype)
+    return (below * x.to(wide) - prefix[below]).to(x.dtype), below

@@ -42,9 +42,9 @@ class ShardedClassifier(Loss):
 
     head      cosine, cosface, arcface or circle, with their `margin` and `scale`
     rate      1: exact.  Below 1, each rank scores the classes present in the batch that it owns and others
-              drawn by (seed, step, rank), up to rate x its classes
-    sparse    gradients of the weight touch only the rows in use (for SGD or SparseAdam); an optimiser with
-              weight decay or moments then leaves the other rows alone
+              drawn by (seed, step, rank), up to rate x its classes: other ones for another number of processes
+    sparse    gradients of the weight touch only the rows in use, by plain SGD; a recipe's optimiser has to be sgd
+              without a limit of the gradient, and gives this weight neither momentum nor decay
 
     Rows with a negative label are left out.  Equal numbers of rows on all ranks.
     Shapes: features (B, dim), pids (B,) in 0..num_ids-1 -> ().
@@ -81,6 +81,10 @@ class ShardedClassifier(Loss):
     def set_clock(self, step: int, epoch: float) -> None:  # noqa: ARG002
         """Which classes are drawn follows the step."""
         self._step = step
+
+    def sparse_parameters(self) -> list[str]:
+        """Names of parameters whose gradient is a sparse tensor."""
+        return ["weight"] if self.sparse else []
 
     def unshared_parameters(self) -> list[str]:
         """Names of parameters whose gradient is complete on this rank and must not be averaged."""

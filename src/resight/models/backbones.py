@@ -133,16 +133,17 @@ def build_backbone(
     Under the meta device nothing is fetched or read.  Raises UnknownNameError, UsageError, CheckpointError.
     """
     read = torch.get_default_device().type != "meta"
+    fetched = options.pretrained and read and options.weights is None  # a file takes the place of what would be fetched
     if options.name not in FAMILY:
         refuse_foreign_edits(options)
-        theirs = TimmTrunk(options.name.removeprefix("timm/"), input_size, options.pretrained and read)
+        theirs = TimmTrunk(options.name.removeprefix("timm/"), input_size, fetched)
         if options.weights is not None and read:
             load_weights_file(theirs.inner(), Path(options.weights), options.partial, theirs.respell)
         return theirs
     last_stride = last_stride if options.last_stride is None else options.last_stride
     ibn = ibn if options.ibn is None else options.ibn
     ours = ResNet(options.name, options.width, last_stride, ibn, ceil_pool)
-    if options.pretrained and read:
+    if fetched:
         fetch_imagenet(ours, options.name, options.width, ibn)
     if options.weights is not None and read:
         load_weights_file(ours, Path(options.weights), options.partial)

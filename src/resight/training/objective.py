@@ -80,7 +80,9 @@ class LossReport:
 class Term(nn.Module):
     """A loss bound to the outputs it judges."""
 
-    def __init__(self, config: TermConfig, offers: Mapping[str, tuple[int, ...]], num_ids: int) -> None:
+    def __init__(
+        self, config: TermConfig, offers: Mapping[str, tuple[int, ...]], num_ids: int, seed: int = 0
+    ) -> None:  # fmt: skip
         super().__init__()
         self.config = config
         patterns = (config.on,) if isinstance(config.on, str) else tuple(config.on)
@@ -88,7 +90,7 @@ class Term(nn.Module):
         if len({len(match) for match in self.matches}) != 1:
             counts = " and ".join(str(len(match)) for match in self.matches)
             raise RecipeError(f"on: the patterns match {counts} outputs; a pair needs as many on each side.")
-        self.loss = losses.build(config.loss, **_options(config, offers[self.matches[0][0]], num_ids))
+        self.loss = losses.build(config.loss, **_options(config, offers[self.matches[0][0]], num_ids, seed))
         self.memories = nn.ModuleList(self._memories(offers) if config.memory else [])
 
     @property
@@ -153,7 +155,10 @@ class Term(nn.Module):
 
 
 class Objective(nn.Module):
-    """All terms.  `offers` is what the model gives, `num_ids` how many identities there are."""
+    """All terms.  `offers` is what the model gives, `num_ids` how many identities there are.
+
+    seed: of losses that draw, unless a term's options name another.
+    """
 
     def __init__(
         self,
@@ -162,6 +167,7 @@ class Objective(nn.Module):
         num_ids: int,
         sources: Sequence[str] = ("main",),
         weighting: WeightingConfig | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if not terms:
@@ -169,7 +175,7 @@ class Objective(nn.Module):
         built = {}
         for number, config in enumerate(terms):
             try:
-                built[config.name] = Term(config, offers, num_ids)
+                built[config.name] = Term(config, offers, num_ids, seed)
             except UsageError as error:
                 raise RecipeError(f"objective.terms[{number}] ({config.name}): {error}") from error
         if len(built) != len(terms):
@@ -279,12 +285,12 @@ def _matching(pattern: str, config: TermConfig, offers: Mapping[str, tuple[int, 
     return found
 
 
-def _options(config: TermConfig, shape: tuple[int, ...], num_ids: int) -> dict[str, Any]:
-    """The recipe's options and what only the model and the data know: the width judged, the identities."""
+def _options(config: TermConfig, shape: tuple[int, ...], num_ids: int, seed: int) -> dict[str, Any]:
+    """The term's options and what others know: the width judged, the identities, the run's seed."""
     if config.loss not in losses.LOSSES:
         return config.options
     known, _ = losses.options_of(config.loss)
-    given = {"dim": shape[1], "num_ids": num_ids}
+    given = {"dim": shape[1], "num_ids": num_ids, "seed": seed}
     return {name: value for name, value in given.items() if name in known} | config.options
 
 

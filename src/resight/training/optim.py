@@ -12,7 +12,7 @@ from torch import nn
 from resight.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,14 @@ def named_parameters(model: nn.Module, objective: nn.Module) -> list[tuple[str, 
     return own + lost
 
 
-def build_optimizer(config: OptimConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
-    """One parameter group for each distinct (rate, decay).  Raises RecipeError on a pattern that matches nothing."""
+def build_optimizer(
+    config: OptimConfig, parameters: Iterable[tuple[str, nn.Parameter]], sparse: Collection[int] = ()
+) -> torch.optim.Optimizer:  # fmt: skip
+    """One parameter group for each distinct (rate, decay).
+
+    sparse: ids of parameters whose gradients are sparse.  Raises RecipeError on a pattern that matches nothing, and
+    on an optimiser that cannot follow such gradients.
+    """
     named = list(parameters)
     for number, group in enumerate(config.groups):
         if not any(fnmatchcase(name, group.match) for name, _ in named):
@@ -60,13 +66,32 @@ def build_optimizer(config: OptimConfig, parameters: Iterable[tuple[str, nn.Para
                 f"optim.groups[{number}].match: {group.match!r} matches no parameter. "
                 f"Names begin with {', '.join(roots)}."
             )
-    buckets: dict[tuple[float, float], list[nn.Parameter]] = {}
+    buckets: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
-        buckets.setdefault(_rate_and_decay(config, name, parameter), []).append(parameter)
-    groups = [
-        {"params": members, "lr": lr, "base_lr": lr, "weight_decay": decay} for (lr, decay), members in buckets.items()
-    ]
-    return _construct(config, groups)
+        lr, decay = _rate_and_decay(config, name, parameter)
+        plain = id(parameter) in sparse
+        if plain and (config.name != "sgd" or config.clip_norm is not None):
+            raise RecipeError(
+                f"{name} has sparse gradients, which want optim.name = 'sgd' and no optim.clip_norm; found "
+                f"{config.name!r} and {config.clip_norm}. Or leave `sparse` out."
+            )
+        buckets.setdefault((lr, 0.0 if plain else decay, plain), []).append(parameter)
+    return _construct(config, [_group(*key, members) for key, members in buckets.items()])
+
+
+def _group(lr: float, decay: float, plain: bool, members: list[nn.Parameter]) -> dict[str, Any]:
+    """plain: no momentum either, which would fill up with rows that were in use once."""
+    group = {"params": members, "lr": lr, "base_lr": lr, "weight_decay": decay}
+    return group | ({"momentum": 0.0, "nesterov": False} if plain else {})
+
+
+def sparse_parameters(objective: nn.Module) -> set[int]:
+    """The ids of parameters that losses give sparse gradients."""
+    found: set[int] = set()
+    for module in objective.modules():
+        for name in getattr(module, "sparse_parameters", list)():
+            found.add(id(module.get_parameter(name)))
+    return found
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -206,9 +206,12 @@ class Trainer:
         return torch.autocast(self.feed.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _descend(self) -> None:
-        """The optimiser's step, along a gradient that is a number and not too long."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if parameters:
+        """The optimiser's step.  A gradient is looked at where its length is known anyway or the run can go back.
+
+        Elsewhere the device would have to be waited for; what it breaks shows in the next loss or before it is saved.
+        """
+        if self.clip_norm is not None or self.recovery.wanted:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
             norm = self.parallel.length(parameters)
             self._check_gradient(norm)
             if self.clip_norm is not None:
