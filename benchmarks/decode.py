@@ -24,7 +24,7 @@ from PIL import Image
 from torchvision import transforms
 
 from resight.data import PixelCache
-from resight.data.pixels import CHUNK, decode_rows
+from resight.data.loading.base import CHUNK, decode_rows
 from resight.types import Sample
 
 SIZE = (256, 128)

@@ -21,13 +21,13 @@ import torch
 
 from measure import MIB, peak_beyond
 from resight import models
+from resight.training.backward import Cached, Whole
 from resight.training.clock import Clock
-from resight.training.gradients import Cached, Whole
 from resight.training.objective import Objective, Step, TermConfig, offered
 from resight.types import Batch
 
 if TYPE_CHECKING:
-    from resight.training.gradients import Way
+    from resight.training.backward import Way
 
 PICTURES = 4  # of each identity
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resight import load_dataset, load_model
-from resight.embedding import RawPixels, StripeHistogram, evaluate
+from resight.inference import RawPixels, StripeHistogram, evaluate
 from resight.synth import DIALS, SynthConfig, generate
 from resight.types import Embedder
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from resight.synth import DIALS, PRESETS, SynthConfig, sample_root
 from resight.synth.picture import make
 from resight.synth.plan import Item, plan
-from resight.synth.shot import Shot, take
+from resight.synth.scene.shot import Shot, take
 
 WIDE, TALL, GAP, LABEL = 64, 128, 2, 74
 Cell = Image.Image | None

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resight.synth import PRESETS, SynthConfig, generate, render
+from resight.synth import PRESETS, SynthConfig, generate
 from resight.synth.picture import make
 from resight.synth.plan import plan
+from resight.synth.scene import render
 
 
 def measure(config: SynthConfig, workers: int) -> float:

@@ -106,9 +106,9 @@ class Resight:
 
     def __init__(self, case: Case, setting: Setting, precision: str, compiled: bool) -> None:
         from resight.bench import prepared
-        from resight.embedding import resolve_device
+        from resight.inference import resolve_device
         from resight.run import build_trainer, load_data
-        from resight.training.display import Silent
+        from resight.training.progress import Silent
 
         planes = case.planes and precision == "fp32" and setting.device == "cpu"
         recipe = prepared(

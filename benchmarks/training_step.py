@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from resight import models
 from resight.data import Augment, Augmenter
 from resight.losses import TriHard
+from resight.training.batches import Feed, Labels, SourceConfig
 from resight.training.clock import Clock
 from resight.training.config import TrainConfig, resolve_precision
-from resight.training.display import Silent
-from resight.training.feed import Feed, Labels, SourceConfig
+from resight.training.lr_schedule import ScheduleConfig
 from resight.training.objective import Objective, Step, TermConfig, offered
-from resight.training.optim import OptimConfig, build_optimizer, named_parameters
+from resight.training.optimizer import OptimConfig, build_optimizer, named_parameters
 from resight.training.parallel import Parallel
-from resight.training.schedule import ScheduleConfig
+from resight.training.progress import Silent
 from resight.training.trainer import Trainer
 
 if TYPE_CHECKING:

@@ -13,22 +13,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from resight._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from resight import evaluation, losses, models
     from resight.data import Dataset, load_dataset
-    from resight.embedding import Extractor, Result, Vectors, evaluate
     from resight.errors import ResightError
+    from resight.inference import Extractor, Result, Vectors
+    from resight.inference.evaluate import evaluate
     from resight.models import load_model
     from resight.recipe import Recipe
     from resight.run import Run, train
     from resight.types import Batch, ReIDOutput, Sample
 
 _WHERE = {
-    "Batch": "types", "Dataset": "data", "Extractor": "embedding", "Recipe": "recipe", "ReIDOutput": "types",
-    "ResightError": "errors", "Result": "embedding", "Run": "run", "Sample": "types", "Vectors": "embedding",
-    "evaluate": "embedding", "load_dataset": "data", "load_model": "models", "train": "run",
+    "Batch": "types", "Dataset": "data", "Extractor": "inference", "Recipe": "recipe", "ReIDOutput": "types",
+    "ResightError": "errors", "Result": "inference", "Run": "run", "Sample": "types", "Vectors": "inference",
+    "evaluate": "inference", "load_dataset": "data", "load_model": "models", "train": "run",
 }  # fmt: skip
 _MODULES = ("evaluation", "losses", "models")
 

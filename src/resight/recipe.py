@@ -20,11 +20,11 @@ from typing import Any, Literal, get_type_hints
 
 from resight.data import Augment
 from resight.errors import RecipeError, UnknownNameError
+from resight.training.batches import SourceConfig
 from resight.training.config import TrainConfig
-from resight.training.feed import SourceConfig
+from resight.training.lr_schedule import ScheduleConfig
 from resight.training.objective import TermConfig
-from resight.training.optim import OptimConfig
-from resight.training.schedule import ScheduleConfig
+from resight.training.optimizer import OptimConfig
 from resight.training.weighting import WeightingConfig
 
 

@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from resight import __version__, data, models
+from resight import data, models
+from resight._version import __version__
 from resight.data import Augmenter, Dataset, open_pixels
-from resight.data.checks import stop_if_unsound
+from resight.data.doctor.label_checks import stop_if_unsound
 from resight.dist import rank, world_size
 from resight.dist.processes import first_here, on_first, together
-from resight.embedding import evaluate, resolve_device
-from resight.embedding.verdict import environment
 from resight.errors import CheckpointError, DatasetError, RecipeError, UsageError
 from resight.files import write_atomically, write_text
+from resight.inference import evaluate, resolve_device
+from resight.inference.evaluate import environment
 from resight.recipe import Recipe
-from resight.training import gradients, journal
+from resight.training import backward, journal
+from resight.training.batches import Feed, Labels, check_processes, mix
 from resight.training.clock import Clock
-from resight.training.display import Silent
-from resight.training.feed import Feed, Labels, check_processes, mix
 from resight.training.objective import Objective, Step, offered
-from resight.training.optim import build_optimizer, named_parameters, sparse_parameters
+from resight.training.optimizer import build_optimizer, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
-from resight.training.profile import Profile, take_profile
+from resight.training.profiler import Profile, take_profile
+from resight.training.progress import Silent
 from resight.training.trainer import Judge, Trainer
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from resight.data import Pixels
     from resight.models import ReIDModel
-    from resight.training.display import Display
+    from resight.training.progress import Display
     from resight.types import Sample
 
 T = TypeVar("T")
@@ -259,7 +260,7 @@ def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
 def _check_shares(recipe: Recipe, dataset: Dataset, objective: Objective) -> None:
     """Raises RecipeError where the batch, or what the losses judge, cannot be taken apart as the recipe asks."""
     check_processes(recipe.feed)
-    gradients.check_shares(recipe.train.accumulate, recipe.feed)
+    backward.check_shares(recipe.train.accumulate, recipe.feed)
     if not recipe.train.gradient_cache:
         return
     two, three = (offered(_named_model(partial(models.probe, batch=rows), recipe, dataset)) for rows in (2, 3))

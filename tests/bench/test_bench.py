@@ -20,8 +20,18 @@ from torch import Tensor, nn
 
 import resight
 from resight import bench
-from resight.bench import MadeUpPixels, Speed, made_up, measure, measure_alone, peak_memory, peak_of, prepared, table
-from resight.bench.made_up import BANK, SAMPLE
+from resight.bench import (
+    MadeUpPixels,
+    Speed,
+    made_up,
+    measure,
+    measure_alone,
+    peak_memory,
+    peak_of,
+    prepared,
+    table,
+)
+from resight.bench.synthetic_data import BANK, SAMPLE
 from resight.bench.tables import about
 from resight.cli import group, main
 from resight.errors import TrainingError, UsageError
@@ -177,7 +187,7 @@ def test_a_process_ended_by_the_system_is_a_sentence(monkeypatch: pytest.MonkeyP
 
             return SimpleNamespace(result=result)
 
-    monkeypatch.setattr("resight.bench.alone.ProcessPoolExecutor", Broken)
+    monkeypatch.setattr("resight.bench.isolated.ProcessPoolExecutor", Broken)
     with pytest.raises(TrainingError, match="tiny: the measuring process was ended.*smaller --batch"):
         measure_alone(tiny())
 

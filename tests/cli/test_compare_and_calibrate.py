@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from resight.cli.calibrate import command as calibrate
-from resight.cli.calibrated import NAME as KEPT
-from resight.cli.calibrated import calibration_for
 from resight.cli.compare import command as compare
-from resight.embedding import Result
-from resight.embedding.vectors import Vectors
+from resight.cli.run_folder import NAME as KEPT
+from resight.cli.run_folder import calibration_for
 from resight.errors import CheckpointError, EvaluationError, UsageError
 from resight.evaluation import Calibration, evaluate_features
+from resight.inference import Result
+from resight.inference.embeddings import Vectors
 
 
 def people(noise: float, pictures: int, seed: int, camera: int, fingerprint: str = "m") -> Vectors:

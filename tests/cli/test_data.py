@@ -16,7 +16,7 @@ from PIL import Image
 from resight.cli import group, main
 from resight.data import load_dataset
 from resight.data.dataset import SPLITS
-from resight.embedding.vectors import Vectors
+from resight.inference.embeddings import Vectors
 from tests.people import write_people
 from tests.training.test_trainer import RECIPE
 

@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from resight.cli.compare import command as compare
 from resight.cli.evaluate import command as evaluate
 from resight.cli.report import command as report
-from resight.embedding import Expansion, Result
 from resight.errors import CheckpointError, EvaluationError, UsageError
 from resight.evaluation import (
     Case,
@@ -25,6 +24,7 @@ from resight.evaluation import (
     pool_queries,
     single_shot,
 )
+from resight.inference import Expansion, Result
 
 
 def people() -> tuple[Any, Any, tuple[Any, ...]]:

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from resight import models
 from resight.cli.verify import command
-from resight.data.images import decode
+from resight.data.loading.decode import decode
 from resight.errors import CheckpointError, DatasetError, EvaluationError, ImageError, ResightError, UsageError
 from resight.evaluation import Calibration
-from resight.evaluation.calibration import Operating
+from resight.evaluation.calibration.calibration import Operating
 from tests.people import write_people
 
 if TYPE_CHECKING:

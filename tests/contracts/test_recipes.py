@@ -23,7 +23,7 @@ from resight.recipe import ModelConfig, Recipe, recipes
 from resight.run import build_model, build_objective, train
 from resight.training.clock import Clock
 from resight.training.objective import Objective, Step, TermConfig
-from resight.training.optim import build_optimizer, named_parameters
+from resight.training.optimizer import build_optimizer, named_parameters
 from resight.training.weighting import DynamicFocal
 from resight.types import Batch, Sample
 from tests.people import write_people

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from resight.data import PixelCache, PixelStream, decode, open_pixels
-from resight.data import cache as cache_module
-from resight.data import stream as stream_module
-from resight.data.pixels import Pixels, prefetch
+from resight.data.loading import cache as cache_module
+from resight.data.loading import stream as stream_module
+from resight.data.loading.base import Pixels, cache_folder, prefetch
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample
 
@@ -91,7 +91,7 @@ def test_a_stream_looks_at_every_picture_once(
         patched.setattr(stream_module, "_why_not", None)
         again = PixelStream(chosen, SIZE)
     assert again.samples == first.samples and again.unreadable == first.unreadable
-    (memo,) = cache_module.cache_folder().rglob("*.readable.json")
+    (memo,) = cache_folder().rglob("*.readable.json")
     memo.write_text('{"99": "elsewhere"}')
     assert PixelStream(chosen, SIZE).unreadable == first.unreadable
 
@@ -153,7 +153,7 @@ def test_nothing_half_written_stays(samples: list[Sample], monkeypatch: pytest.M
 
     with pytest.raises(KeyboardInterrupt):
         PixelCache(samples, SIZE, progress=stop)
-    assert not list(cache_module.cache_folder().rglob("*.*"))
+    assert not list(cache_folder().rglob("*.*"))
 
 
 @pytest.mark.parametrize("when", ["before", "while"])
@@ -171,7 +171,7 @@ def test_a_full_disk_means_memory_and_a_warning(
         cache = PixelCache(samples, SIZE)
     assert "kept in memory" in caplog.text and "RESIGHT_CACHE" in caplog.text
     np.testing.assert_array_equal(cache.take(np.array([0]))[0].permute(1, 2, 0), decode(samples[0].path, SIZE))
-    assert not list(cache_module.cache_folder().rglob("*.p*"))
+    assert not list(cache_folder().rglob("*.p*"))
 
 
 def test_where_the_disk_has_no_room_memory_or_a_stream_is_chosen(
@@ -180,17 +180,17 @@ def test_where_the_disk_has_no_room_memory_or_a_stream_is_chosen(
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
     monkeypatch.setattr(cache_module, "room_on_disk", lambda _: 0)
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
-    monkeypatch.setattr("resight.data.pixels.free_memory", lambda: 0)
+    monkeypatch.setattr("resight.data.loading.open.free_memory", lambda: 0)
     assert isinstance(open_pixels(samples, SIZE), PixelStream)
 
 
 def test_the_users_folder_is_respected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path))
-    assert cache_module.cache_folder() == tmp_path
+    assert cache_folder() == tmp_path
     monkeypatch.delenv("RESIGHT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setattr("sys.platform", "linux")
-    assert cache_module.cache_folder() == tmp_path / "xdg" / "resight"
+    assert cache_folder() == tmp_path / "xdg" / "resight"
 
 
 @pytest.mark.parametrize("mode", ["cache", "stream"])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from resight.data import DATASETS, attribute_columns, dense_labels, hold_out, load_dataset
 from resight.data.dataset import Counts, Dataset, check_counts
-from resight.data.market1501 import COUNTS
-from resight.data.splitting import choose_queries, matches
+from resight.data.datasets.market1501 import COUNTS
+from resight.data.splits import choose_queries, matches
 from resight.errors import DatasetError, UnknownNameError, UsageError
 from resight.types import IGNORE, UNKNOWN_CAMERA, Sample
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from resight.cli.data import command
 from resight.data import load_dataset
-from resight.data.checks import quick_check, stop_if_unsound
 from resight.data.dataset import Dataset
-from resight.data.doctor import examine
-from resight.data.recognise import Form, recognise
-from resight.data.statistics import camera_pairs, five_numbers
+from resight.data.doctor.detect_format import Form, recognise
+from resight.data.doctor.examine import examine
+from resight.data.doctor.label_checks import quick_check, stop_if_unsound
+from resight.data.doctor.statistics import camera_pairs, five_numbers
 from resight.errors import DatasetError, ResightError, UsageError
 from resight.recipe import Recipe
 from resight.run import load_data
@@ -64,7 +64,7 @@ def test_every_form_is_recognised(build: Callable[[Path], Path], name: str, tmp_
 def test_a_large_set_in_markets_names_is_market1501(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = market(tmp_path)
     assert recognise(root).name == "market"
-    monkeypatch.setattr("resight.data.recognise.ENOUGH", 5)
+    monkeypatch.setattr("resight.data.doctor.detect_format.ENOUGH", 5)
     assert recognise(root).name == "market1501"
 
 
@@ -145,15 +145,15 @@ def test_versions_mixed(tmp_path: Path) -> None:
 
 def test_protocols_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = forms.cuhk_repacked(tmp_path)
-    monkeypatch.setattr("resight.data.cuhk03.CLASSIC", {"train": 2, "query": 1, "gallery": 1})
+    monkeypatch.setattr("resight.data.datasets.cuhk03.CLASSIC", {"train": 2, "query": 1, "gallery": 1})
     said = " ".join(str(finding) for finding in examine(root).findings)
     assert "classic protocol's 1,367 and 100 persons: pass protocol='classic'" in said
-    from resight.data import cuhk03
     from resight.data.dataset import Counts
+    from resight.data.datasets import cuhk03
 
     counts = {"train": Counts(2, 2, 2), "query": Counts(1, 1, 1), "gallery": Counts(1, 1, 1)}
     monkeypatch.setitem(cuhk03.COUNTS, "labeled", counts)
-    monkeypatch.setattr("resight.data.cuhk03.CLASSIC", {})
+    monkeypatch.setattr("resight.data.datasets.cuhk03.CLASSIC", {})
     assert "These are the labeled boxes" in " ".join(str(finding) for finding in examine(root).findings)
 
 

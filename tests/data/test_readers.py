@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.data import cuhk03, dukemtmcreid, load_dataset, msmt17, synergyreid
-from resight.data.attribute_files import DUKE, MARKET1501, read_attribute_file
+from resight.data import load_dataset
+from resight.data.datasets import cuhk03, dukemtmcreid, msmt17, synergyreid
+from resight.data.datasets.attribute_mat import DUKE, MARKET1501, read_attribute_file
 from resight.errors import DatasetError, MissingExtraError, UsageError
 from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from resight.cli.data import command
 from resight.data import load_dataset
-from resight.data.attribute_files import MARKET1501, read_attribute_file
-from resight.data.doctor import examine
-from resight.data.listing import list_pictures, some
+from resight.data.datasets.attribute_mat import MARKET1501, read_attribute_file
+from resight.data.doctor.examine import examine
+from resight.data.formats.filenames import list_pictures, some
 from resight.errors import UNSAFE, DatasetError, ResightError, plain
 
 from . import forms

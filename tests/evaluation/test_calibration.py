@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from resight.errors import EvaluationError, UsageError
 from resight.evaluation import Calibration, calibrate, labelled_pairs
-from resight.evaluation.monotone import isotonic, logistic
-from resight.evaluation.pairs import Pairs
+from resight.evaluation.calibration.pairs import Pairs
+from resight.evaluation.calibration.regression import isotonic, logistic
 
 
 def crowd(people: int = 60, pictures: int = 6, noise: float = 0.7, seed: int = 0) -> tuple[Any, Any, Any]:

@@ -17,8 +17,8 @@ from resight.evaluation import (
     rerank,
     sweep_reranking,
 )
-from resight.evaluation.joint import Joint
-from resight.evaluation.reranking import lists_for
+from resight.evaluation.reranking.joint_features import Joint
+from resight.evaluation.reranking.k_reciprocal import lists_for
 from tests.evaluation.dense_reranking import dense_rerank
 from tests.evaluation.examples import G2, LABELS2, Q2, unit
 

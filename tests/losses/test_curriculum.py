@@ -9,9 +9,9 @@ import torch
 
 from resight.errors import UnknownNameError, UsageError
 from resight.losses import Curriculum, CurriculumTriplet, TriHard
+from resight.losses.curriculum import draw_ranks, triplets_per_batch
 from resight.losses.distances import euclidean
-from resight.losses.draws import generator
-from resight.losses.mining import draw_ranks, triplets_per_batch
+from resight.losses.seeding import generator
 from tests.losses.batches import SQUARE, numbers, people
 
 EIGHTY = torch.tensor([80])

@@ -14,10 +14,10 @@ from resight.losses.distances import (
     euclidean,
     euclidean_rows,
     known_distance,
-    lift,
     squared,
     unit,
 )
+from resight.precision import lift
 from tests.losses.batches import B1, numbers
 from tests.ranks import backward
 

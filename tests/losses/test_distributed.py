@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resight import models
 from resight.dist import average_over_ranks, rank, world_size
 from resight.losses import AttributeLoss, Clocked, Loss, PairVerification, ShardedClassifier
-from resight.losses.sharded import _sharded_cross_entropy, shard
+from resight.losses.partial_fc import _sharded_cross_entropy, shard
 from resight.models.verification import Verification
 from tests.losses.cases import DIM, EVERY, METRIC, batch, call, make
 from tests.ranks import averaged, backward, own_share, run

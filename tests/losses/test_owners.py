@@ -20,7 +20,7 @@ from resight.losses import (
     ShardedClassifier,
     Verification,
 )
-from resight.losses.sharded import INIT_ROWS, _initial_rows, shard
+from resight.losses.partial_fc import INIT_ROWS, _initial_rows, shard
 from tests.losses.batches import B1, B3, B3_WEIGHTS, labels, numbers, people
 from tests.ranks import backward
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from resight import models
 from resight.errors import CheckpointError, UnknownNameError, UsageError
-from resight.models.backbones import BackboneOptions, build_backbone
+from resight.models.backbones.timm import BackboneOptions, build_backbone
 
 if TYPE_CHECKING:
-    from resight.models.trunk import Trunk
+    from resight.models.backbones.base import Trunk
 
 SIZE = (64, 32)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from resight import models
 from resight.errors import CheckpointError
-from resight.models.pretrained import load_weights_file, read_weights
-from resight.models.resnet import ResNet
+from resight.models.backbones.pretrained import load_weights_file, read_weights
+from resight.models.backbones.resnet import ResNet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +158,7 @@ def test_a_file_takes_the_place_of_what_would_be_fetched(
     def fetch(*_: Any, **__: Any) -> None:
         pytest.fail("fetched")
 
-    monkeypatch.setattr("resight.models.backbones.fetch_imagenet", fetch)
+    monkeypatch.setattr("resight.models.backbones.timm.fetch_imagenet", fetch)
     options = {"name": name, "pretrained": True, "weights": str(tmp_path / "absent.pth")}
     with pytest.raises(CheckpointError, match="no weights file"):
         models.build("baseline", 0, backbone=options, input_size=(64, 32))

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from resight.models.resnet import IBN, ResNet
+from resight.models.backbones.resnet import IBN, ResNet
 
 
 def parameters(module: nn.Module) -> int:

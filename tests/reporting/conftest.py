@@ -9,7 +9,7 @@ import pytest
 from tests.reporting.people import make_result
 
 if TYPE_CHECKING:
-    from resight.embedding import Result
+    from resight.inference import Result
 
 
 @pytest.fixture(scope="package")

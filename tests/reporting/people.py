@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from resight.embedding import Result, Vectors
 from resight.evaluation import Protocol, evaluate_features
+from resight.inference import Result, Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,16 +12,16 @@ from xml.etree import ElementTree
 import numpy as np
 
 from resight.reporting import plots
-from resight.reporting.curves import Curves, thin
-from resight.reporting.drawing import INK
-from resight.reporting.space import map_features, principal_axes
+from resight.reporting.feature_map import map_features, principal_axes
+from resight.reporting.figure import INK
+from resight.reporting.training_log import Curves, thin
 from tests.reporting.people import make_journal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from resight.embedding import Result
-    from resight.reporting.drawing import Figure
+    from resight.inference import Result
+    from resight.reporting.figure import Figure
 
 
 def heights(figure: Figure) -> NDArray[np.float64]:

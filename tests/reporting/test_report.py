@@ -15,17 +15,17 @@ import pytest
 from PIL import Image
 
 from resight.data import Dataset
-from resight.embedding.addenda import with_sweep
-from resight.embedding.verdict import judge
 from resight.errors import EvaluationError
 from resight.evaluation import Reranking, calibrate, compare, evaluate_features, labelled_pairs, open_set, roc
+from resight.inference.evaluate import judge
+from resight.inference.result import with_sweep
 from resight.reporting import write_report
 from resight.types import Sample
 from tests.reporting.people import make_journal, make_result
 
 if TYPE_CHECKING:
-    from resight.embedding import Result
     from resight.evaluation import Calibration
+    from resight.inference import Result
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png onerror=alert(2)>'
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resight.synth.body import Body, Limb, Pose, stand
+from resight.synth.body.body import Body, Limb, Pose, stand
 
 PHASES = np.linspace(0, 1, 9)[:-1]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.synth.cameras import FRAME, Sensor, build_camera
-from resight.synth.sensor import Moment, develop, jpeg
+from resight.synth.camera.cameras import FRAME, Sensor, build_camera
+from resight.synth.camera.sensor import Moment, develop, jpeg
 
 CAMERA = build_camera(3, 1, lighting=0.5, resolution=0.3)
 PLAIN = Sensor(1.0, (1.0, 1.0, 1.0), 1.0, 1.0, 0.0, 0.0, 0.0, 90)

@@ -9,10 +9,10 @@ import pytest
 
 from resight.synth.attributes import NAMES, attributes
 from resight.synth.cast import draw_person
-from resight.synth.fabric import Fabric, paint
-from resight.synth.palette import LOWER_COLOURS, UPPER_COLOURS
+from resight.synth.clothing.fabric import Fabric, paint
+from resight.synth.clothing.palette import LOWER_COLOURS, UPPER_COLOURS
+from resight.synth.clothing.wardrobe import Bottom
 from resight.synth.streams import stream
-from resight.synth.wardrobe import Bottom
 
 PEOPLE = [draw_person(5, pid, pid) for pid in range(60)]
 

@@ -18,8 +18,8 @@ from PIL import Image
 from resight.errors import Interrupted, MissingExtraError, ResightError, UsageError
 from resight.synth import SynthConfig, generate
 from resight.synth.plan import plan
-from resight.synth.render import expose
-from resight.synth.shot import take
+from resight.synth.scene.render import expose
+from resight.synth.scene.shot import take
 
 TINY = SynthConfig(seed=2, identities=4, cameras=2, images=1, distractors=1, junk=1, resolution=1.0, samples=1)
 
@@ -172,7 +172,7 @@ def test_the_projection_agrees_with_the_renderer(made: Path) -> None:
     """A white ball is seen where the camera's own arithmetic says."""
     import mitsuba as mi
 
-    from resight.synth import render
+    from resight.synth.scene import render
 
     item = plan(TINY)[0]
     shot = take(TINY, item)
@@ -200,7 +200,7 @@ def test_a_person_stands_out_from_the_place(made: Path) -> None:
 
 
 def test_without_the_renderer_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from resight.synth import render
+    from resight.synth.scene import render
 
     render._mitsuba.cache_clear()
     monkeypatch.setitem(sys.modules, "mitsuba", None)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resight.synth.cameras import Sun
-from resight.synth.light import sky
+from resight.synth.camera.cameras import Sun
+from resight.synth.scene.light import sky
 
 NOON = Sun(azimuth=0.0, elevation=0.7, strength=0.8, sky=(1.0, 1.0, 1.0), warmth=0.0)
 
@@ -31,7 +31,7 @@ def test_a_warm_sun_is_redder() -> None:
 def test_the_renderer_sees_the_same_sun() -> None:
     """A ball over a white ground, seen from above: the sun is at +x, so the shadow lies at -x."""
     mi = pytest.importorskip("mitsuba", reason="the renderer is not installed")
-    from resight.synth import render
+    from resight.synth.scene import render
 
     render._mitsuba()
     look = mi.ScalarTransform4f().look_at([0, 0, 10], [0, 0, 0], [0, 1, 0])

@@ -11,7 +11,7 @@ import pytest
 
 from resight import load_dataset
 from resight.data import Dataset
-from resight.embedding import RawPixels, StripeHistogram, evaluate
+from resight.inference import RawPixels, StripeHistogram, evaluate
 from resight.synth import SynthConfig, sample_root
 from resight.synth.plan import plan
 

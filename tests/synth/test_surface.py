@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resight.synth.surface import Mesh, block, circle, join, linear, tube, turned
+from resight.synth.scene.surface import Mesh, block, circle, join, linear, tube, turned
 
 
 def volume(mesh: Mesh) -> float:

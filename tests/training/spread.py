@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 import resight.run
-from resight.data import patches
+from resight.data.augment import random_patch
 from resight.dist import rank
 from resight.errors import ResightError
 from resight.models.base import ModelOptions, ReIDModel
-from resight.models.catalogue import MODELS
+from resight.models.registry import MODELS
 from resight.recipe import Recipe
 from resight.run import build_objective
 from resight.training import parallel
-from resight.training.feed import Feed
+from resight.training.batches import Feed
 from resight.training.trainer import Trainer
 from resight.training.weighting import DynamicFocal
 from resight.types import Batch, ReIDOutput
@@ -98,7 +98,7 @@ def prepare() -> None:
     run.Trainer = Kept
     run._placed = lambda model, *_, **__: model.double()
     run.build_objective = lambda *given: build_objective(*given).double()
-    patches.READY = READY
+    random_patch.READY = READY
     parallel.BLOCK = 500
 
 

@@ -24,9 +24,9 @@ from resight.recipe import Recipe
 from resight.run import Run, train
 from resight.training import checkpoint
 from resight.training.checkpoint import load_state
-from resight.training.display import Silent
 from resight.training.journal import Journal
-from resight.training.recovery import Recovery
+from resight.training.nan_recovery import Recovery
+from resight.training.progress import Silent
 from resight.training.trainer import Trainer
 from tests.people import write_people
 

@@ -15,7 +15,7 @@ from resight import data
 from resight.errors import CheckpointError, DatasetError, Interrupted, RecipeError, TrainingError
 from resight.recipe import Recipe
 from resight.run import Run, train
-from resight.training.display import Silent
+from resight.training.progress import Silent
 from tests.people import write_people
 
 RECIPE = """

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resight.errors import RecipeError
-from resight.training.objective import LossReport
+from resight.training.loss_report import LossReport
 from resight.training.weighting import DynamicFocal, WeightingConfig, build_weighting
 
 WEIGHTS = {"identity": 1.0, "triplet": 1.0}

@@ -7,11 +7,11 @@ print(table([speed]))
 
 from __future__ import annotations
 
-from resight.bench.alone import measure_alone
 from resight.bench.flops import peak_of, training_flops
-from resight.bench.made_up import MadeUpPixels, made_up
+from resight.bench.isolated import measure_alone
 from resight.bench.memory import peak_memory
 from resight.bench.speed import Speed, measure, prepared
+from resight.bench.synthetic_data import MadeUpPixels, made_up
 from resight.bench.tables import table
 
 __all__ = [

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from resight.bench.flops import peak_of, training_flops
-from resight.bench.made_up import MadeUpPixels, made_up
 from resight.bench.memory import peak_memory
-from resight.data.device import PixelsOnDevice
-from resight.embedding import resolve_device
+from resight.bench.synthetic_data import MadeUpPixels, made_up
+from resight.data.loading.device import PixelsOnDevice
 from resight.errors import UsageError
+from resight.inference import resolve_device
 from resight.recipe import Recipe
 from resight.run import build_trainer
-from resight.training.display import Silent
+from resight.training.progress import Silent
 
 if TYPE_CHECKING:
     from resight.data import Pixels

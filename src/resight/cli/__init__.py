@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import click
 
-from resight import __version__
+from resight._version import __version__
 from resight.errors import ResightError
 
 

@@ -12,8 +12,8 @@ from resight.cli import common
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resight.embedding.vectors import Vectors
     from resight.evaluation import Calibration
+    from resight.inference.embeddings import Vectors
 
 
 @click.command(
@@ -52,9 +52,9 @@ def command(
     """
     import numpy as np
 
-    from resight.cli.calibrated import kept_at
-    from resight.embedding.vectors import load_features
+    from resight.cli.run_folder import kept_at
     from resight.evaluation import calibrate, labelled_pairs
+    from resight.inference.embeddings import load_features
 
     tested = _of_evaluations(vectors, test_set)
     parts = [load_features(path) for path in vectors]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from resight.training.display import Bar, Display
+    from resight.training.progress import Bar, Display
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -160,7 +160,7 @@ def table_console() -> Console:
 
 
 def bar() -> Bar:
-    from resight.training.display import Bar
+    from resight.training.progress import Bar
 
     return Bar(console())
 

@@ -11,8 +11,8 @@ from resight.cli import common
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resight.embedding import Result
     from resight.evaluation import Comparison
+    from resight.inference import Result
 
 
 @click.command(
@@ -40,9 +40,9 @@ def command(
     A paired test: the same queries answered by both.  Names the queries that one answers at rank 1 and the other
     does not.
     """
-    from resight.cli.judging import result_of
+    from resight.cli.run_folder import result_of
     from resight.evaluation import compare
-    from resight.reporting.against import as_record, same_pictures
+    from resight.reporting.run_comparison import as_record, same_pictures
 
     a, b = result_of(first), result_of(second)
     same_pictures(first, a, second, b)
@@ -66,8 +66,8 @@ def command(
 
 def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> str:
     """One picture: every flipped query twice, as FIRST and as SECOND answered it."""
-    from resight.reporting.lists import judged_rows
-    from resight.reporting.sheet import contact_sheet
+    from resight.reporting.contact_sheet import contact_sheet
+    from resight.reporting.ranked_lists import judged_rows
 
     flipped = [int(row) for rows in (change.gained, change.lost) for row in rows[:show]]
     if not flipped:

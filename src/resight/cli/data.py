@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from resight.data import Dataset
-    from resight.data.doctor import Checkup
+    from resight.data.doctor.examine import Checkup
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 FORMS = ("csv", "folder", "list", "market")
@@ -48,7 +48,7 @@ def check(
 
     Exit code 1 where something must be mended.
     """
-    from resight.data.doctor import examine
+    from resight.data.doctor.examine import examine
     from resight.errors import UsageError
 
     if sheet is not None and sheet.suffix.lower() not in SHEETS:
@@ -107,8 +107,8 @@ def split(
     SOURCE is a folder with a folder per person, a folder of pictures whose names follow --pattern, or a CSV file with
     the columns path, pid and perhaps camid.  Nothing is moved: the result is a CSV file, or links in a new folder.
     """
-    from resight.data import unsplit
-    from resight.data.patterns import Pattern, try_pattern
+    from resight.data.formats import unsplit
+    from resight.data.formats.filename_pattern import Pattern, try_pattern
     from resight.errors import UsageError
 
     out = _out(source, form, out)
@@ -149,7 +149,7 @@ def convert(
 ) -> None:
     """Write the data set SOURCE in another form; pictures are linked, never changed."""
     from resight.data import canonical_name, load_dataset, options_known_to
-    from resight.data.recognise import Form, recognise
+    from resight.data.doctor.detect_format import Form, recognise
     from resight.errors import UsageError
 
     found = recognise(source) if name is None else Form(canonical_name(name), source, "as asked")
@@ -171,7 +171,7 @@ def _out(source: Path, form: str, out: Path | None) -> Path:
 
 
 def _pictures(source: Path) -> tuple[Path, ...]:
-    from resight.data.listing import list_pictures
+    from resight.data.formats.filenames import list_pictures
     from resight.errors import DatasetError
 
     if not source.is_dir():
@@ -180,7 +180,7 @@ def _pictures(source: Path) -> tuple[Path, ...]:
 
 
 def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as_json: bool) -> None:
-    from resight.data.writing import write
+    from resight.data.formats.writer import write
 
     written = write(dataset, form, out, "copy" if copy else "link", replace)
     notes = [*dataset.notes, *written.notes]
@@ -225,7 +225,7 @@ def _show_trial(readings: Sequence[Any]) -> None:
 
 
 def _draw(checkup: Checkup, file: Path) -> None:
-    from resight.data.sheet import contact_sheet
+    from resight.data.doctor.contact_sheet import contact_sheet
 
     dataset = checkup.dataset
     if dataset is None:

@@ -10,7 +10,7 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from resight.embedding import Result
+    from resight.inference import Result
 
 RECIPE = "strong_baseline_sample"
 
@@ -32,7 +32,7 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
 
     Nothing is downloaded and no real person is shown.  Minutes on a laptop; Ctrl-C is safe, the same command goes on.
     """
-    from resight.embedding import RawPixels, evaluate
+    from resight.inference import RawPixels, evaluate
     from resight.models import load_model
     from resight.recipe import Recipe
     from resight.reporting import write_report

@@ -24,10 +24,10 @@ def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device
     SOURCE is a folder (searched to the bottom), a CSV with a column `path` (and `pid`, `camid` if known) or a
     text file with a path a line.  Each picture's id is the hash of its bytes.
     """
-    from resight.cli.pictures import find
-    from resight.embedding import Extractor, embed_samples
-    from resight.embedding.vectors import check_ending, content_id
     from resight.errors import DatasetError
+    from resight.inference import Extractor, embed_samples
+    from resight.inference.embeddings import check_ending, content_id
+    from resight.inference.image_sources import find
     from resight.models import load_model
 
     check_ending(out)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
-from resight.cli.rules import Chosen, given, rules
+from resight.cli.evaluate_options import Chosen, given, rules
 from resight.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from resight.data import Dataset
-    from resight.embedding import Result
     from resight.evaluation import Report
+    from resight.inference import Result
 
 
 _BELONGS = {  # options that mean something beside one kind of thing to judge
@@ -58,8 +58,8 @@ def command(
     flip: bool, batch: int, device: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Judge the model in RUN (a run folder, a weights file, a packaged name), or vectors or distances of any origin."""
-    from resight.cli.judging import dataset_for, home
-    from resight.embedding.addenda import with_single_shot, with_sweep
+    from resight.cli.run_folder import dataset_for, home
+    from resight.inference.result import with_single_shot, with_sweep
 
     chosen = Chosen.of(options)
     if [run is not None, query_features is not None, distances is not None].count(True) != 1:
@@ -95,8 +95,8 @@ def _refuse_idle(judged: str) -> None:
 
 
 def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str, Any], chosen: Chosen) -> Result:
-    from resight.embedding import evaluate
     from resight.evaluation import PROTOCOLS, Protocol
+    from resight.inference import evaluate
     from resight.models import load_model
 
     return evaluate(
@@ -107,11 +107,11 @@ def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str,
 
 
 def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen) -> Result:
-    from resight.embedding import Result
-    from resight.embedding.addenda import pooled
-    from resight.embedding.vectors import load_features
-    from resight.embedding.verdict import judge
     from resight.evaluation import Protocol
+    from resight.inference import Result
+    from resight.inference.embeddings import load_features
+    from resight.inference.evaluate import judge
+    from resight.inference.result import pooled
 
     if gallery is None:
         raise UsageError(f"--query-features {query} has no gallery to be looked for in; add --gallery-features FILE.")
@@ -133,9 +133,9 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
 
 
 def _of_distances(file: Path, labels: Path | None, chosen: Chosen) -> Result:
-    from resight.embedding import Result
-    from resight.embedding.distances import load_distances
     from resight.evaluation import Protocol, evaluate_distances
+    from resight.inference import Result
+    from resight.inference.distance_file import load_distances
 
     if chosen.rerank or chosen.sweep or chosen.expansion or chosen.multi_query:
         raise UsageError(
@@ -149,7 +149,7 @@ def _of_distances(file: Path, labels: Path | None, chosen: Chosen) -> Result:
 
 
 def _origin(model: str, name: str, report: Report) -> dict[str, Any]:
-    from resight.embedding.verdict import environment, intervals
+    from resight.inference.evaluate import environment, intervals
 
     return {"model": model, "dataset": name, "unreadable": [], "intervals": intervals(report), **environment()}
 

@@ -38,9 +38,9 @@ def command(
     Attention as overlays, windows as boxes, the stripes most alike; for a model without attention, the places
     its similarity comes from.
     """
+    from resight.explain.explain import explain, save_arrays
+    from resight.explain.panels import explanation_sheet
     from resight.models import load_model
-    from resight.reporting.explain import explain, save_arrays
-    from resight.reporting.overlay import explanation_sheet
 
     paths, towards = _asked(run, images, against, people, hits, dataset, root, seed)
     model = load_model(run)
@@ -68,13 +68,13 @@ def _asked(
     if (people is None) != bool(images):
         raise UsageError("say what to explain: pictures or folders, or people of the test set with --people N.")
     if people is None:
-        from resight.cli.pictures import find
+        from resight.inference.image_sources import find
 
         if hits:
             raise UsageError("--hits belongs to --people; for a picture of your own name its hit with --against.")
         return [sample.path for image in images for sample in find(image)[0]], against
-    from resight.cli.judging import dataset_for
-    from resight.reporting.explain import drawn_people
+    from resight.cli.run_folder import dataset_for
+    from resight.explain.explain import drawn_people
 
     pairs = drawn_people(dataset_for(run, dataset, root, {})[0], people, seed)
     return [query for query, _ in pairs], [hit for _, hit in pairs] if hits else against

@@ -32,8 +32,8 @@ def command(names: tuple[str, ...], num_ids: int, classical: tuple[str, ...], as
     NAMES alone, or all of them; the classical networks are those HA-CNN compares itself with.
     """
     from resight import models
-    from resight.models.profile import CLASSICAL
-    from resight.models.profile import classical as classical_network
+    from resight.models.complexity import CLASSICAL
+    from resight.models.complexity import classical as classical_network
 
     if classical:  # an option takes one word; the networks behind it are its as well
         classical += tuple(name for name in names if name in CLASSICAL)

@@ -12,8 +12,8 @@ from resight.cli import common
 
 if TYPE_CHECKING:
     from resight.data import Dataset
-    from resight.embedding import Result
     from resight.evaluation import Calibration
+    from resight.inference import Result
     from resight.run import Run
 
 
@@ -45,8 +45,8 @@ def command(
     RUN is a run folder, or that of one evaluation, of vectors from elsewhere for instance.  The page holds small
     copies of the pictures.  Pictures of real people are personal data: mind where it goes.
     """
-    from resight.cli.judging import newest, result_of
-    from resight.embedding import Result
+    from resight.cli.run_folder import newest, result_of
+    from resight.inference import Result
     from resight.reporting import write_report
     from resight.run import Run
 
@@ -89,7 +89,7 @@ def _dataset(run: Run, result: Result | None) -> Dataset | None:
 
 def _calibration(run: Path, evaluation: Path | None) -> Calibration | None:
     """The one kept with the run, or with the run an evaluation lies in.  Whose it is, the page looks after."""
-    from resight.cli.calibrated import kept_at
+    from resight.cli.run_folder import kept_at
     from resight.evaluation import Calibration
 
     places = [run, evaluation.parent.parent] if evaluation is not None else [run]

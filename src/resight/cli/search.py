@@ -10,8 +10,8 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from resight.embedding import Extractor, Vectors
     from resight.evaluation import Calibration
+    from resight.inference import Extractor, Vectors
 
 
 @click.command(
@@ -41,8 +41,8 @@ def command(
     With a calibration, the model's own where it has one, each hit carries the chance, beforehand even, that it shows
     the same person.
     """
-    from resight.cli.calibrated import calibration_for
-    from resight.embedding import Extractor
+    from resight.cli.run_folder import calibration_for
+    from resight.inference import Extractor
     from resight.models import load_model
 
     extractor = Extractor(load_model(model), device, batch)
@@ -87,10 +87,10 @@ def _answer(query: str, hits: list[dict[str, Any]], known: Calibration | None, f
 
 def _gallery(where: Path, extractor: Extractor) -> Vectors:
     """The vectors of a file, after a look at whose they are, or of a folder, made now."""
-    from resight.cli.pictures import find
-    from resight.embedding import Vectors, embed_samples
-    from resight.embedding.vectors import FORMATS
     from resight.errors import CheckpointError, DatasetError
+    from resight.inference import Vectors, embed_samples
+    from resight.inference.embeddings import FORMATS
+    from resight.inference.image_sources import find
 
     if where.suffix in FORMATS and not where.is_dir():
         vectors = Vectors.load(where)

@@ -10,8 +10,8 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from resight.reporting.comparison import Comparison
-    from resight.reporting.sweep import Sweep
+    from resight.experiments.comparison import Comparison
+    from resight.experiments.sweep import Sweep
 
 
 @click.command(
@@ -45,7 +45,7 @@ def command(
     Every finished run is kept: after Ctrl-C or a crash, the same command goes on with what is left.
     """
     from resight.errors import UsageError
-    from resight.reporting.sweep import Sweep, sweeps
+    from resight.experiments.sweep import Sweep, sweeps
 
     if show_list:
         _print_list(as_json)
@@ -63,9 +63,9 @@ def command(
 
 def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool) -> None:
     from resight.errors import TrainingError
-    from resight.reporting.comparison import compare_runs
-    from resight.reporting.sweep_table import write_tables
-    from resight.reporting.sweeping import Bench
+    from resight.experiments.comparison import compare_runs
+    from resight.experiments.runner import Bench
+    from resight.experiments.tables import write_tables
 
     labels = [judged.label for judged in sweep.evaluate] or None
     failed: list[str] = []
@@ -88,7 +88,7 @@ def _print_table(found: Comparison) -> None:
     """Fitted to the terminal; into a file or a pipe, as Markdown."""
     from rich.console import Console
 
-    from resight.reporting.sweep_table import markdown, terminal
+    from resight.experiments.tables import markdown, terminal
 
     console = Console()
     if console.is_terminal:
@@ -121,7 +121,7 @@ def _number(text: str, option: str, right: str) -> int:
 
 
 def _print_list(as_json: bool) -> None:
-    from resight.reporting.sweep import Sweep, sweeps
+    from resight.experiments.sweep import Sweep, sweeps
 
     rows = [(name, Sweep.load(name)) for name in sweeps()]
     if as_json:

@@ -41,8 +41,8 @@ def command(
     A model that was trained to verify answers itself; with a calibration any model's similarity becomes a probability,
     and a yes or no at a threshold. Without both there is the similarity alone. Exit code 0 whatever the answer.
     """
-    from resight.cli.calibrated import calibration_for
-    from resight.embedding.pairwise import verify_pictures
+    from resight.cli.run_folder import calibration_for
+    from resight.inference.verify import verify_pictures
     from resight.models import load_model
 
     asked = _asked(pictures, pairs)

@@ -12,44 +12,32 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.data import (
-    cuhk03,
-    dukemtmcreid,
-    folder,
-    lists,
-    market,
-    market1501,
-    msmt17,
-    pku_reid_mini,
-    sample,
-    synergyreid,
-    table,
-)
 from resight.data.dataset import Counts, Dataset, attribute_columns, dense_labels
-from resight.data.joining import join
-from resight.data.splitting import hold_out
+from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, pku_reid_mini, sample, synergyreid
+from resight.data.formats import csv_table, folder_per_person, image_list, market_style
+from resight.data.splits import hold_out, join
 from resight.errors import DatasetError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resight.data.cache import PixelCache as PixelCache
-    from resight.data.images import decode as decode
-    from resight.data.pixels import Pixels as Pixels
-    from resight.data.pixels import open_pixels as open_pixels
+    from resight.data.augment.augmenter import Augment as Augment
+    from resight.data.augment.augmenter import Augmenter as Augmenter
+    from resight.data.loading.base import Pixels as Pixels
+    from resight.data.loading.cache import PixelCache as PixelCache
+    from resight.data.loading.decode import decode as decode
+    from resight.data.loading.open import open_pixels as open_pixels
+    from resight.data.loading.stream import PixelStream as PixelStream
     from resight.data.samplers import PKSampler as PKSampler
     from resight.data.samplers import RandomSampler as RandomSampler
-    from resight.data.stream import PixelStream as PixelStream
-    from resight.data.transforms import Augment as Augment
-    from resight.data.transforms import Augmenter as Augmenter
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
-    "csv": table.read,
+    "csv": csv_table.read,
     "cuhk03": cuhk03.read,
     "dukemtmcreid": dukemtmcreid.read,
-    "folder": folder.read,
-    "list": lists.read,
-    "market": market.read,
+    "folder": folder_per_person.read,
+    "list": image_list.read,
+    "market": market_style.read,
     "market1501": market1501.read,
     "msmt17": msmt17.read,
     "pku_reid_mini": pku_reid_mini.read,
@@ -72,15 +60,15 @@ ALIASES = {
 DATA_HOME = "RESIGHT_DATA"  # the folder that is searched where no root is given
 
 _LAZY = {
-    "Augment": "transforms",
-    "Augmenter": "transforms",
+    "Augment": "augment.augmenter",
+    "Augmenter": "augment.augmenter",
     "PKSampler": "samplers",
-    "PixelCache": "cache",
-    "PixelStream": "stream",
-    "Pixels": "pixels",
+    "PixelCache": "loading.cache",
+    "PixelStream": "loading.stream",
+    "Pixels": "loading.base",
     "RandomSampler": "samplers",
-    "decode": "images",
-    "open_pixels": "pixels",
+    "decode": "loading.decode",
+    "open_pixels": "loading.open",
 }
 __all__ = [
     "ALIASES",

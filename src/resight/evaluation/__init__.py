@@ -6,27 +6,24 @@
 Everything beyond the two evaluate functions starts from a `Case`: distances from anywhere, and who is who.
 """
 
-from resight.evaluation.all_shots import all_shots
-from resight.evaluation.calibration import Calibration, Operating
-from resight.evaluation.case import Case
-from resight.evaluation.changes import compare_changes
-from resight.evaluation.cuhk03_classic import SingleShot, single_shot
-from resight.evaluation.expansion import expand
-from resight.evaluation.fitting import calibrate
-from resight.evaluation.identification import OpenSet, open_set
+from resight.evaluation.breakdown import CameraPairs, PersonScore, by_person, camera_pairs
+from resight.evaluation.calibration.calibration import Calibration, Operating
+from resight.evaluation.calibration.fit import calibrate
+from resight.evaluation.calibration.pairs import Pairs, labelled_pairs
+from resight.evaluation.evaluate import Case, evaluate_distances, evaluate_features, judge
 from resight.evaluation.multi_query import pool_queries
-from resight.evaluation.neighbours import nearest
-from resight.evaluation.pairs import Pairs, labelled_pairs
+from resight.evaluation.nearest_neighbors import nearest
+from resight.evaluation.open_set import OpenSet, open_set
 from resight.evaluation.protocol import PROTOCOLS, Protocol
-from resight.evaluation.ranked import RankedItem, RankedList, ranked_lists
+from resight.evaluation.ranked_lists import RankedItem, RankedList, ranked_lists
 from resight.evaluation.report import Counts, Report
-from resight.evaluation.reranking import Reranked, Reranking, rerank
-from resight.evaluation.resampling import Comparison, Interval, compare, confidence
-from resight.evaluation.sweep import evaluate_reranked, sweep_reranking
-from resight.evaluation.synergy import read_submission, write_submission
-from resight.evaluation.tables import CameraPairs, PersonScore, by_person, camera_pairs
-from resight.evaluation.verdict import evaluate_distances, evaluate_features, judge
-from resight.evaluation.verification import Roc, error_rates, roc
+from resight.evaluation.rerank_grid_search import evaluate_reranked, sweep_reranking
+from resight.evaluation.reranking.k_reciprocal import Reranked, Reranking, rerank
+from resight.evaluation.reranking.query_expansion import expand
+from resight.evaluation.roc import Roc, error_rates, roc
+from resight.evaluation.significance import Comparison, Interval, compare, compare_changes, confidence
+from resight.evaluation.single_shot import SingleShot, all_shots, single_shot
+from resight.evaluation.submission import read_submission, write_submission
 
 __all__ = [
     "PROTOCOLS",

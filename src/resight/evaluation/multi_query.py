@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation.blocks import Features, Matrix, Single
+from resight.evaluation.distances import Features, Matrix, Single
 from resight.evaluation.labels import IntArray, integers
 
 Pool = Literal["mean", "max"]

@@ -20,17 +20,15 @@ from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_ancho
 from resight.losses.centre import Centre
 from resight.losses.circle import PairwiseCircle
 from resight.losses.classification import CrossEntropy
-from resight.losses.curriculum import CurriculumTriplet
+from resight.losses.cross_batch_memory import CrossBatchMemory
+from resight.losses.curriculum import Curriculum, CurriculumTriplet
 from resight.losses.focal import AttentionLoss, SigmoidFocal, SoftmaxFocal
-from resight.losses.margin import ArcFace, Circle, CosFace, Cosine
-from resight.losses.memory import CrossBatchMemory
-from resight.losses.mining import Curriculum
+from resight.losses.hard_example_mining import AdaptiveHard
+from resight.losses.margin_softmax import ArcFace, Circle, CosFace, Cosine
+from resight.losses.partial_fc import ShardedClassifier
 from resight.losses.quadruplet import Quadruplet
-from resight.losses.ranking import TriHard
-from resight.losses.selection import AdaptiveHard
-from resight.losses.sets import HAP2S, AdaptiveTriplet, GeneralisedLifted, Lifted
-from resight.losses.sharded import ShardedClassifier
-from resight.losses.triplets import Contrastive, ImprovedTriplet, Triplet
+from resight.losses.soft_mining import HAP2S, AdaptiveTriplet, GeneralisedLifted, Lifted
+from resight.losses.triplet import Contrastive, ImprovedTriplet, TriHard, Triplet
 from resight.losses.verification import PairClassifier, PairVerification, Verification
 
 LOSSES: dict[str, type[Loss]] = {

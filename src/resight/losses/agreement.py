@@ -11,7 +11,8 @@ from torch import Tensor
 from resight.dist import mean_over_ranks
 from resight.errors import UsageError
 from resight.losses.base import Loss, Takes
-from resight.losses.distances import full_precision, lift, unit
+from resight.losses.distances import unit
+from resight.precision import full_precision, lift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from resight.dist import gather, gather_labels, mean_over_ranks, own_rows, sum_over_ranks, world_size
 from resight.errors import UsageError
-from resight.losses.distances import DISTANCES, full_precision, known_distance, lift, unit
+from resight.losses.distances import DISTANCES, known_distance, unit
+from resight.precision import full_precision, lift
 
 Takes = Literal["features", "logits", "maps", "pair"]
 Distance = Literal["euclidean", "cosine", "squared"]

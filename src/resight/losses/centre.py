@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from resight.dist import gather_labels, mean_over_ranks
 from resight.errors import UsageError
 from resight.losses.base import Loss
-from resight.losses.distances import full_precision, lift, squared_rows
-from resight.losses.draws import generator
+from resight.losses.distances import squared_rows
+from resight.losses.seeding import generator
+from resight.precision import full_precision, lift
 
 
 class Centre(Loss):

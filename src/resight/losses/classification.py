@@ -10,7 +10,7 @@ from torch import Tensor
 from resight.dist import mean_over_ranks
 from resight.errors import UsageError
 from resight.losses.base import Loss, Takes
-from resight.losses.distances import full_precision, lift
+from resight.precision import full_precision, lift
 
 Spread = Literal["all", "others"]
 

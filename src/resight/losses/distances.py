@@ -8,8 +8,7 @@ Every kernel here gives the sub-gradient 0 at distance 0 instead, and none divid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,18 +19,6 @@ from resight.errors import UnknownNameError
 EXACT_ROWS = 1024  # up to here differences are formed; beyond, the Gram matrix
 SYMMETRIC_ROWS = 256  # from here on it pays to form a symmetric product by halves
 TINY = 1e-12
-
-
-def lift(values: Tensor) -> Tensor:
-    """Half types become float32; float32 and float64 stay."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-@contextmanager
-def full_precision(like: Tensor) -> Iterator[None]:
-    """Outside autocast: distances and exponentials in bfloat16 would be noise."""
-    with torch.autocast(device_type=like.device.type, enabled=False):
-        yield
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -117,7 +104,6 @@ def cosine_rows(a: Tensor, b: Tensor) -> Tensor:
 
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
-
 DISTANCES: dict[str, Kernel] = {"euclidean": euclidean, "cosine": cosine, "squared": squared}
 ROW_DISTANCES: dict[str, Kernel] = {
     "euclidean": euclidean_rows,

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from resight.dist import first_row, gather, gather_labels, mean_over_ranks
 from resight.errors import UnknownNameError, UsageError
 from resight.losses.base import Loss, Takes
-from resight.losses.distances import full_precision, lift
-from resight.losses.draws import generator
+from resight.losses.seeding import generator
+from resight.precision import full_precision, lift
 
 if TYPE_CHECKING:
     from collections.abc import Callable

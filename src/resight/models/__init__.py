@@ -6,9 +6,9 @@ vectors = model.embed(images)      # (B, D)
 """
 
 from resight.models.base import ModelOptions, ModelSpec, ReIDModel, Verdict
-from resight.models.catalogue import MODELS, PRESETS, available, build, options_of, probe
-from resight.models.profile import CLASSICAL, Profile, classical, profile
-from resight.models.weights import load_model, load_weights, save_model, trained, trained_card
+from resight.models.complexity import CLASSICAL, Profile, classical, profile
+from resight.models.model_file import load_model, load_weights, save_model, trained, trained_card
+from resight.models.registry import MODELS, PRESETS, available, build, options_of, probe
 
 __all__ = [
     "CLASSICAL",

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from resight.errors import TrainingError, UnknownNameError, UsageError
+from resight.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from resight.models.heads import AttributeHeads, Classifier
-from resight.models.options import Positive, plain
-from resight.models.trunk import IMAGENET_MEAN, IMAGENET_STD, Trunk
+from resight.options import Positive, plain
 from resight.types import Metric, ReIDOutput
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from resight.models.backbones import BackboneOptions, build_backbone
+from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import ChannelGroups, HeadKind, build_head
 from resight.models.layers import POOLINGS, Neck
-from resight.models.options import Count
+from resight.options import Count
 
 if TYPE_CHECKING:
     from resight.types import ReIDOutput

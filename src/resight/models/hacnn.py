@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from resight.errors import UsageError
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import LinearHead
-from resight.models.options import Count
-from resight.models.precision import full_precision, lift
-from resight.models.windows import corners, crop, crop_resampled
+from resight.models.region_crop import corners, crop, crop_resampled
+from resight.options import Count
+from resight.precision import full_precision, lift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resight.errors import UsageError
-from resight.models.precision import full_precision, lift
+from resight.precision import full_precision, lift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resight.models.precision import full_precision, lift
+from resight.precision import full_precision, lift
 
 
 class AveragePool(nn.Module):

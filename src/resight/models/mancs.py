@@ -19,14 +19,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from resight.errors import UsageError
-from resight.models.backbones import BackboneOptions, build_backbone
+from resight.models.backbones.resnet import ResNet
+from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import Classifier, LinearHead
-from resight.models.options import Count, Share
-from resight.models.resnet import ResNet
+from resight.options import Count, Share
 
 if TYPE_CHECKING:
-    from resight.models.trunk import Trunk
+    from resight.models.backbones.base import Trunk
     from resight.types import ReIDOutput
 
 STAGES = ("conv2", "conv3", "conv4")

@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resight.errors import UsageError
-from resight.models.backbones import BackboneOptions, build_backbone
+from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import CosineHead
 from resight.models.layers import GeM, Neck
-from resight.models.options import Count
+from resight.options import Count
 
 if TYPE_CHECKING:
     from resight.types import ReIDOutput

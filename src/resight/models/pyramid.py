@@ -18,10 +18,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from resight.errors import UsageError
-from resight.models.backbones import BackboneOptions, build_backbone
+from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import LinearHead
-from resight.models.options import Count, Share
+from resight.options import Count, Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

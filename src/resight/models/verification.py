@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from resight.dist import gather
-from resight.models.backbones import BackboneOptions, build_backbone
+from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel, Verdict
 from resight.models.heads import LinearHead
 from resight.models.layers import AveragePool
-from resight.models.options import Count, Share
+from resight.options import Count, Share
 
 if TYPE_CHECKING:
     from resight.types import ReIDOutput

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.reporting.curves import thin
-from resight.reporting.drawing import COLOURS, INK, Drawing, Figure, legend, styles
-from resight.reporting.words import percent, printable
+from resight.reporting.figure import COLOURS, INK, Drawing, Figure, legend, styles
+from resight.reporting.text import percent, printable
+from resight.reporting.training_log import thin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resight.evaluation import Report
-    from resight.reporting.curves import Column, Curves
+    from resight.reporting.training_log import Column, Curves
 
 AP_BINS = 20
 TRAINING = ("losses", "validation", "learning-rate", "throughput", "waiting", "spread")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resight import __version__
-from resight.reporting import facts, words
-from resight.reporting.assets import write_assets, write_text
-from resight.reporting.gathered import Gathered, Material, gather
+from resight._version import __version__
+from resight.reporting import provenance, text
+from resight.reporting.contents import Gathered, Material, gather
+from resight.reporting.export import write_assets, write_text
 from resight.reporting.thumbnails import Album
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resight.data import Dataset
-    from resight.embedding import Result
     from resight.evaluation import Calibration
-    from resight.reporting.drawing import Figure
+    from resight.inference import Result
+    from resight.reporting.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -90,21 +90,21 @@ def _render(gathered: Gathered, title: str, seed: int) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        percent=words.percent, number=words.number, closeness=words.closeness, person=words.person,
-        camera=words.camera, printable=words.printable, signs=words.FLAG_SIGNS, flag_words=words.FLAG_WORDS,
-        measures=words.MEASURES, svg=_marked_up, version=__version__, seed=seed, gathered=gathered,
+        percent=text.percent, number=text.number, closeness=text.closeness, person=text.person,
+        camera=text.camera, printable=text.printable, signs=text.FLAG_SIGNS, flag_words=text.FLAG_WORDS,
+        measures=text.MEASURES, svg=_marked_up, version=__version__, seed=seed, gathered=gathered,
         album=Album(gathered.pictures()),
     )  # fmt: skip
     result = gathered.result
     return environment.get_template("report.html").render(
-        title=words.printable(title),
+        title=text.printable(title),
         sections=[section for section in SECTIONS if section.there(gathered)],
         result=result,
         report=result.report if result else None,
-        scores=facts.scores(result.report) if result else {},
-        intervals=facts.intervals(result) if result else {},
-        provenance=facts.provenance(result) if result else [],
-        warnings=facts.warnings(gathered),
+        scores=provenance.scores(result.report) if result else {},
+        intervals=provenance.intervals(result) if result else {},
+        provenance=provenance.provenance(result) if result else [],
+        warnings=provenance.warnings(gathered),
     )
 
 

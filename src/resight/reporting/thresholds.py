@@ -9,16 +9,16 @@ import numpy as np
 
 from resight import evaluation
 from resight.errors import EvaluationError
-from resight.reporting.drawing import COLOURS, INK, Drawing, Figure, legend
-from resight.reporting.lists import measure_of
-from resight.reporting.words import percent, printable
+from resight.reporting.figure import COLOURS, INK, Drawing, Figure, legend
+from resight.reporting.ranked_lists import measure_of
+from resight.reporting.text import percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resight.embedding import Result
     from resight.evaluation import Calibration, Case, OpenSet, Roc
-    from resight.reporting.words import Measure
+    from resight.inference import Result
+    from resight.reporting.text import Measure
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def thumbnail(path: Path | None, height: int) -> Image | None:
     """The picture at so many pixels high, its shape kept within bounds; None where it cannot be had."""
     from PIL import Image
 
-    from resight.data.images import decode, resize
+    from resight.data.loading.decode import decode, resize
 
     if path is None:
         return None

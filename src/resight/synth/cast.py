@@ -6,12 +6,12 @@ Look-alikes share the wardrobe's stream and so kind, cut and colours of their cl
 
 from __future__ import annotations
 
-from resight.synth.body import Body
-from resight.synth.fabric import RGB, Fabric
-from resight.synth.outfits import outfit
-from resight.synth.palette import HAIR, SHADES, SKIN, any_colour
+from resight.synth.body.body import Body
+from resight.synth.clothing.fabric import RGB, Fabric
+from resight.synth.clothing.outfits import outfit
+from resight.synth.clothing.palette import HAIR, SHADES, SKIN, any_colour
+from resight.synth.clothing.wardrobe import Bottom, Carried, Gait, Hair, Hat, Person, Shoes, Top
 from resight.synth.streams import Dice, stream
-from resight.synth.wardrobe import Bottom, Carried, Gait, Hair, Hat, Person, Shoes, Top
 
 _PLASTIC: tuple[RGB, ...] = ((0.9, 0.9, 0.9), (0.85, 0.84, 0.8), (0.75, 0.2, 0.2), (0.35, 0.6, 0.85), (0.2, 0.2, 0.22))
 

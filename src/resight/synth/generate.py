@@ -23,7 +23,7 @@ from resight.errors import Interrupted, ResightError, UsageError
 from resight.synth import table
 from resight.synth.card import card
 from resight.synth.plan import FOLDERS, plan
-from resight.synth.render import require_renderer
+from resight.synth.scene.render import require_renderer
 from resight.synth.workers import made
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.synth.attributes import NAMES, attributes
+from resight.synth.camera.sensor import develop, jpeg
 from resight.synth.config import DIALS, SynthConfig
-from resight.synth.render import Exposed, expose
-from resight.synth.sensor import develop, jpeg
-from resight.synth.shot import Shot, take, wardrobe_of
+from resight.synth.scene.render import Exposed, expose
+from resight.synth.scene.shot import Shot, take, wardrobe_of
 
 if TYPE_CHECKING:
     from resight.synth.plan import Item

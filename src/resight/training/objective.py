@@ -7,7 +7,7 @@ Neither the model nor the loss knows of the other; they meet here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from resight import losses
 from resight.dist import average_over_ranks, sum_over_ranks
-from resight.dist.processes import everyones, highest
-from resight.errors import NotFiniteError, RecipeError, UsageError
+from resight.errors import RecipeError, UsageError
+from resight.training.loss_report import LossReport
 from resight.training.weighting import Weighting, WeightingConfig, build_weighting
 from resight.types import IGNORE, Batch, ReIDOutput
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from resight.training.clock import Clock
+
 
 # What a loss may be given, by what it takes.  Losses on maps also judge what the maps gather, which are features.
 JUDGED = {"features": ("features.",), "logits": ("logits.",), "maps": ("maps.", "features."), "pair": ("",)}
@@ -43,38 +44,6 @@ class TermConfig:
     memory: int = 0  # descriptors of earlier batches that anchors also meet (losses over distances); 0: none
     memory_start: int = 0  # step from which on they are kept
     options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LossReport:
-    """One step's verdict: the scalar to go down, its parts before weighting, the weights used."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    weights: dict[str, float]
-    anchors: Tensor  # () anchors of the global batch that have both a positive and a negative
-    spread: Tensor  # () 1 - |mean unit descriptor|: 0 when every picture gets the same descriptor
-
-    def settled(self) -> LossReport:
-        """The same without the graph, which may then be forgotten, and the mean over all processes."""
-        values = average_over_ranks(torch.stack([self.total.detach(), *self.parts.values()]))
-        return replace(self, total=values[0], parts=dict(zip(self.parts, values[1:], strict=True)))
-
-    def check_finite(self, clock: Clock) -> None:
-        """Raises NotFiniteError, on all processes alike, naming the term and the step where a loss is not a number."""
-        fine = bool(torch.isfinite(self.total))
-        if not highest(int(not fine)):
-            return
-        said = everyones("" if fine else self._what_broke(clock))
-        raise NotFiniteError(next(filter(None, said)))
-
-    def _what_broke(self, clock: Clock) -> str:
-        broken = [name for name, part in self.parts.items() if not bool(torch.isfinite(part))]
-        values = ", ".join(f"{name} = {float(part):.4g}" for name, part in self.parts.items())
-        return (
-            f"the loss is not finite at {clock}: {' and '.join(broken) or 'the sum'} broke ({values}). "
-            f"Lower optim.lr, set optim.clip_norm, or train with train.precision = 'fp32'."
-        )
 
 
 class Term(nn.Module):

@@ -24,7 +24,7 @@ from resight.dist import average_over_ranks, rank, sum_over_ranks, world_size
 from resight.dist.processes import everyones
 from resight.errors import TrainingError
 from resight.losses import InPieces
-from resight.models.synced import batch_norms, synchronise
+from resight.models.sync_batch_norm import batch_norms, synchronise
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor

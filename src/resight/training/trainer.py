@@ -14,18 +14,17 @@ from resight.dist import rank, world_size
 from resight.dist.processes import highest, on_first
 from resight.errors import CheckpointError, DatasetError, Interrupted, NotFiniteError
 from resight.models import save_model
-from resight.training import gradients
+from resight.training import backward
+from resight.training.batches import mix
 from resight.training.checkpoint import load_state, save_state
 from resight.training.config import resolve_precision
+from resight.training.determinism import repeatable
 from resight.training.ema import MovingAverage
-from resight.training.feed import mix
-from resight.training.journal import Journal, Unwritten
-from resight.training.meter import Meter
-from resight.training.optim import named_parameters, set_rate
-from resight.training.phases import phase
-from resight.training.recovery import Recovery, all_finite
-from resight.training.repeatable import repeatable
+from resight.training.journal import Journal, Meter, Unwritten
+from resight.training.nan_recovery import Recovery, all_finite
+from resight.training.optimizer import named_parameters, set_rate
 from resight.training.signals import stop_on_signal
+from resight.training.timing import phase
 
 if TYPE_CHECKING:
     import threading
@@ -33,13 +32,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resight.models import ReIDModel
+    from resight.training.batches import Feed
     from resight.training.clock import Clock
     from resight.training.config import TrainConfig
-    from resight.training.display import Display
-    from resight.training.feed import Feed
-    from resight.training.objective import LossReport, Step
+    from resight.training.loss_report import LossReport
+    from resight.training.lr_schedule import ScheduleConfig
+    from resight.training.objective import Step
     from resight.training.parallel import Parallel
-    from resight.training.schedule import ScheduleConfig
+    from resight.training.progress import Display
 
 GO_ON, SAVE, STOP = range(3)
 COLLAPSED = 1e-3  # spread under which all descriptors are practically one
@@ -87,7 +87,7 @@ class Trainer:
         self.display, self.judge = display, judge
         self.average = MovingAverage(parallel.copy(), config.ema) if config.ema else None
         self.precision = resolve_precision(config.precision, feed.device)
-        self.way = gradients.build(config.accumulate, config.gradient_cache, self._autocast)
+        self.way = backward.build(config.accumulate, config.gradient_cache, self._autocast)
         self.recovery = Recovery(config.recover, config.recover_factor)
         self.best = -math.inf
         self.meter = Meter()

@@ -1,0 +1,126 @@
+"""MSMT17.  Wei et al., CVPR 2018.
+
+`PPPP_III_CC_MMDDpart_FFFF_K[_ex].jpg`, named by lists; the camera is the third field.  Persons restart at 0
+in train and test and are different people, so both are renumbered: train 1..1041, test 1042..4101.  V1 and V2
+(faces blurred) give figures that cannot be compared; the version stands in every result.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from resight.data.dataset import AssertCounts, Counts, Dataset, check_counts
+from resight.data.dataset_ops import with_splits
+from resight.data.formats.filenames import some
+from resight.data.formats.image_list import lines_of
+from resight.errors import DatasetError, UsageError
+from resight.types import Sample, Split
+
+TERMS = (
+    "Given out by its authors after a signed agreement, for non-commercial research; not to be passed on. "
+    "The wording you signed is what counts."
+)
+TRAIN_IDS = 1041
+COUNTS = {
+    "train": Counts(TRAIN_IDS, 32621, 15),  # list_train and list_val
+    "query": Counts(3060, 11659, 15),
+    "gallery": Counts(3060, 82161, 15),
+}
+FORMS = {
+    "v1": ("MSMT17_V1", "train", "test"),
+    "v2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2"),
+}
+LISTS: dict[Split, tuple[str, ...]] = {
+    "train": ("list_train.txt", "list_val.txt"),
+    "query": ("list_query.txt",),
+    "gallery": ("list_gallery.txt",),
+}
+NAME = re.compile(r"\d{4}_\d+_(\d{2})_\d{4}(?:morning|noon|afternoon)_\d+_\d+(?:_ex)?\.jpg", re.ASCII)
+PATTERN, EXAMPLE = "PPPP_III_CC_MMDDpart_FFFF_K.jpg", "0000_000_01_0303morning_0008_0.jpg"
+
+
+def read(
+    root: Path,
+    *,
+    version: Literal["auto", "v1", "v2"] = "auto",
+    train_on: Literal["train+val", "train"] = "train+val",
+    assert_counts: AssertCounts = "warn",
+) -> Dataset:
+    """`root` is MSMT17_V1 or MSMT17_V2, or the folder that contains one of them.
+
+    version   which of the two, where both are there
+    train_on  both training lists, as most papers do, or list_train alone
+    """
+    if train_on not in ("train+val", "train"):
+        raise UsageError(f"train_on={train_on!r}: choose 'train+val' or 'train'.")
+    version, root = _find(root, version)
+    _, *folders = FORMS[version]
+    splits: dict[Split, tuple[Sample, ...]] = {}
+    notes: list[str] = []
+    for split, names in LISTS.items():
+        names = names[:1] if split == "train" and train_on == "train" else names
+        folder = root / folders[split != "train"]
+        samples, lost = _read_lists(root, folder, names, split)
+        splits[split] = tuple(samples)
+        notes += [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {some(lost)}"] if lost else []
+    said = f"{version.upper()}, {train_on}"
+    dataset = with_splits(Dataset("msmt17", said, root, notes=tuple(notes), terms=TERMS), splits)
+    counts = COUNTS if train_on == "train+val" else {s: c for s, c in COUNTS.items() if s != "train"}
+    return check_counts(dataset, counts, assert_counts)
+
+
+def _find(root: Path, version: str) -> tuple[Literal["v1", "v2"], Path]:
+    if version not in ("auto", *FORMS):
+        raise UsageError(f"version={version!r}: choose auto, v1 or v2.")
+    found: dict[Literal["v1", "v2"], Path] = {}
+    for name in ("v1", "v2"):
+        outer, train, test = FORMS[name]
+        for folder in (root, root / outer, root / "msmt17" / outer):
+            if (folder / train).is_dir() and (folder / test).is_dir():
+                found.setdefault(name, folder)
+    if version != "auto":
+        found = {name: folder for name, folder in found.items() if name == version}
+    if len(found) > 1:
+        raise DatasetError(
+            f"msmt17: {root} holds V1 and V2, whose figures cannot be compared. Point the root at one of the two, or "
+            f"choose with version='v1' or 'v2'."
+        )
+    if not found:
+        wanted = " or ".join(f"{train} and {test}" for _, train, test in FORMS.values())
+        raise DatasetError(
+            f"msmt17: {root} holds no {version.upper() if version != 'auto' else 'MSMT17'}. "
+            f"Point the root at the folder that holds {wanted}."
+        )
+    return next(iter(found.items()))
+
+
+def _read_lists(root: Path, folder: Path, names: tuple[str, ...], split: Split) -> tuple[list[Sample], list[str]]:
+    samples: list[Sample] = []
+    lost: list[str] = []
+    shift = 1 if split == "train" else 1 + TRAIN_IDS
+    for name in names:
+        file = root / name
+        if not file.is_file():
+            raise DatasetError(f"msmt17: {file} does not exist. Unpack the lists beside the pictures again.")
+        for place, pid, _ in lines_of(file):
+            path = folder / place
+            match = NAME.fullmatch(path.name)
+            if match is None or pid < 0:
+                raise DatasetError(
+                    f"msmt17: {file} names {place} and person {pid}, expected {PATTERN} as in {EXAMPLE} and a person "
+                    f"from 0. Fetch the lists again."
+                )
+            if not path.is_file():
+                lost.append(place)
+                continue
+            samples.append(Sample(path, pid + shift, int(match[1]), split, "msmt17"))
+    if not samples and not lost:
+        raise DatasetError(f"msmt17: {' and '.join(names)} in {root} name no picture. Fetch the lists again.")
+    if not samples:
+        raise DatasetError(
+            f"msmt17: none of the {len(lost):,} pictures in {' and '.join(names)} is in {folder}; the first is "
+            f"{lost[0]}. Lists of one version do not fit pictures of the other: take both from one archive."
+        )
+    return samples, lost

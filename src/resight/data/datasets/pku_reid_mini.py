@@ -1,0 +1,34 @@
+"""A small part of PKU-Reid in Market-1501's naming: 30 persons to learn, 14 to find, two cameras.
+
+Ma, Liu, Hu, Wang, Sun, "Orientation driven bag of appearances for person re-identification",
+arXiv:1605.02464.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resight.data.dataset import AssertCounts, Counts, Dataset, check_counts
+from resight.data.dataset_ops import without_junk
+from resight.data.formats.filenames import find_root
+from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TERMS = (
+    "CC BY-NC-SA 4.0, Ma et al. 2016 (arXiv:1605.02464): attribution, no commercial use, share alike. "
+    "Pictures of identifiable people; never redistributed with this package."
+)
+COUNTS = {
+    "train": Counts(30, 480, 2, {1: 240, 2: 240}),
+    "query": Counts(14, 112, 2, {1: 56, 2: 56}),
+    "gallery": Counts(14, 112, 2, {1: 56, 2: 56}),
+}
+
+
+def read(root: Path, *, assert_counts: AssertCounts = "warn") -> Dataset:
+    """The folder `pku-reid-mini`, or the one that contains it."""
+    root = find_root("pku_reid_mini", root, list(FOLDERS.values()), ["pku-reid-mini"])
+    dataset = without_junk(read_splits("pku_reid_mini", "mini", root, MARKET, terms=TERMS))
+    return check_counts(dataset, COUNTS, assert_counts)

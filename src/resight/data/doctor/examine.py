@@ -1,0 +1,124 @@
+"""The doctor: which data set lies here, what is wrong with it, and what to do."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from resight.data import canonical_name, load_dataset
+from resight.data.dataset import SPLITS, Dataset
+from resight.data.doctor.detect_format import Form, recognise
+from resight.data.doctor.image_checks import Facts, inspect, picture_findings
+from resight.data.doctor.label_checks import Finding, quick_check
+from resight.data.doctor.statistics import statistics
+from resight.data.formats.filename_pattern import usual_pattern
+from resight.data.formats.filenames import list_pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from resight.data.loading.base import Progress
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What the doctor found.  `dataset` is None where pictures have no splits yet."""
+
+    form: Form
+    dataset: Dataset | None
+    findings: tuple[Finding, ...]
+    statistics: Mapping[str, Any]
+    facts: tuple[Facts, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Nothing that must be mended."""
+        return not any(finding.level == "error" for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the facts of single pictures."""
+        return {
+            "form": {**asdict(self.form), "root": str(self.form.root)},
+            "sound": self.sound,
+            "findings": [asdict(finding) for finding in self.findings],
+            "statistics": dict(self.statistics),
+        }
+
+
+def examine(
+    root: Path,
+    *,
+    name: str | None = None,
+    options: Mapping[str, object] | None = None,
+    pictures: bool = True,
+    near: bool = False,
+    progress: Progress | None = None,
+) -> Checkup:
+    """Examine what lies at `root`.
+
+    name      read it as this data set; without one the form is recognised
+    options   for its reader
+    pictures  open every picture: unreadable ones, duplicates, sizes, brightness
+    near      also look for near-duplicates across train and test
+
+    Raises DatasetError where there is nothing that can be read at all.
+    """
+    form = recognise(root) if name is None else Form(canonical_name(name), root.expanduser(), "as asked")
+    if not form.is_split:
+        return Checkup(form, None, (_needs_split(form),), {})
+    form = replace(form, options=_options(form, options or {}))
+    dataset = load_dataset(form.name, form.root, **form.options)
+    findings = [*_moved(root, form), *quick_check(dataset), *_notes(dataset)]
+    facts: list[Facts] = []
+    if pictures:
+        samples = {sample.path: sample for split in SPLITS for sample in dataset.split(split)}
+        facts = inspect(list(samples.values()), progress, near)
+        findings += picture_findings(facts, near)
+    order = {"error": 0, "warning": 1, "note": 2}
+    ordered = tuple(sorted(findings, key=lambda finding: order[finding.level]))
+    return Checkup(form, dataset, ordered, statistics(dataset, facts), tuple(facts))
+
+
+def _options(form: Form, options: Mapping[str, object]) -> dict[str, object]:
+    """The reader's options; whoever asks the doctor about DukeMTMC is told, and may look at what they hold."""
+    acknowledged = {"acknowledge_withdrawn": True} if form.name == "dukemtmcreid" else {}
+    return {**acknowledged, **form.options, **options}
+
+
+def _needs_split(form: Form) -> Finding:
+    what = f"{form.root} holds {form.why}." if form.name != "table" else f"{form.root} is {form.why}."
+    command = f"resight data split {shlex.quote(str(form.root))}"
+    if form.name != "flat":
+        return Finding("error", "no_splits", what, f"Make train, query and gallery with `{command}`.")
+    pictures = list_pictures(form.root, form.root, recursive=True).pictures
+    usual = usual_pattern(pictures, form.root)
+    if usual is not None:
+        cure = f"Make train, query and gallery with `{command} --pattern '{usual}'`, which fits their names."
+        return Finding("error", "no_splits", what, cure)
+    name = pictures[0].relative_to(form.root).as_posix()
+    cure = (
+        f"Say where person and camera stand in names like {name} with `{command} --pattern PATTERN`; for "
+        "0042_c3_001711.jpg it would be '{pid}_c{camid}_{frame}'."
+    )
+    return Finding("error", "no_splits", what, cure)
+
+
+def _moved(root: Path, form: Form) -> list[Finding]:
+    """The root was a level too high or too deep: said, so that it is given right elsewhere."""
+    given, right = root.expanduser().resolve(), form.root.resolve()
+    if right in (given, given / form.root.name) and (right == given or form.root.is_file()):
+        return []
+    return [Finding("warning", "root", f"{root} is not the root: the data set is {form.why}.", f"Use {form.root}.")]
+
+
+def _notes(dataset: Dataset) -> list[Finding]:
+    """What the reader noted, graver where a published table is missed."""
+    findings = []
+    for note in dataset.notes:
+        counted = note.startswith("counts differ")
+        sentence = note[:1].upper() + note[1:] + ("" if note.endswith((".", "?")) else ".")
+        cure = "A partial copy cannot be compared with published figures; fetch the rest." if counted else ""
+        findings.append(Finding("warning" if counted else "note", "counts" if counted else "reader", sentence, cure))
+    return findings

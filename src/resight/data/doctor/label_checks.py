@@ -1,0 +1,191 @@
+"""The quick half of the doctor: what the labels alone can tell, before a picture is opened.
+
+Training and evaluation run it first and stop with its sentence (`stop_if_unsound`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from resight.data.formats.filenames import many, some
+from resight.data.splits import matches
+from resight.errors import DatasetError, plain
+from resight.types import UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from resight.data.dataset import Dataset
+    from resight.types import Sample
+
+UNKNOWN = "cameras='ignore' (on the command line --set cameras=ignore)"
+Level = Literal["error", "warning", "note"]
+FATAL = {  # codes that leave nothing to do
+    "train": frozenset({"no_training", "one_person", "no_match"}),  # its verdict could not be had
+    "evaluate": frozenset({"no_test", "no_queries", "no_gallery", "no_match"}),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader of this data set should know: how grave, what was found, what to do."""
+
+    level: Level
+    code: str
+    what: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        return plain(f"{self.what} {self.cure}".strip())
+
+
+def quick_check(dataset: Dataset) -> list[Finding]:
+    """Findings from persons, cameras and paths, the gravest first."""
+    parts = (_training(dataset), _test(dataset), _overlap(dataset), _matches(dataset), _cameras(dataset))
+    findings = [finding for part in parts for finding in part]
+    order = {"error": 0, "warning": 1, "note": 2}
+    return sorted(findings, key=lambda finding: order[finding.level])
+
+
+def stop_if_unsound(dataset: Dataset, purpose: Literal["train", "evaluate"]) -> list[Finding]:
+    """Raise DatasetError with cause and cure where there is nothing to train or judge; else the findings, to show."""
+    findings = quick_check(dataset)
+    for finding in findings:
+        if finding.code in FATAL[purpose]:
+            raise DatasetError(f"{dataset.name}: {finding}")
+    return findings
+
+
+def _training(dataset: Dataset) -> Iterable[Finding]:
+    pids = Counter(sample.pid for sample in dataset.train if sample.pid > 0)
+    if not dataset.train:
+        yield Finding("warning", "no_training", "There are no training pictures.", "It can be evaluated on only.")
+        return
+    if len(pids) < 2:
+        yield Finding(
+            "error",
+            "one_person",
+            f"All {len(dataset.train):,} training pictures belong to {len(pids)} person.",
+            "If that is not so, the pattern reads a number that all names or their folder share: give it as it stands "
+            "in the file's own name.",
+        )
+        return
+    low, high = min(pids), max(pids)
+    if high - low + 1 != len(pids):
+        yield Finding(
+            "note",
+            "labels",
+            f"The {len(pids):,} training persons are numbered {low} to {high}, with gaps.",
+            "Nothing to do: labels 0 and up are made from the sorted numbers.",
+        )
+    single = [pid for pid, images in pids.items() if images == 1]
+    if single:
+        yield Finding(
+            "note",
+            "single",
+            f"{many(len(single), 'training person has', 'training persons have')} one picture "
+            f"({some(dataset.called(single))}).",
+            "They serve an identity loss; a metric loss sees them as their own positive only when repeated.",
+        )
+
+
+def _test(dataset: Dataset) -> Iterable[Finding]:
+    if not dataset.query and not dataset.gallery:
+        yield Finding(
+            "warning", "no_test", "There is neither query nor gallery.", "Make them with `resight data split`."
+        )
+    elif not dataset.query:
+        yield Finding("error", "no_queries", "There is a gallery and no query.", "Pass auto_query='one_per_id_cam'.")
+    elif not dataset.gallery:
+        yield Finding("error", "no_gallery", "There are queries and no gallery.", "Name the gallery's folder.")
+
+
+def _overlap(dataset: Dataset) -> Iterable[Finding]:
+    learnt = {sample.pid for sample in dataset.train if sample.pid > 0}
+    tested = {sample.pid for sample in (*dataset.query, *dataset.gallery) if sample.pid > 0}
+    both = sorted(learnt & tested)
+    if both:
+        yield Finding(
+            "error",
+            "overlap",
+            f"{many(len(both), 'person is', 'persons are')} in train and in the test ({some(dataset.called(both))}).",
+            "Split by person, not by picture (`resight data split`). If numbers restart in the test and mean other "
+            "people, shift them.",
+        )
+    train, query, gallery = (
+        {sample.path for sample in part} for part in (dataset.train, dataset.query, dataset.gallery)
+    )
+    shared = (train & (query | gallery)) | (query & gallery if query != gallery else set())
+    if shared:
+        names = some(sorted(path.name for path in shared))
+        yield Finding(
+            "error",
+            "shared_files",
+            f"{many(len(shared), 'picture is', 'pictures are')} in two splits ({names}).",
+            "A picture may be asked for or be an answer, not both: remove one of the two.",
+        )
+
+
+def _matches(dataset: Dataset) -> Iterable[Finding]:
+    """Queries without a valid match, by cause."""
+    if not dataset.query or not dataset.gallery:
+        return
+    people: dict[int, list[Sample]] = defaultdict(list)
+    for sample in dataset.gallery:
+        people[sample.pid].append(sample)
+    absent = [query for query in dataset.query if query.pid not in people]
+    unmatched = [
+        query
+        for query in dataset.query
+        if query.pid in people and not any(matches(query, other) for other in people[query.pid])
+    ]
+    number, total = len(absent) + len(unmatched), len(dataset.query)
+    level: Level = "error" if number == total else "warning"
+    code = "no_match" if number == total else "some_without_match"
+    if absent:
+        yield Finding(
+            level,
+            code,
+            f"{len(absent):,} of {total:,} queries ask for persons who are not in the gallery "
+            f"({_people(dataset, absent)}).",
+            "Add pictures of them to the gallery, or leave those queries out; the rest can be judged."
+            if number < total
+            else "Query and gallery must show the same people: check that both come from one set and one numbering, or "
+            "make them with `resight data split`.",
+        )
+    if unmatched:
+        cameras = {sample.camid for sample in (*dataset.query, *dataset.gallery)}
+        yield Finding(level, code, *_same_camera(dataset, unmatched, cameras))
+
+
+def _same_camera(dataset: Dataset, unmatched: Sequence[Sample], cameras: set[int]) -> tuple[str, str]:
+    total = len(dataset.query)
+    if len(cameras) == 1:
+        return (
+            f"Every picture has camera {next(iter(cameras))}, and a match by the query's own camera does not count: "
+            f"{len(unmatched):,} of {total:,} queries have no valid match.",
+            f"If cameras are not known, say so with {UNKNOWN}; if they are, say where they stand in the name.",
+        )
+    return (
+        f"{len(unmatched):,} of {total:,} queries ask for persons whom the gallery shows by the query's own camera "
+        f"only ({_people(dataset, unmatched)}).",
+        f"Move a picture by another camera into the gallery, or declare cameras unknown with {UNKNOWN}.",
+    )
+
+
+def _people(dataset: Dataset, samples: Iterable[Sample]) -> str:
+    return "persons " + some(dataset.called(sample.pid for sample in samples))
+
+
+def _cameras(dataset: Dataset) -> Iterable[Finding]:
+    everyone = (*dataset.train, *dataset.query, *dataset.gallery)
+    unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in everyone)
+    if unknown:
+        yield Finding(
+            "note",
+            "unknown_cameras",
+            f"The camera of {unknown:,} of {len(everyone):,} pictures is unknown.",
+            "Any picture of the same person counts as their match. Figures are not comparable to cross-camera ones.",
+        )

@@ -1,0 +1,103 @@
+"""Text lists in MSMT17's style: `list_train.txt`, `list_query.txt`, `list_gallery.txt`, a picture a line.
+
+A line is `path pid` or `path pid camid`, parted by single spaces; the path is relative to the root, or to its
+folder `train` or `test`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resight.data.dataset import Dataset
+from resight.data.dataset_ops import Cameras, use_cameras, with_splits, without_junk, zero_is_a_person
+from resight.data.formats.attributes_csv import with_sidecar
+from resight.data.formats.cameras_csv import CameraFinder
+from resight.data.formats.csv_rows import NUMBER
+from resight.data.formats.filenames import find_root, leaves, some
+from resight.data.splits import AutoQuery, choose_missing_queries
+from resight.errors import DatasetError
+from resight.types import Sample, Split
+
+LISTS: dict[Split, tuple[str, ...]] = {
+    "train": ("list_train.txt", "list_val.txt"),
+    "query": ("list_query.txt",),
+    "gallery": ("list_gallery.txt",),
+}
+
+
+def read(
+    root: Path,
+    *,
+    camera: str | None = None,
+    cameras: Cameras = "file",
+    auto_query: AutoQuery = "one_per_id_cam",
+    seed: int = 0,
+    keep_junk: bool = False,
+) -> Dataset:
+    r"""`root` holds the lists.
+
+    camera  a regular expression whose first group finds the camera in the file name, as in "_c(\d+)", for
+            lists without a third column
+    """
+    root = find_root("list", root, ["list_train.txt"])
+    finder = CameraFinder(root, camera)
+    splits: dict[Split, tuple[Sample, ...]] = {}
+    notes: list[str] = []
+    for split, names in LISTS.items():
+        samples, lost = _read_lists(root, split, [root / name for name in names], finder)
+        splits[split] = tuple(samples)
+        notes += [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {some(lost)}"] if lost else []
+    dataset = with_splits(Dataset("list", root.resolve().name, root, notes=tuple(notes)), splits)
+    dataset = use_cameras(zero_is_a_person(with_sidecar(dataset)), cameras)
+    return without_junk(choose_missing_queries(dataset, auto_query, seed), keep_junk)
+
+
+def _read_lists(root: Path, split: Split, files: list[Path], finder: CameraFinder) -> tuple[list[Sample], list[str]]:
+    """Samples of a split, and the names listed that are no picture under the root."""
+    samples: list[Sample] = []
+    lost: list[str] = []
+    seen: set[Path] = set()
+    for file in files:
+        for name, pid, camid in lines_of(file) if file.is_file() else ():
+            path = where(root, name, split)
+            if path is None:
+                lost.append(name)
+                continue
+            if path in seen:
+                raise DatasetError(f"{file}: {name} stands in the lists of {split} twice. Remove one of the two lines.")
+            seen.add(path)
+            samples.append(Sample(path, pid, finder(path) if camid is None else camid, split, "list"))
+    if lost and not samples:
+        raise DatasetError(
+            f"list: none of the {len(lost):,} pictures of {split} exists under {root}; the first is {lost[0]}. "
+            f"Put the lists beside the pictures' folders."
+        )
+    return samples, lost
+
+
+def lines_of(file: Path) -> list[tuple[str, int, int | None]]:
+    """path, pid and perhaps camid of each line; DatasetError that names the line which is none."""
+    entries: list[tuple[str, int, int | None]] = []
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as broken:
+        raise DatasetError(f"{file} is not a UTF-8 text file: {broken}.") from broken
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, *numbers = line.strip().split(" ")
+        if len(numbers) not in (1, 2) or not all(NUMBER.fullmatch(n) and int(n) >= -1 for n in numbers):
+            raise DatasetError(
+                f"{file}, line {number}: {line.strip()[:80]!r}, expected `path pid` or `path pid camid` parted by a "
+                f"space; a number of -1 is junk, or an unknown camera."
+            )
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise DatasetError(f"{file}, line {number}: {name!r} leaves the root. Write paths relative to it.")
+        entries.append((name, int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else None))
+    return entries
+
+
+def where(root: Path, name: str, split: Split) -> Path | None:
+    """The picture a line names: under the root, or under its folder of that split; never a link out of it."""
+    places = [folder / name for folder in (root, root / ("train" if split == "train" else "test"))]
+    return next((place for place in places if place.is_file() and not leaves(place, root)), None)

@@ -1,0 +1,26 @@
+"""Any folder in Market-1501's layout and naming: somebody's own data, a subset, a repack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resight.data.dataset_ops import Cameras, use_cameras, without_junk, zero_is_a_person
+from resight.data.formats.attributes_csv import with_sidecar
+from resight.data.formats.filenames import find_root
+from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resight.data.dataset import Dataset
+
+
+def read(root: Path, *, cameras: Cameras = "file", keep_junk: bool = False) -> Dataset:
+    """bounding_box_train, query and bounding_box_test with names like 0001_c1s1_001051_00.jpg, of any size.
+
+    cameras="ignore" declares every camera unknown.  `attributes.csv` in the root is read where there is one.
+    """
+    root = find_root("market", root, list(FOLDERS.values()))
+    dataset = use_cameras(with_sidecar(read_splits("market", root.resolve().name, root, MARKET)), cameras)
+    dataset = zero_is_a_person(dataset)
+    return without_junk(dataset, keep_junk)

@@ -1,0 +1,124 @@
+"""Somebody's own pictures, not yet split: a folder per person, names with a pattern, or a CSV without splits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resight.data.dataset import Dataset, add_notes
+from resight.data.dataset_ops import Cameras, knows_cameras, names_of, number_folders, use_cameras, with_splits
+from resight.data.formats.attributes_csv import with_sidecar
+from resight.data.formats.cameras_csv import CameraFinder
+from resight.data.formats.csv_table import samples_of
+from resight.data.formats.filename_pattern import Pattern, read_people, try_pattern
+from resight.data.formats.filenames import left_out, list_pictures, some
+from resight.data.formats.folder_per_person import by_person
+from resight.data.formats.split_folders import FOLDERS
+from resight.data.splits import choose_queries
+from resight.errors import DatasetError, UsageError
+from resight.types import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+SPLIT_ALREADY = {"train", "test", "query", "gallery", *FOLDERS.values()}  # no person is called so
+CAMERA = re.compile(r"cam(?:era)?[ _-]?\d+", re.IGNORECASE | re.ASCII)  # nor so, where all are
+
+
+def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None = None) -> Dataset:
+    r"""All pictures below `root` as one training split.
+
+    pattern  person and camera in the name, as in "{pid}_c{camid}_{frame}" (see resight.data.formats.filename_pattern)
+    camera   for a folder per person: a regular expression whose first group is the camera, as in "_c(\d+)"
+
+    `root` may be a CSV file with path and pid.
+    """
+    if root.is_file():
+        return _from_table(root)
+    if not root.is_dir():
+        raise DatasetError(f"{root} does not exist. Name the folder that holds the pictures, or a CSV file.")
+    listing = list_pictures(root, root, recursive=True)
+    if not listing.pictures:
+        raise DatasetError(f"{root} holds no picture. Name the folder that holds them.")
+    notes = left_out(listing, (), root, "")
+    if pattern is not None:
+        compiled = Pattern(pattern)
+        try_pattern(compiled, listing.pictures, root)
+        samples, said, numbers = read_people(compiled, listing.pictures, root)
+        notes += said
+    else:
+        samples, numbers = _by_folder(root, listing.pictures, camera)
+    dataset = Dataset("people", root.resolve().name, root, train=tuple(samples), notes=tuple(notes))
+    dataset = replace(dataset, people=names_of(numbers))
+    return with_sidecar(dataset, numbers)
+
+
+def _by_folder(root: Path, pictures: tuple[Path, ...], camera: str | None) -> tuple[list[Sample], dict[str, int]]:
+    people = by_person(pictures, root)
+    _refuse_others(root, people)
+    finder = CameraFinder(root, camera)
+    numbers = number_folders(people)
+    samples = [
+        Sample(path, numbers[name], finder(path), "train", "people", finder.frame(path))
+        for name, paths in people.items()
+        for path in paths
+    ]
+    return samples, numbers
+
+
+def _refuse_others(root: Path, people: Mapping[str, Sequence[Path]]) -> None:
+    """Folders that are no persons, and pictures in none."""
+    names = sorted(people)
+    if "" in people:
+        raise DatasetError(
+            f"{root} holds pictures in no person's folder ({some([path.name for path in people['']])}). Put each "
+            "person's into a folder of their own, or give the pattern of the names, as in --pattern "
+            "'{pid}_c{camid}_{frame}'."
+        )
+    if people.keys() & SPLIT_ALREADY:
+        raise DatasetError(
+            f"{root} is split already: it holds {some(names)}. Use it as it is, as `resight data check` says, or give "
+            "the pattern of the names to split it anew, as in --pattern '{pid}_c{camid}_*'."
+        )
+    if all(CAMERA.fullmatch(name) for name in names):
+        raise DatasetError(
+            f"the folders in {root} look like cameras, not persons: {some(names)}. Give the pattern of the paths, as "
+            "in --pattern 'cam{camid}/{pid}_*'."
+        )
+
+
+def _from_table(file: Path) -> Dataset:
+    samples, notes, people = samples_of(file, file.parent, "people", ("path", "pid"))
+    return Dataset("people", file.stem, file.parent, train=tuple(samples), notes=notes, people=people)
+
+
+def split(everyone: Dataset, *, test: float = 0.5, cameras: Cameras = "file", seed: int = 0) -> Dataset:
+    """Persons, not pictures, go to train or test; of a test person one picture per camera is asked for.
+
+    test     fraction of the persons to test on; those of them nobody can be asked about stay gallery only
+    cameras  "ignore" declares cameras unknown: any other picture of a person is then a match
+    """
+    if not 0 < test < 1:
+        raise UsageError(f"test is {test}, expected a fraction between 0 and 1, as in 0.5.")
+    everyone = use_cameras(everyone, cameras)
+    generator = np.random.default_rng(seed)
+    people = sorted({sample.pid for sample in everyone.train if sample.pid > 0})
+    if len(people) < 3:
+        raise DatasetError(f"{everyone.root} shows {len(people)} persons; a split needs at least 3.")
+    number = min(max(1, round(test * len(people))), len(people) - 2)
+    tested = set(generator.permutation(people)[:number].tolist())
+    aside = [sample for sample in everyone.train if sample.pid in tested or sample.pid <= 0]
+    query, gallery = choose_queries(aside, generator)
+    if not query:
+        raise DatasetError(
+            f"{everyone.root}: none of the {number} test persons is seen by two cameras: nobody could be found again. "
+            f"If cameras are not known, declare it with --cameras ignore."
+        )
+    train = tuple(sample for sample in everyone.train if sample.pid > 0 and sample.pid not in tested)
+    parted = with_splits(everyone, {"train": train, "query": query, "gallery": gallery})
+    rule = "cross camera" if knows_cameras(everyone.train) else "any camera"
+    parted = replace(parted, version=f"{everyone.version}, split {test:g}, {rule}, seed {seed}")
+    return add_notes(parted, [f"split by person: {number} of {len(people)} to test on, {rule} rule, seed {seed}"])

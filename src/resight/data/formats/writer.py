@@ -1,0 +1,218 @@
+"""Writing a data set in another form: a table, Market-1501's names, a folder per person, or lists.
+
+Pictures are linked, never changed; a CSV only names them.  What a form cannot say is returned as a note.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resight.data.dataset import SPLITS, Dataset
+from resight.data.formats.attributes_csv import PREFIX
+from resight.data.formats.attributes_csv import SIDECAR as ATTRIBUTES
+from resight.data.formats.cameras_csv import SIDECAR as CAMERAS
+from resight.data.formats.filenames import PICTURES, some
+from resight.data.formats.split_folders import FOLDERS
+from resight.errors import UNSAFE, DatasetError, UnknownNameError
+from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from resight.types import Sample, Split
+
+How = Literal["link", "copy"]
+Placed = list[tuple["Sample", str]]  # a sample and the path it is given, below the root
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a form could not keep, and the options its reader needs."""
+
+    notes: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bool = False) -> Written:
+    """Write `dataset` to `out` in one of FORMS.
+
+    csv      `out` is the file; the pictures stay where they are
+    others   `out` is a new or empty folder; pictures are hard links (how="link") or copies
+
+    Raises DatasetError where something is in the way (a CSV file gives way to replace=True) or the form cannot hold
+    the set.
+    """
+    if form not in FORMS:
+        raise UnknownNameError("form to write", form, FORMS)
+    if form == "csv" and out.exists() and not (replace and out.is_file()):
+        raise DatasetError(f"{out} is in the way. Name another file, or replace it (--replace).")
+    if form != "csv" and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f"{out} is in the way. Name a new folder, or empty that one.")
+    if not any(True for _ in _everyone(dataset)):
+        raise DatasetError(f"{dataset.name}: there is no picture to write.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return FORMS[form](dataset, out, how)
+
+
+def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pictures stay where they are
+    if out.suffix.lower() != ".csv":
+        raise DatasetError(f"{out} does not end in .csv. Name the file to write, as in {out.with_suffix('.csv')}.")
+    samples = list(_everyone(dataset))
+    paths = [sample.path.parent.resolve() / sample.path.name for sample in samples]  # a link keeps its own name
+    _check_names(paths)
+    beside = all(path.is_relative_to(out.parent.resolve()) for path in paths)
+    base = out.parent.resolve() if beside else Path(os.path.commonpath([path.parent for path in paths]))
+    names, people = _attribute_names(dataset), _names(dataset)
+    header = ("path", "pid", "camid", "split", "frame", *(PREFIX + name for name in names))
+    rows = (
+        (
+            path.relative_to(base).as_posix(),
+            people.get(sample.pid, sample.pid),
+            "" if sample.camid == UNKNOWN_CAMERA else sample.camid,
+            "distractor" if sample.pid == DISTRACTOR else sample.split,
+            "" if sample.frame is None else sample.frame,
+            *(sample.attributes.get(name, "") for name in names),
+        )
+        for sample, path in zip(samples, paths, strict=True)
+    )
+    _write_table(out, header, rows)
+    return Written() if beside else Written((f"paths are relative to {base}",), {"images": str(base)})
+
+
+def _names(dataset: Dataset) -> Mapping[int, str]:
+    """What persons are called in a table: by their names, where all have one that a cell can hold."""
+    pids = {sample.pid for sample in _everyone(dataset) if sample.pid > 0}
+    fit = all(name == name.strip() and not UNSAFE.search(name) for name in dataset.people.values())
+    fit = fit and len(set(dataset.people.values())) == len(dataset.people)
+    return dataset.people if fit and pids <= dataset.people.keys() else {}
+
+
+def _check_names(paths: Sequence[Path]) -> None:
+    """Names that a table cannot hold, and pictures that stand twice."""
+    for path in paths:
+        if UNSAFE.search(str(path)) or path.name != path.name.strip():
+            raise DatasetError(
+                f"{path.name} cannot stand in a table: its name or folder has line breaks, broken signs or "
+                f"blanks at an end. Rename it, or choose the form folder."
+            )
+    twice, count = Counter(paths).most_common(1)[0]
+    if count > 1:
+        raise DatasetError(
+            f"{twice.name} is both query and gallery, and a table has one row a picture. Choose the form folder."
+        )
+
+
+def _market(dataset: Dataset, out: Path, how: How) -> Written:
+    unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in _everyone(dataset))
+    if unknown:
+        raise DatasetError(
+            f"the camera of {unknown:,} pictures is unknown, and Market-1501's names must say one. "
+            f"Choose the form csv or folder, which can say that nobody knows."
+        )
+    made_up = sum(sample.frame is None for sample in _everyone(dataset))
+    taken: Counter[str] = Counter()
+    placed: Placed = []
+    for number, sample in enumerate(_everyone(dataset)):
+        frame = number if sample.frame is None else sample.frame
+        stem = f"{sample.pid:04d}" if sample.pid >= 0 else "-1"
+        stem = f"{FOLDERS[sample.split]}/{stem}_c{sample.camid}s1_{frame:06d}"
+        placed.append((sample, f"{stem}_{taken[stem]:02d}{sample.path.suffix.lower()}"))
+        taken[stem] += 1
+    _place(placed, out, how)
+    _write_attributes(placed, out)
+    note = f"{made_up:,} pictures have no frame number; theirs are running numbers"
+    return Written((note,) if made_up else ())
+
+
+def _folder(dataset: Dataset, out: Path, how: How) -> Written:
+    placed = _numbered(dataset, lambda sample: f"{sample.split}/{_person(sample.pid)}")
+    _place(placed, out, how)
+    rows = [
+        (path, "" if sample.camid == UNKNOWN_CAMERA else sample.camid, "" if sample.frame is None else sample.frame)
+        for sample, path in placed
+    ]
+    _write_table(out / CAMERAS, ("path", "camid", "frame"), rows)
+    _write_attributes(placed, out)
+    return Written()
+
+
+def _list(dataset: Dataset, out: Path, how: How) -> Written:
+    placed = _numbered(dataset, lambda sample: f"{'train' if sample.split == 'train' else 'test'}/{sample.pid}")
+    _place(placed, out, how)
+    for split in SPLITS:
+        lines = [f"{path} {sample.pid} {sample.camid}\n" for sample, path in placed if sample.split == split]
+        (out / f"list_{split}.txt").write_text("".join(lines), "utf-8")
+    _write_attributes(placed, out)
+    frames = sum(sample.frame is not None for sample, _ in placed)
+    return Written((f"the frame numbers of {frames:,} pictures are not kept; lists have none",) if frames else ())
+
+
+FORMS: dict[str, Callable[[Dataset, Path, How], Written]] = {
+    "csv": _csv,
+    "folder": _folder,
+    "list": _list,
+    "market": _market,
+}
+
+
+def _everyone(dataset: Dataset) -> Iterable[Sample]:
+    splits: tuple[Split, ...] = SPLITS
+    return (sample for split in splits for sample in dataset.split(split))
+
+
+def _person(pid: int) -> str:
+    return {DISTRACTOR: "distractor", JUNK: "junk"}.get(pid, f"{pid:04d}")
+
+
+def _numbered(dataset: Dataset, folder: Callable[[Sample], str]) -> Placed:
+    return [
+        (sample, f"{folder(sample)}/{number:06d}{sample.path.suffix.lower()}")
+        for number, sample in enumerate(_everyone(dataset))
+    ]
+
+
+def _place(placed: Placed, out: Path, how: How) -> None:
+    strange = [sample.path.name for sample, _ in placed if sample.path.suffix.lower() not in PICTURES]
+    if strange:
+        raise DatasetError(
+            f"{some(strange)} would not be found again: pictures end in {', '.join(sorted(PICTURES))}. "
+            f"Rename them, or choose the form csv."
+        )
+    for sample, path in placed:
+        target = out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = sample.path.resolve()
+        if how == "copy":
+            shutil.copyfile(source, target)
+            continue
+        try:
+            os.link(source, target)
+        except OSError as refused:
+            raise DatasetError(
+                f"{source} cannot be linked to {target} ({refused.strerror}). "
+                f"Write to the same disk, copy instead (--copy), or choose the form csv."
+            ) from refused
+
+
+def _attribute_names(dataset: Dataset) -> list[str]:
+    return sorted({name for sample in _everyone(dataset) for name in sample.attributes})
+
+
+def _write_attributes(placed: Placed, out: Path) -> None:
+    names = sorted({name for sample, _ in placed for name in sample.attributes})
+    if names:
+        rows = [(path, *(sample.attributes.get(name, "") for name in names)) for sample, path in placed]
+        _write_table(out / ATTRIBUTES, ("path", *(PREFIX + name for name in names)), rows)
+
+
+def _write_table(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(rows)

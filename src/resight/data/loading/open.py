@@ -1,0 +1,78 @@
+"""Opening the pixels of a list of samples: cache, memory, device or stream."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal, get_args
+
+from resight.data.loading.base import Pixels, Progress, log
+from resight.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from resight.data.loading.decode import Interpolation
+    from resight.types import Sample
+
+
+Mode = Literal["auto", "cache", "memory", "device", "stream"]
+
+
+def open_pixels(
+    samples: Sequence[Sample],
+    size: tuple[int, int],
+    *,
+    mode: Mode = "auto",
+    interpolation: Interpolation = "bilinear",
+    progress: Progress | None = None,
+    device: torch.device | None = None,
+) -> Pixels:
+    """Pixels of some samples.
+
+    cache   decoded once into a memory-mapped file that later runs find again
+    memory  decoded once into memory
+    device  as cache, then held in the memory of `device`; memory where that is the processor
+    stream  decoded each time it is asked for
+    auto    cache where the disk has room, else memory where that has, else stream
+    """
+    from resight.data.loading.cache import PixelCache
+    from resight.data.loading.stream import PixelStream
+
+    if mode not in get_args(Mode):
+        raise UsageError(f"there is no pixel mode {mode!r}; choose {', '.join(get_args(Mode)[:-1])} or stream.")
+    need = len(samples) * size[0] * size[1] * 3
+    held = mode == "device" and device is not None and device.type != "cpu"
+    chosen = _where(need) if mode == "auto" or held else mode
+    if chosen == "stream":
+        return PixelStream(samples, size, interpolation=interpolation, progress=progress)
+    pixels = PixelCache(
+        samples, size, interpolation=interpolation, progress=progress, in_memory=chosen in ("memory", "device")
+    )
+    return _on_device(pixels, need, device) if held and device is not None else pixels
+
+
+def _where(need: int) -> Literal["cache", "memory", "stream"]:
+    """Where so many bytes of pixels have room."""
+    from resight.data.loading.base import cache_folder, room_on_disk
+
+    if need < room_on_disk(cache_folder()):
+        return "cache"
+    mode: Literal["memory", "stream"] = "memory" if need < free_memory() // 2 else "stream"
+    log.warning("%.1f GB of pixels do not fit %s: %s is used.", need / 1e9, cache_folder(), mode)
+    return mode
+
+
+def _on_device(pixels: Pixels, need: int, device: torch.device) -> Pixels:
+    from resight.data.loading.device import PixelsOnDevice, fits
+
+    return PixelsOnDevice(pixels, device) if fits(need, device) else pixels
+
+
+def free_memory() -> int:
+    """Bytes of physical memory nobody uses, or a careful guess where the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4 * 2**30

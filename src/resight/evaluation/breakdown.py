@@ -1,0 +1,96 @@
+"""Where a model is weak: by pair of cameras, and by person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resight.errors import EvaluationError
+from resight.evaluation.average_precision import Groups, fixed_scores
+from resight.evaluation.ranks import Judged, count_closer, judged
+
+if TYPE_CHECKING:
+    from resight.evaluation.evaluate import Case
+    from resight.evaluation.labels import FloatArray, IntArray
+    from resight.evaluation.report import Report
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPairs:
+    """Scores of queries of one camera against the gallery of one other.  NaN where there is nothing to score."""
+
+    q_cams: IntArray  # (A,) in ascending order
+    g_cams: IntArray  # (B,)
+    mAP: FloatArray  # noqa: N815 - (A, B)
+    rank1: FloatArray  # (A, B)
+    queries: IntArray  # (A, B) queries with a match there
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """A line a pair, by query camera, then gallery camera; a score there is none of is None."""
+        return [
+            {
+                "query_camera": int(self.q_cams[a]),
+                "gallery_camera": int(self.g_cams[b]),
+                "queries": int(self.queries[a, b]),
+                "mAP": float(self.mAP[a, b]) if self.queries[a, b] else None,
+                "rank-1": float(self.rank1[a, b]) if self.queries[a, b] else None,
+            }
+            for a, b in np.ndindex(self.queries.shape)
+        ]
+
+
+def camera_pairs(case: Case) -> CameraPairs:
+    """Each query judged against each gallery camera by itself; a query without a match there does not count."""
+    labels = case.labels
+    if labels.protocol.ties == "expected":
+        raise EvaluationError("camera pairs need an order of ties; choose another rule than ties='expected'.")
+    q_cams, g_cams = np.unique(labels.q_cams), np.unique(labels.g_cams)
+    ap, rank1, queries = np.zeros((3, len(q_cams), len(g_cams)))
+    columns = [np.flatnonzero(labels.g_cams == camera) for camera in g_cams]
+    of_query = np.searchsorted(q_cams, labels.q_cams)
+    place = np.empty(len(labels.g_cams), dtype=np.int64)
+    for those in columns:
+        place[those] = np.arange(len(those))
+    for block in judged(case.source, labels):
+        for b, those in enumerate(columns):
+            own = labels.g_cams[block.col] == g_cams[b]
+            part = Judged(block.rows, block.distance[:, those], block.row[own], place[block.col[own]])
+            found = count_closer(part)
+            scores = fixed_scores(found, Groups.of(found, len(labels.q_pids)), len(labels.q_pids), labels.protocol)
+            used = np.flatnonzero(scores.num_valid)
+            np.add.at(ap[:, b], of_query[used], scores.ap[used])
+            np.add.at(rank1[:, b], of_query[used], scores.found[used, 0])
+            np.add.at(queries[:, b], of_query[used], 1)
+    with np.errstate(invalid="ignore"):
+        return CameraPairs(q_cams, g_cams, ap / queries, rank1 / queries, queries.astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class PersonScore:
+    """One line of the table by person."""
+
+    pid: int
+    queries: int
+    used: int  # queries with a match
+    mAP: float  # noqa: N815 - NaN where no query has one
+    rank1: float
+    worst: int  # the query with the lowest AP; the first of all where none has a match
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a score there is none of is None."""
+        scores = {"mAP": self.mAP, "rank-1": self.rank1} if self.used else {"mAP": None, "rank-1": None}
+        return {"pid": self.pid, "queries": self.queries, "used": self.used, **scores, "worst_query": self.worst}
+
+
+def by_person(report: Report) -> list[PersonScore]:
+    """Every identity's own scores, the worst first; people without a match at the end."""
+    lines = []
+    for pid in np.unique(report.q_pids):
+        rows = np.flatnonzero(report.q_pids == pid)
+        used = rows[~np.isnan(report.ap[rows])]
+        worst = used[np.argmin(report.ap[used])] if len(used) else rows[0]
+        mean = (report.ap[used].mean(), report.found(1)[used].mean()) if len(used) else (np.nan, np.nan)
+        lines.append(PersonScore(int(pid), len(rows), len(used), float(mean[0]), float(mean[1]), int(worst)))
+    return sorted(lines, key=lambda line: (np.isnan(line.mAP), line.mAP, line.pid))

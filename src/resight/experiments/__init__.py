@@ -1,0 +1,1 @@
+"""Sweeps over recipes and settings, and their tables."""

@@ -1,0 +1,217 @@
+"""Carrying out a sweep: run after run, each kept in its folder, so that any sitting may be the last.
+
+A run lies in OUT/VARIANT/seed-N like every other run of resight.  It is finished when all its results exist;
+whatever else lies there is gone on with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from resight import models
+from resight.data import hold_out, load_dataset
+from resight.errors import CheckpointError, EvaluationError, Interrupted, RecipeError, TrainingError, UsageError
+from resight.evaluation import Report
+from resight.experiments.sweep import Judged, Sweep, Trial, budgeted
+from resight.files import write_atomically
+from resight.inference import Result, evaluate
+from resight.recipe import Recipe
+from resight.run import Run, load_data, train
+from resight.training.progress import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from resight.data import Dataset
+    from resight.models import ReIDModel
+    from resight.training.progress import Display
+
+
+@dataclass
+class Bench:
+    """A sweep at work in a folder.
+
+    overrides: changes to every recipe, after the sweep's own.  after: called when a run is finished or given up.
+    """
+
+    sweep: Sweep
+    out: Path
+    device: str = "auto"
+    overrides: tuple[str, ...] = ()
+    display: Display = field(default_factory=Silent)
+    after: Callable[[], None] = lambda: None
+    _data: dict[str, Dataset] = field(default_factory=dict)
+
+    def run(self) -> list[str]:
+        """Everything that is still to do; returns what failed, one sentence a run.
+
+        Raises RecipeError or DatasetError before the first run where any recipe is wrong, or a data set to judge on is
+        not there; Interrupted when told to stop.
+        """
+        recipes = {str(trial): self.recipe(trial) for trial in self.sweep.trials()}
+        self._check_held_out(recipes)
+        left = [trial for trial in self.sweep.trials() if not self.finished(trial, recipes[str(trial)])]
+        for trial in left:
+            for judged in self.sweep.evaluate:
+                self._dataset(judged, recipes[str(trial)])
+        failed: list[str] = []
+        for number, trial in enumerate(left, start=1):
+            self.display.say(f"run {number} of {len(left)}: {trial}")
+            try:
+                self._one(trial, recipes[str(trial)])
+            except (TrainingError, EvaluationError) as error:  # one that diverged is no reason to lose the night
+                failed.append(f"{trial}: {error}")
+                self.display.say(f"gave up {trial}: {error}")
+            except KeyboardInterrupt:
+                raise Interrupted(f"stopped at {trial}. The same command goes on from there.") from None
+            self.after()
+        return failed
+
+    def recipe(self, trial: Trial) -> Recipe:
+        """What the trial trains, budget included."""
+        recipe = self.sweep.recipe(trial.variant, trial.seed)
+        recipe = recipe.override(*self.overrides, *_moved(trial.on), f"seed={trial.seed}")
+        if self.sweep.presentations is None:
+            return recipe
+        dataset = self._load(f"{recipe.data}", lambda: load_data(recipe))
+        if recipe.validate.on == "held_out":
+            dataset = hold_out(dataset, recipe.validate.fraction, recipe.seed)
+        return budgeted(recipe, self.sweep.presentations, len(dataset.train))
+
+    def judged(self, trial: Trial, recipe: Recipe) -> tuple[Judged, ...]:
+        return self.sweep.evaluate or (trial.on or Judged(recipe.data.name, recipe.data.root),)
+
+    def finished(self, trial: Trial, recipe: Recipe) -> bool:
+        """All its results lie there, made from this very recipe.  Raises UsageError where from another."""
+        folder = trial.folder(self.out)
+        kept = folder / "recipe.toml"
+        if kept.is_file() and Recipe.load(kept).hash != recipe.hash:
+            raise UsageError(
+                f"{folder} holds a run of another recipe than {trial} now asks for. Choose another --out, "
+                f"or remove that folder."
+            )
+        return all((folder / "evaluation" / j.label / "result.json").is_file() for j in self.judged(trial, recipe))
+
+    def _check_held_out(self, recipes: dict[str, Recipe]) -> None:
+        """Raises RecipeError where a sweep is to be judged on identities that a run does not hold out."""
+        for trial, recipe in recipes.items():
+            if self.sweep.held_out and (recipe.validate.on != "held_out" or self.sweep.evaluate):
+                raise RecipeError(
+                    f"{trial}: held_out judges each run on the people it held out of training, so every variant needs "
+                    f"validate.on=held_out, and there can be no [[evaluate]]."
+                )
+
+    def _one(self, trial: Trial, recipe: Recipe) -> None:
+        folder = trial.folder(self.out)
+        if trial.variant.weights_of is None:
+            with _timed(folder):
+                model = train(recipe, folder, device=self.device, display=self.display).model
+        else:
+            model = self._borrowed(trial, recipe)
+            write_atomically(folder / "recipe.toml", lambda path: _write(path, recipe.to_toml()))
+        for judged in self.judged(trial, recipe):
+            where = folder / "evaluation" / judged.label
+            if not (where / "result.json").is_file():
+                self._judge(model, judged, recipe).save(where)
+
+    def _borrowed(self, trial: Trial, recipe: Recipe) -> ReIDModel:
+        """The weights of an earlier variant in a model of this variant's options."""
+        source = self.sweep.variant(trial.variant.weights_of or "")
+        if source.weights_of is not None:
+            return self._borrowed(replace(trial, variant=source), recipe)
+        lender = replace(trial, variant=source)
+        if not self.finished(lender, self.recipe(lender)):
+            raise TrainingError(f"the weights it was to take, of {lender}, are not there.")
+        theirs = Run.open(lender.folder(self.out)).model
+        options = dict(theirs.spec.options) | recipe.model.options
+        ours = models.build(recipe.model.name, theirs.spec.num_ids, **_untrained(options))
+        ours.load_state_dict(theirs.state_dict())
+        return ours.eval()
+
+    def _judge(self, model: ReIDModel, judged: Judged, recipe: Recipe) -> Result:
+        dataset = self._dataset(judged, recipe)
+        context = {"recipe": recipe.name, "recipe_hash": recipe.hash, "seed": recipe.seed, "sweep": self.sweep.name}
+        total = len(dataset.query) + len(dataset.gallery)
+        self.display.begin(f"judging on {judged.label}", total)
+        try:
+            return evaluate(
+                model, dataset, device=self.device, context=context,
+                progress=lambda done, _: self.display.advance(done),
+            )  # fmt: skip
+        finally:
+            self.display.end()
+
+    def _dataset(self, judged: Judged, recipe: Recipe) -> Dataset:
+        """What is judged on, read once."""
+        if self.sweep.held_out:
+            whole = self._load(f"{recipe.data}", lambda: load_data(recipe))
+            return hold_out(whole, recipe.validate.fraction, recipe.seed)
+        if judged.dataset == recipe.data.name and judged.root in (None, recipe.data.root):
+            return self._load(f"{recipe.data}", lambda: load_data(recipe))
+        return self._load(f"{judged.dataset} {judged.root}", lambda: load_dataset(judged.dataset, judged.place))
+
+    def _load(self, key: str, load: Callable[[], Dataset]) -> Dataset:
+        if key not in self._data:
+            self._data[key] = load()
+        return self._data[key]
+
+
+def results_of(folder: Path, labels: Sequence[str] | None = None) -> dict[str, Report]:
+    """The verdicts of one run by data set; none while one of `labels` is missing."""
+    home = folder / "evaluation"
+    files = {file.parent.name: file for file in sorted(home.glob("*/result.json"))}
+    if labels is not None and not set(labels) <= files.keys():
+        return {}
+    return {name: _report(file) for name, file in files.items() if labels is None or name in labels}
+
+
+def _report(file: Path) -> Report:
+    try:
+        return Report.from_dict(json.loads(file.read_text(encoding="utf-8"))["report"])
+    except (json.JSONDecodeError, KeyError, TypeError, EvaluationError) as error:
+        raise CheckpointError(
+            f"{file} is damaged ({error}). Remove it; the same command judges the run again."
+        ) from error
+
+
+def seconds(folder: Path) -> float | None:
+    """What training took so far, over all sittings that ended in order; None where nothing is known."""
+    try:
+        return float(json.loads((folder / "sitting.json").read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def _timed(folder: Path) -> Iterator[None]:
+    before, began = seconds(folder) or 0.0, time.perf_counter()
+    try:
+        yield
+    finally:
+        record = {"seconds": round(before + time.perf_counter() - began, 2)}
+        if folder.is_dir():
+            write_atomically(folder / "sitting.json", lambda path: _write(path, json.dumps(record)))
+
+
+def _moved(on: Judged | None) -> list[str]:
+    """The recipe's data set replaced."""
+    if on is None:
+        return []
+    return [f"data.name={on.dataset}", *([f"data.root={on.root}"] if on.root else [])]
+
+
+def _untrained(options: dict[str, Any]) -> dict[str, Any]:
+    """No pre-trained weights are fetched for a model that is about to be filled."""
+    backbone = options.get("backbone")
+    if not isinstance(backbone, dict):
+        return options
+    return options | {"backbone": backbone | {"pretrained": False, "weights": None}}
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

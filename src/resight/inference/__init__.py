@@ -1,0 +1,19 @@
+"""Pixels to vectors, and vectors to a verdict."""
+
+from resight.inference.baselines import RawPixels, StripeHistogram
+from resight.inference.embeddings import Vectors
+from resight.inference.evaluate import embed_samples, evaluate
+from resight.inference.extractor import Extractor, resolve_device
+from resight.inference.result import Expansion, Result
+
+__all__ = [
+    "Expansion",
+    "Extractor",
+    "RawPixels",
+    "Result",
+    "StripeHistogram",
+    "Vectors",
+    "embed_samples",
+    "evaluate",
+    "resolve_device",
+]

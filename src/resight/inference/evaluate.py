@@ -1,0 +1,175 @@
+"""A model and a data set in, a judged result out, with everything needed to read the figure a year later."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resight import evaluation
+from resight.data.doctor.label_checks import stop_if_unsound
+from resight.dist.processes import on_first
+from resight.errors import DatasetError
+from resight.inference.embeddings import Vectors, common_root
+from resight.inference.extractor import Extractor
+from resight.inference.leakage import in_words, twins
+from resight.inference.result import Expansion, Result, case_of, pooled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from resight.data import Dataset
+    from resight.evaluation.multi_query import Pool
+    from resight.types import Embedder, Sample
+
+
+def evaluate(
+    model: Embedder,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    batch: int = 64,
+    flip: bool = False,
+    precision: str = "fp32",
+    progress: Callable[[int, int], None] | None = None,
+    context: dict[str, Any] | None = None,
+    protocol: evaluation.Protocol | None = None,
+    rerank: evaluation.Reranking | None = None,
+    expansion: Expansion | None = None,
+    memory: int | None = None,
+    multi_query: Pool | None = None,
+    share: bool = True,
+) -> Result:
+    """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
+
+    rerank, expansion: what to do before judging; both are named in the report.  memory: bytes that judging may use
+    beyond the vectors.  multi_query: how the query pictures of a person and camera become one vector.  share: in a
+    process group all processes call together and share the work; all get the same result.  Pictures that cannot be
+    read are left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or
+    when the data set cannot give a verdict; the message says why and what to do.
+    """
+    began = time.perf_counter()
+    findings = stop_if_unsound(dataset, "evaluate")
+    extractor = Extractor(model, device, batch, flip=flip, precision=precision, share=share)
+    total = len(dataset.query) + len(dataset.gallery)
+    query, lost_query = embed_samples(extractor, dataset.query, dataset.root, _shift(progress, 0, total))
+    gallery, lost_gallery = embed_samples(
+        extractor, dataset.gallery, dataset.root, _shift(progress, len(dataset.query), total)
+    )
+    for name, part in (("query", query), ("gallery", gallery)):
+        if not len(part):
+            raise DatasetError(f"{dataset.name}: no {name} picture could be read under {dataset.root}.")
+    rules = protocol or evaluation.PROTOCOLS.get(dataset.name, evaluation.Protocol())
+    name = f"{dataset.name} {dataset.version}".strip()
+    asked = query if multi_query is None else pooled(query, multi_query)
+    name += "" if multi_query is None else f", multi-query {multi_query}"
+
+    def verdict() -> tuple[evaluation.Report, dict[str, Any]]:
+        report = judge(asked, gallery, rules, rerank, expansion, memory).described(dataset=name)
+        same = in_words(twins(query, gallery), query, gallery)
+        return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
+
+    report, about = on_first(verdict) if extractor.shared else verdict()
+    made = {"dim": model.embedding_dim, "input": list(model.input_size), "flip": flip, "precision": precision}
+    origin = {
+        "dataset": dataset.name,
+        "version": dataset.version,
+        "terms": dataset.terms,
+        "model": _name(model),
+        "fingerprint": query.fingerprint,
+        "embedding": made,
+        "unreadable": [{"path": str(item.path), "reason": item.reason} for item in lost_query + lost_gallery],
+    }
+    took = {"seconds": round(time.perf_counter() - began, 2)}
+    everything = {**origin, **about, **took, **environment(), **(context or {})}
+    return Result(report, asked, gallery, everything, rerank, expansion)
+
+
+def judge(
+    query: Vectors,
+    gallery: Vectors,
+    protocol: evaluation.Protocol,
+    rerank: evaluation.Reranking | None = None,
+    expansion: Expansion | None = None,
+    memory: int | None = None,
+) -> evaluation.Report:
+    """The verdict on two sets of vectors.  memory: bytes used beyond them and their expanded copies."""
+    said = " after ".join(str(part) for part in (rerank, expansion) if part is not None)
+    report = evaluation.judge(case_of(query, gallery, protocol, rerank, expansion, memory))
+    return report.described(rerank=said) if said else report
+
+
+def intervals(report: evaluation.Report) -> dict[str, list[float]]:
+    """95 % intervals of the scores, by resampling identities: {score: [low, high]}."""
+    if len(np.unique(report.q_pids[report.used])) < 2:
+        return {}
+    return {name: [round(i.low, 6), round(i.high, 6)] for name, i in evaluation.confidence(report).items()}
+
+
+def embed_samples(
+    extractor: Extractor,
+    samples: Sequence[Sample],
+    root: Path | None,
+    progress: Callable[[int], None] | None = None,
+    ids: Sequence[str] | None = None,
+) -> tuple[Vectors, list[Any]]:
+    """Vectors of a list of samples, and the pictures that could not be read."""
+    paths = [sample.path for sample in samples]
+    vectors, broken = extractor.tolerant(paths, progress)
+    lost = {item.index for item in broken}
+    kept = [row for row in range(len(samples)) if row not in lost]
+    base = root.resolve() if root is not None else common_root(paths)
+    return Vectors(
+        vectors=vectors,
+        ids=tuple((ids or [path.stem for path in paths])[row] for row in kept),
+        paths=tuple(_relative(paths[row], base) for row in kept),
+        pids=_column(samples, kept, "pid"),
+        camids=_column(samples, kept, "camid"),
+        root=str(base),
+        fingerprint=getattr(extractor.model, "fingerprint", lambda: "unknown")(),
+        metric=extractor.model.metric,
+    ), broken
+
+
+def environment() -> dict[str, Any]:
+    """Software, machine class and the command: what a figure is worth nothing without."""
+    from resight._version import __version__
+
+    software = {"resight": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "timm", "numpy", "pillow"):
+        try:
+            software[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    command = (
+        " ".join(map(shlex.quote, ["resight", *sys.argv[1:]]))
+        if Path(sys.argv[0]).stem in ("resight", "__main__")
+        else ""
+    )
+    return {"software": software, "platform": f"{platform.system()} {platform.machine()}", "command": command}
+
+
+def _name(model: Embedder) -> str:
+    spec = getattr(model, "spec", None)
+    return str(spec.name if spec is not None else getattr(model, "name", type(model).__name__))
+
+
+def _relative(path: Path, base: Path) -> str:
+    resolved = path.resolve()
+    return str(resolved.relative_to(base)) if resolved.is_relative_to(base) else str(resolved)
+
+
+def _column(samples: Sequence[Sample], kept: list[int], name: str) -> NDArray[np.int64]:
+    return np.array([getattr(samples[row], name) for row in kept], np.int64)
+
+
+def _shift(progress: Callable[[int, int], None] | None, start: int, total: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(start + done, total)

@@ -1,0 +1,191 @@
+"""A verdict with what it was passed on, kept in a folder: it can be shown, compared and taken up again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from resight import evaluation
+from resight.errors import CheckpointError
+from resight.evaluation.distances import MEMORY
+from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY
+from resight.files import write_atomically, write_text
+from resight.inference.embeddings import UNREADABLE, Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from resight.evaluation.multi_query import Pool
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Query expansion before judging: each side averaged with its `k` nearest, weighted by similarity ** alpha."""
+
+    k: int = 5
+    alpha: float = 3.0
+    queries: bool = True
+    gallery: bool = False
+
+    def __str__(self) -> str:
+        sides = " and ".join(name for name, on in (("queries", self.queries), ("gallery", self.gallery)) if on)
+        return f"expansion of {sides} {self.k}/{self.alpha:g}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on one model and one data set.  `report` holds the scores and every query's own.
+
+    rerank, expansion: what was done before judging.  distances: the matrix (Q, G) that was judged where there were
+    no vectors; query and gallery then have vectors of no length, and say only who is who.
+    """
+
+    report: evaluation.Report
+    query: Vectors
+    gallery: Vectors
+    context: dict[str, Any] = field(default_factory=dict)
+    rerank: evaluation.Reranking | None = None
+    expansion: Expansion | None = None
+    distances: NDArray[np.floating[Any]] | None = None
+
+    def __str__(self) -> str:
+        name = f"{self.context.get('model', '?')} on {self.context.get('dataset', '?')}"
+        return f"{name}: {self.report}"
+
+    def case(self, memory: int | None = None) -> evaluation.Case:
+        """The distances that were judged, in the verdict's own order.  Re-ranking is done again."""
+        query, gallery, protocol = self.query, self.gallery, self.report.protocol
+        if self.distances is not None:
+            labels = (query.pids, gallery.pids, query.camids, gallery.camids)
+            return evaluation.Case.of_distances(self.distances, *labels, protocol=protocol)
+        return case_of(query, gallery, protocol, self.rerank, self.expansion, memory)
+
+    def record(self) -> dict[str, Any]:
+        """The result record: plain JSON values."""
+        return {
+            "context": self.context,
+            "rerank": None if self.rerank is None else asdict(self.rerank),
+            "expansion": None if self.expansion is None else asdict(self.expansion),
+            "report": self.report.to_dict(),
+            "query": {
+                "paths": list(self.query.paths),
+                "pids": self.query.pids.tolist(),
+                "camids": self.query.camids.tolist(),
+            },
+        }
+
+    def save(self, folder: Path) -> None:
+        """`result.json`, `query.npz` and `gallery.npz`, and `distances.npy` where a matrix was judged."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.query.save(folder / "query.npz")
+        self.gallery.save(folder / "gallery.npz")
+        if self.distances is not None:
+            np.save(folder / "distances.npy", self.distances)
+        else:
+            (folder / "distances.npy").unlink(missing_ok=True)
+        text = json.dumps(self.record(), indent=1)
+        write_atomically(folder / "result.json", lambda draft: write_text(draft, text))  # last: it says all is there
+
+    @classmethod
+    def load(cls, folder: Path) -> Result:
+        """Raises CheckpointError where there is no result or not one of ours."""
+        try:
+            record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            rerank, expansion = record.get("rerank"), record.get("expansion")
+            matrix = folder / "distances.npy"
+            return cls(
+                evaluation.Report.from_dict(record["report"]),
+                Vectors.load(folder / "query.npz"),
+                Vectors.load(folder / "gallery.npz"),
+                record["context"],
+                evaluation.Reranking(**rerank) if rerank else None,
+                Expansion(**expansion) if expansion else None,
+                np.load(matrix, mmap_mode="r") if matrix.is_file() else None,
+            )
+        except FileNotFoundError as error:
+            raise CheckpointError(f"there is no result in {folder}. Make one with: resight evaluate RUN") from error
+        except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{folder / 'result.json'} is not a result record of resight ({error}).") from error
+
+
+def case_of(
+    query: Vectors,
+    gallery: Vectors,
+    protocol: evaluation.Protocol,
+    rerank: evaluation.Reranking | None = None,
+    expansion: Expansion | None = None,
+    memory: int | None = None,
+) -> evaluation.Case:
+    """Two sets of vectors as a case for the judge, after expansion and re-ranking."""
+    q, g, metric = expanded(query, gallery, expansion, memory)
+    labels = (query.pids, gallery.pids, query.camids, gallery.camids)
+    if rerank is None:
+        return evaluation.Case.of_features(q, g, *labels, metric, protocol=protocol, memory=memory or MEMORY)
+    bound = memory or RERANK_MEMORY
+    return evaluation.Case.of_reranked(q, g, *labels, metric, setting=rerank, protocol=protocol, memory=bound)
+
+
+def expanded(query: Vectors, gallery: Vectors, expansion: Expansion | None, memory: int | None = None) -> Any:
+    """(query features, gallery features, metric): new ones, to be compared by cosine, or the vectors themselves."""
+    if expansion is None:
+        return query.vectors, gallery.vectors, query.metric
+    sides = {"expand_queries": expansion.queries, "expand_gallery": expansion.gallery}
+    found = evaluation.expand(
+        query.vectors, gallery.vectors, expansion.k, expansion.alpha, memory=memory or MEMORY, **sides
+    )
+    return *found, "cosine"
+
+
+def with_sweep(
+    result: Result,
+    k1: Sequence[int],
+    k2: Sequence[int],
+    lam: Sequence[float],
+    base: evaluation.Reranking,
+    memory: int | None = None,
+) -> Result:
+    """The result with the scores of every re-ranking, k1 x k2 x lambda, in its context; the rest as in `base`."""
+    q, g, metric = expanded(result.query, result.gallery, result.expansion, memory)
+    labels = (result.query.pids, result.gallery.pids, result.query.camids, result.gallery.camids)
+    found = evaluation.sweep_reranking(
+        q, g, *labels, metric, k1=k1, k2=k2, lam=lam, variant=base.variant, context=base.context,
+        protocol=result.report.protocol, memory=memory or RERANK_MEMORY,
+    )  # fmt: skip
+    rows = [
+        {"k1": s.k1, "k2": s.k2, "lambda": s.lam, "mAP": r.mAP, "rank-1": r.rank(1), "mINP": r.mINP} for s, r in found
+    ]
+    swept = {"variant": base.variant, "context": base.context, "rows": rows}
+    return replace(result, context=result.context | {"rerank_sweep": swept})
+
+
+def with_single_shot(result: Result, draws: int | Literal["exact"] = "exact", memory: int | None = None) -> Result:
+    """The result with CUHK03's classic CMC in its context: one gallery picture a person, none of the query's camera."""
+    case = result.case(memory)
+    separate = case.labels.protocol.camera_rule == "cross"
+    rules = replace(case.labels.protocol, separate_camera=separate, ties="stable")
+    found = evaluation.single_shot(replace(case, labels=replace(case.labels, protocol=rules)), draws)
+    record = {"cmc": found.cmc.tolist(), "draws": found.draws, "used": found.used, "skipped": found.skipped}
+    return replace(result, context=result.context | {"single_shot": record | {"said": str(found)}})
+
+
+def pooled(query: Vectors, how: Pool) -> Vectors:
+    """Market-1501's multi-query: one vector a person and camera, shown by the first of its pictures."""
+    vectors, pids, camids = evaluation.pool_queries(
+        query.vectors, query.pids, query.camids, how, normalise=query.metric == "cosine"
+    )
+    owners = np.stack([query.pids, query.camids], axis=1)
+    _, first = np.unique(owners, axis=0, return_index=True)
+    return replace(
+        query,
+        vectors=vectors,
+        ids=tuple(f"{pid}_{camid}" for pid, camid in zip(pids, camids, strict=True)),
+        paths=tuple(query.paths[row] for row in first),
+        pids=pids,
+        camids=camids,
+    )

@@ -1,0 +1,1 @@
+"""Backbones: ResNet, timm models, pretrained weights."""

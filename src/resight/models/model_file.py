@@ -1,0 +1,235 @@
+"""A model in one file: safetensors, with the specification that rebuilds it in the header.
+
+Nothing that is loaded is executed.  Shapes are compared before memory is taken, and whatever does not fit is
+an error that names it; only classifiers are ever dropped, on purpose, and said so.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+from contextlib import nullcontext
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from resight._version import __version__
+from resight.errors import CheckpointError, ResightError, UnknownNameError
+from resight.files import write_atomically
+from resight.models.backbones.pretrained import listing
+from resight.models.base import ModelSpec, ReIDModel
+from resight.models.registry import build
+from resight.options import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+FILE = "model.safetensors"
+KEY = "resight"
+SHELF = Path(str(files("resight.models") / "trained"))  # a folder a name: the weights and their card.json
+
+
+def save_model(model: ReIDModel, path: str | Path, *, half: bool = False) -> Path:
+    """Write `model` to a .safetensors file, or to model.safetensors inside a folder; returns the file.
+
+    half: store float16, at half the size; `load_model` gives float32 again, rounded, and so with a fingerprint of
+    its own.  The file appears whole or not at all.
+    """
+    if half:
+        model = rounded(model)
+    path = Path(path)
+    target = path if path.suffix == ".safetensors" else path / FILE
+    header = {"spec": model.spec.as_dict(), "fingerprint": model.fingerprint(), "resight": __version__}
+    state = {name: stored(tensor, half) for name, tensor in model.state_dict().items()}
+
+    def write(draft: Path) -> None:
+        try:
+            save_file(state, draft, metadata={KEY: json.dumps(header, sort_keys=True)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    write_atomically(target, write)
+    return target
+
+
+def rounded(model: ReIDModel) -> ReIDModel:
+    """A copy with the numbers float16 can hold."""
+    return copy.deepcopy(model).half().float()
+
+
+def stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
+
+
+def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
+    """A model from a folder, a .safetensors file, a name of `trained()`, or a hub id "owner/name".
+
+    In evaluation mode, on the CPU.  num_ids: build for another number of identities; the log says that the stored
+    classifiers are dropped.
+    Raises CheckpointError where nothing usable is found.
+    """
+    path = locate(where)
+    spec, shapes = read_header(path)
+    stored = sketch(spec, path)
+    refuse_misfits(stored, shapes, str(path), dropped=set())
+    ids = spec.num_ids if num_ids is None else num_ids
+    dropped = set() if ids == spec.num_ids else classifier_tensors(stored, identities_only=True)
+    with nullcontext() if dropped else Undrawn():
+        model = build(spec.name, ids, **without_sources(spec.options))
+    fill(model, path, [name for name in shapes if name not in dropped], dropped)
+    return model.eval()
+
+
+def load_weights(model: ReIDModel, where: str | Path) -> ReIDModel:
+    """Fill `model` with the weights of another file of the same architecture, in place.
+
+    Classifiers of other labels are dropped, said so in the log; anything else that does not fit is a
+    CheckpointError naming the tensors.
+    """
+    path = locate(where)
+    spec, shapes = read_header(path)
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    heads = classifier_tensors(model) | classifier_tensors(sketch(spec, path))
+    dropped = {name for name in heads if own.get(name) != shapes.get(name)}
+    refuse_misfits(model, shapes, f"{path} ({spec.name})", dropped)
+    fill(model, path, [name for name in shapes if name not in dropped], dropped)
+    return model
+
+
+class Undrawn(TorchFunctionMode):
+    """Leaves out the random start of weights that a file is about to overwrite.
+
+    Saves the time, leaves the global generator alone, and on the meta device spares the import of half of torch.
+    """
+
+    DRAWS = frozenset({"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_"})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def sketch(spec: ModelSpec, path: Path) -> ReIDModel:
+    """The model a header describes, without memory: a false header must not cost any."""
+    try:
+        with torch.device("meta"), Undrawn():
+            return build(spec.name, spec.num_ids, **without_sources(spec.options))
+    except (ResightError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from error
+
+
+def classifier_tensors(model: ReIDModel, identities_only: bool = False) -> set[str]:
+    """Names of the tensors that depend on the training set's identities (and on its attributes)."""
+    heads = dict(model.classifiers())
+    if identities_only:
+        heads = {name: head for name, head in heads.items() if not name.startswith("attribute_heads.")}
+    return {f"{name}.{tensor}" for name, head in heads.items() for tensor in head.state_dict()}
+
+
+def refuse_misfits(model: ReIDModel, shapes: Mapping[str, tuple[int, ...]], source: str, dropped: set[str]) -> None:
+    """Raises CheckpointError naming whatever of `shapes` does not fit into `model`, `dropped` aside."""
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name not in dropped}
+    theirs = {name: shape for name, shape in shapes.items() if name not in dropped}
+    missing, extra = own.keys() - theirs.keys(), theirs.keys() - own.keys()
+    wrong = [f"{n} {theirs[n]} for {own[n]}" for n in own.keys() & theirs.keys() if theirs[n] != own[n]]
+    if missing or extra or wrong:
+        raise CheckpointError(
+            f"{source} does not fit {model.spec.name}: {listing('of another shape', wrong)}, "
+            f"{listing('missing', missing)}, {listing('unexpected', extra)}. "
+            f"Is it a checkpoint of another model?"
+        )
+
+
+def fill(model: ReIDModel, path: Path, names: list[str], dropped: set[str]) -> None:
+    with safe_open(path, framework="pt") as file:
+        model.load_state_dict({name: file.get_tensor(name) for name in names}, strict=False)
+    if dropped:
+        log.warning(
+            "%s: classifiers dropped on purpose, for another set of labels: %s",
+            path,
+            listing("tensors", dropped),
+        )
+
+
+def trained() -> list[str]:
+    """Names of the weights that come with the package; what they were made of is in `trained_card`."""
+    return sorted(folder.name for folder in SHELF.iterdir() if (folder / FILE).is_file())
+
+
+def trained_card(name: str) -> dict[str, Any]:
+    """Data, terms, figures and limits of packaged weights.  Raises UnknownNameError for a name there is not."""
+    if name not in trained():
+        raise UnknownNameError("trained model", name, trained())
+    card: dict[str, Any] = json.loads((SHELF / name / "card.json").read_text(encoding="utf-8"))
+    return card
+
+
+def locate(where: str | Path) -> Path:
+    path = Path(where)
+    if not path.exists() and str(where) in trained():
+        path = SHELF / where
+    if path.is_dir():
+        path = path / FILE
+    if path.is_file():
+        return path
+    if isinstance(where, str) and not path.parent.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", where):
+        return from_hub(where)
+    raise CheckpointError(
+        f"there is no model at {where}. Expected a folder with {FILE}, a .safetensors file, "
+        f"one of {', '.join(trained())}, or a hub id owner/name."
+    )
+
+
+def from_hub(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, FILE))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"{name} is no folder here, and the hub did not give it either ({reason[:160]}). "
+            f"Check the name and the network, or pass the path of a folder or file."
+        ) from error
+
+
+def read_header(path: Path) -> tuple[ModelSpec, dict[str, tuple[int, ...]]]:
+    """The specification and the tensors' shapes, without reading a tensor."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if text is None:
+            raise CheckpointError(
+                f"{path} holds tensors but no description of a model. Files of other programs can serve as "
+                f"backbone.weights of a new model."
+            )
+        spec = json.loads(text)["spec"]
+        return ModelSpec(str(spec["name"]), int(spec["num_ids"]), dict(spec["options"])), shapes
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not a model file of resight ({type(error).__name__}: {error}). It may be damaged; "
+            f"copy it again, or save it with resight.models.save_model."
+        ) from error
+
+
+def without_sources(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options less where the first weights came from: the file brings its own."""
+    kept: dict[str, Any] = plain(options)
+    if isinstance(backbone := kept.get("backbone"), dict):
+        kept["backbone"] = {k: v for k, v in backbone.items() if k not in ("pretrained", "weights", "partial")}
+    return kept

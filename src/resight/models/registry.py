@@ -1,0 +1,82 @@
+"""Every model by name: one row a paper, and the presets that read a paper differently."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from resight.errors import UnknownNameError, UsageError
+from resight.models.baseline import Baseline, StrongBaseline
+from resight.models.hacnn import HACNN
+from resight.models.mancs import Mancs
+from resight.models.mdpr import MDPR
+from resight.models.pyramid import Pyramid
+from resight.models.verification import Verification
+from resight.options import resolve
+
+if TYPE_CHECKING:
+    from resight.models.base import ModelOptions, ReIDModel
+    from resight.types import ReIDOutput
+
+MODELS: dict[str, type[ReIDModel]] = {
+    "baseline": Baseline,
+    "hacnn": HACNN,
+    "mancs": Mancs,
+    "mdpr": MDPR,
+    "pyramid": Pyramid,
+    "strong_baseline": StrongBaseline,
+    "verification": Verification,
+}
+
+# A second reading of a paper: another model's name and the options in which it differs.
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "hacnn-torchreid": ("hacnn", {"cropping": "resampled", "bias": True, "regions_together": False}),
+    "mancs-release": ("mancs", {"activation": "prelu", "conv5_prelu": True, "prior": None}),
+    "mdpr-release": ("mdpr", {"shared_gem": True}),
+    "pyramid-youreid": ("pyramid", {"normalise_branches": True}),
+}
+
+
+def available() -> list[str]:
+    """Every name `build` understands, presets included."""
+    return sorted([*MODELS, *PRESETS])
+
+
+def options_of(name: str, **options: Any) -> ModelOptions:
+    """The typed, complete options that `build(name, **options)` would use."""
+    if name not in MODELS and name not in PRESETS:
+        raise UnknownNameError("model", name, available())
+    base, preset = PRESETS.get(name, (name, {}))
+    return resolve(MODELS[base].Options, name, preset, options)
+
+
+def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
+    """A fresh model by name.  num_ids = 0 builds it without classifiers.
+
+    Raises UnknownNameError for the name, UsageError for an option (the message lists the valid ones and their
+    types), CheckpointError where weights were asked for and cannot be had.
+    """
+    resolved = options_of(name, **options)
+    kind: Any = MODELS[PRESETS.get(name, (name, {}))[0]]
+    model: ReIDModel = kind(num_ids, resolved)
+    model.spec = dataclasses.replace(model.spec, name=name)
+    return model
+
+
+def probe(name: str, num_ids: int, batch: int = 2, **options: Any) -> ReIDOutput:
+    """What the model will give, by name and shape: its output in training, on the meta device.
+
+    Nothing is computed, fetched or read.  Raises UsageError, too, where the network cannot take its pictures.
+    """
+    with torch.device("meta"):
+        model = build(name, num_ids, **options).train()
+        height, width = model.input_size
+        try:
+            return model(torch.empty(batch, 3, height, width))  # type: ignore[no-any-return]
+        except RuntimeError as error:
+            raise UsageError(
+                f"{name} cannot take pictures of {height}x{width} with these options ({str(error).splitlines()[0]}). "
+                f"Choose a larger input_size, or another backbone."
+            ) from error

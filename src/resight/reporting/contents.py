@@ -1,0 +1,108 @@
+"""What the page about a run shows, before it is a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resight import evaluation
+from resight.reporting import plots
+from resight.reporting.dataset_statistics import DataStatistics, data_statistics, nobody_of
+from resight.reporting.feature_map import feature_map, map_features, side_by_side
+from resight.reporting.ranked_lists import RankedRow, judged_rows, sample_queries, worst_queries
+from resight.reporting.run_comparison import Against, against
+from resight.reporting.schedule_plots import steering_figures
+from resight.reporting.thresholds import Thresholds, thresholds
+from resight.reporting.training_log import Curves
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resight.data import Dataset
+    from resight.inference import Result
+    from resight.reporting.figure import Figure
+
+DEPTH = 10  # judged pictures in a list
+WORST = 8  # queries of lowest average precision
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of; everything but the run's name may be missing.
+
+    calibration: the one kept with the model.  other: the verdict on the same queries to compare with, and its name.
+    beside: this run and others by name, whose feature spaces are drawn side by side.
+    """
+
+    result: Result | None = None
+    journal: Sequence[dict[str, Any]] = ()
+    dataset: Dataset | None = None
+    recipe: str | None = None
+    calibration: evaluation.Calibration | None = None
+    other: tuple[str, Result] | None = None
+    beside: Sequence[tuple[str, Result]] = ()
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything the page shows.  `training` names the figures of the section of that name, in order."""
+
+    result: Result | None
+    dataset: Dataset | None
+    curves: Curves
+    figures: dict[str, Figure]
+    training: list[str]
+    lists: list[RankedRow]
+    worst: list[RankedRow]
+    cameras: evaluation.CameraPairs | None
+    people: list[evaluation.PersonScore]
+    thresholds: Thresholds | None
+    against: Against | None
+    data: DataStatistics | None
+    recipe: str | None
+
+    def pictures(self) -> int:
+        """That the page will hold."""
+        flipped = self.against.rows if self.against else []
+        return sum(1 + len(row.hits) for row in (*self.lists, *self.worst, *flipped))
+
+
+def gather(material: Material, queries: int, seed: int) -> Gathered:
+    """The verdict's distances are made once and serve the lists, the table of cameras and the thresholds."""
+    result, curves = material.result, Curves.of(list(material.journal))
+    data = data_statistics(material.dataset, result, seed)
+    training = plots.training_figures(curves) + steering_figures(material.journal, material.recipe)
+    figures, lists, worst = list(training), [], []
+    cameras = found = compared = None
+    if result is not None:
+        case = result.case()
+        drawn = sample_queries(result.report, queries, seed)
+        rows = judged_rows(result, drawn + worst_queries(result.report, min(queries, WORST)), DEPTH, case)
+        lists, worst = rows[: len(drawn)], rows[len(drawn) :]
+        cameras, found = camera_pairs(case), thresholds(result, case, material.calibration)
+        points = map_features(result.gallery, seed, nobody_of(result)) if result.distances is None else None
+        figures += plots.verdict_figures(result.report) + found.figures()
+        figures += [feature_map(points)] if points is not None else []
+        together = side_by_side(material.beside, seed, nobody_of(result)) if material.beside else None
+        figures += [together] if together is not None else []
+        compared = against(result, *material.other, case=case) if material.other else None
+    if data is not None:
+        histogram = plots.images_per_identity({split.split: split.per_identity for split in data.splits})
+        figures += [histogram] if histogram is not None else []
+    return Gathered(
+        result, material.dataset, curves, {figure.name: figure for figure in figures},
+        [figure.name for figure in training], lists, worst, cameras,
+        evaluation.by_person(result.report) if result is not None else [], found, compared, data, material.recipe,
+    )  # fmt: skip
+
+
+def camera_pairs(case: evaluation.Case) -> evaluation.CameraPairs | None:
+    """All queries in each gallery camera by itself; None where there are not two cameras."""
+    labels = case.labels
+    if len(np.unique(labels.g_cams)) < 2:
+        return None
+    if labels.protocol.ties == "expected":
+        labels = replace(labels, protocol=replace(labels.protocol, ties="stable"))
+    return evaluation.camera_pairs(evaluation.Case(case.source, labels))

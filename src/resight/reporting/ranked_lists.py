@@ -1,0 +1,169 @@
+"""Ranked lists as people look at them: a query, and what was found for it, each with a flag.
+
+The flags of judged lists are the evaluation's own; nothing here decides what is right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from resight.evaluation import ranked_lists
+from resight.inference.embeddings import Vectors
+from resight.types import UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resight.evaluation import Case, RankedList, Report
+    from resight.inference import Result
+    from resight.reporting.text import Measure
+
+Flag = Literal["right", "wrong", "junk", "unknown"]
+JUNK_SHOWN = 3  # pictures nobody is judged on can crowd out the ones that count
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture and what is known of it; pid None where nobody said."""
+
+    path: Path | None
+    pid: int | None
+    camid: int
+    name: str  # as its owner calls it
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One place of a list.  rank counts judged pictures from 1; junk stands in its place with rank 0."""
+
+    picture: Picture
+    distance: float
+    flag: Flag
+    rank: int
+
+
+@dataclass(frozen=True)
+class RankedRow:
+    """A query with its list.  The last four are there where the query was judged."""
+
+    query: Picture
+    hits: tuple[Hit, ...]
+    measure: Measure  # what the distances are
+    hidden_junk: int = 0  # junk inside the list beyond the JUNK_SHOWN shown
+    index: int | None = None  # row of the query
+    ap: float | None = None
+    match_ranks: tuple[int, ...] = ()  # where all right answers stand: AP and INP can be checked by hand
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, enough to write the query's scores by hand."""
+        hits = [{"rank": h.rank, "flag": h.flag, "distance": h.distance, **_plain(h.picture)} for h in self.hits]
+        query = {"index": self.index, "ap": self.ap, **_plain(self.query)}
+        return {
+            "query": query,
+            "measure": self.measure,
+            "hits": hits,
+            "junk_not_shown": self.hidden_junk,
+            "ranks_of_right_answers": list(self.match_ranks),
+        }
+
+
+def judged_rows(result: Result, queries: Sequence[int], k: int = 10, case: Case | None = None) -> list[RankedRow]:
+    """The lists of some queries down to the k-th judged picture, in the verdict's order and with its flags.
+
+    case: the result's own, where the caller has it already; after re-ranking it is dear to make.
+    """
+    if not len(queries):
+        return []
+    lists = ranked_lists(case or result.case(), k, list(queries))
+    return [_judged(result, found) for found in lists]
+
+
+def measure_of(result: Result) -> Measure:
+    """What the distances of a verdict are."""
+    if result.distances is not None:
+        return "given"
+    if result.rerank is not None:
+        return "re-ranked"
+    return "euclidean" if result.query.metric == "euclidean" and result.expansion is None else "cosine"
+
+
+def answered_rows(answers: Sequence[Mapping[str, Any]]) -> list[RankedRow]:
+    """The answers of a search as rows; right or wrong only where its own "pid" says who was looked for.
+
+    An answer is {"query": path, "hits": [hit, ...]}, a hit {"rank", "path", "similarity" or "distance"} and,
+    where they are known, "pid" and "camera".
+    """
+    return [_answered(answer) for answer in answers]
+
+
+def sample_queries(report: Report, count: int, seed: int) -> list[int]:
+    """Some of the judged queries, drawn with a seed, in the order of the queries."""
+    judged = np.flatnonzero(~np.isnan(report.ap))
+    drawn = np.random.default_rng(seed).permutation(judged)[:count]
+    return [int(query) for query in np.sort(drawn)]
+
+
+def worst_queries(report: Report, count: int) -> list[int]:
+    """The judged queries of lowest AP, worst first; equals in the order of the queries."""
+    judged = np.flatnonzero(~np.isnan(report.ap))
+    order = np.argsort(report.ap[judged], kind="stable")
+    return [int(query) for query in judged[order[:count]]]
+
+
+def picture(vectors: Vectors, row: int) -> Picture:
+    pid = int(vectors.pids[row])
+    return Picture(
+        vectors.path(row),
+        None if pid == Vectors.UNKNOWN_PID else pid,
+        int(vectors.camids[row]),
+        vectors.paths[row],
+    )
+
+
+def _judged(result: Result, found: RankedList) -> RankedRow:
+    hits = [Hit(picture(result.gallery, item.index), item.distance, item.flag, item.rank) for item in found.items]
+    junk = [hit for hit in hits if hit.flag == "junk"]
+    surplus = {id(hit) for hit in junk[JUNK_SHOWN:]}
+    return RankedRow(
+        query=picture(result.query, found.query),
+        hits=tuple(hit for hit in hits if id(hit) not in surplus),
+        measure=measure_of(result),
+        hidden_junk=len(surplus),
+        index=found.query,
+        ap=float(result.report.ap[found.query]),
+        match_ranks=found.right,
+    )
+
+
+def _plain(shown: Picture) -> dict[str, Any]:
+    return {"picture": shown.name, "pid": shown.pid, "camera": None if shown.camid == UNKNOWN_CAMERA else shown.camid}
+
+
+def _answered(answer: Mapping[str, Any]) -> RankedRow:
+    hits = answer["hits"]
+    measure: Measure = "euclidean" if any("distance" in hit for hit in hits) else "cosine"
+    query = _named(answer["query"], answer)
+    found = [
+        Hit(
+            picture=(shown := _named(hit["path"], hit)),
+            distance=float(hit["distance"] if measure == "euclidean" else 1 - hit["similarity"]),
+            flag=_same(query, shown),
+            rank=int(hit["rank"]),
+        )
+        for hit in hits
+    ]
+    return RankedRow(query, tuple(found), measure)
+
+
+def _named(path: str, known: Mapping[str, Any]) -> Picture:
+    return Picture(Path(path), known.get("pid"), known.get("camera", UNKNOWN_CAMERA), Path(path).name)
+
+
+def _same(query: Picture, found: Picture) -> Flag:
+    if query.pid is None or found.pid is None:
+        return "unknown"
+    return "right" if query.pid == found.pid else "wrong"

@@ -1,0 +1,1 @@
+"""Bodies: proportions, poses, heads, limbs, shoes, whole figures."""

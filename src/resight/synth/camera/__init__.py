@@ -1,0 +1,1 @@
+"""Cameras: placement, sensor, framing of detections."""

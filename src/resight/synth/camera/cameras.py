@@ -1,0 +1,105 @@
+"""Cameras: where each stands, how it sees, and what it does to the light.
+
+A camera's character (place, lens, exposure, colour cast, sharpness, compression) belongs to its number and the seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resight.synth.scene.surface import Array, unit
+from resight.synth.streams import stream
+
+FRAME = (1920, 1080)  # pixels of the whole picture a crop is cut from
+
+
+@dataclass(frozen=True)
+class Sun:
+    """Where the light comes from; angles in radians, azimuth counter-clockwise from +x."""
+
+    azimuth: float
+    elevation: float
+    strength: float  # share of the light on the ground that comes from the sun: 0 overcast, 0.8 clear
+    sky: tuple[float, float, float]
+    warmth: float  # redness of the sun
+
+
+@dataclass(frozen=True)
+class Sensor:
+    exposure: float  # what a white sheet on the ground is multiplied with
+    gains: tuple[float, float, float]  # colour cast
+    contrast: float
+    saturation: float
+    blur: float  # standard deviation, pixels at a figure of 128
+    noise: float  # of the darkest tones, of 1
+    sharpening: float
+    quality: int  # of the JPEG
+
+
+@dataclass(frozen=True)
+class Camera:
+    number: int
+    height: float  # metres
+    distance: float  # metres, over ground, to the middle of where people walk
+    aim: float  # height looked at, metres
+    tall: float  # pixels of a person 1.75 m tall in the middle
+    sun: Sun
+    sensor: Sensor
+
+    @property
+    def eye(self) -> Array:
+        return np.array([0.0, -self.distance, self.height])
+
+    @property
+    def target(self) -> Array:
+        return np.array([0.0, 0.0, self.aim])
+
+    @property
+    def focal(self) -> float:
+        """In pixels."""
+        return float(self.tall * np.linalg.norm(self.eye - self.target) / 1.75)
+
+    def project(self, points: Array) -> Array:
+        """World (N, 3) -> pixels (N, 2) of the frame, x right and y down."""
+        ahead = unit(self.target - self.eye)
+        right = unit(np.cross(ahead, [0.0, 0.0, 1.0]))
+        down = np.cross(ahead, right)
+        seen = (points - self.eye) @ np.stack([right, down, ahead], axis=1)
+        return self.focal * seen[:, :2] / np.maximum(seen[:, 2:], 0.1) + np.array(FRAME) / 2
+
+
+def build_camera(seed: int, number: int, *, lighting: float, resolution: float) -> Camera:
+    """Camera `number`, from 1.  The two dials, 0..1, set how far cameras differ in light and how small people are."""
+    draw = stream(seed, "camera", number)
+    unlike = 0.35 + 0.65 * lighting
+    clear = bool(draw.random() < 0.5)
+    sun = Sun(
+        azimuth=float(draw.uniform(0, 2 * np.pi)),
+        elevation=float(draw.uniform(0.45, 1.15)),
+        strength=float(draw.uniform(0.5, 0.75) if clear else draw.uniform(0.05, 0.35)),
+        sky=tuple(np.array([0.85, 0.95, 1.12]) + draw.normal(0, 0.04, 3)),
+        warmth=float(draw.uniform(0.0, 0.35)),
+    )
+    cast = np.exp(unlike * (draw.normal(0, 0.07, 3) + draw.choice([-1.0, 1.0]) * np.array([0.05, 0.0, -0.05])))
+    sensor = Sensor(
+        exposure=float(np.exp(unlike * draw.normal(0.0, 0.20)) * 1.45),
+        gains=tuple(cast / cast.mean()),
+        contrast=float(1.0 + unlike * draw.uniform(-0.05, 0.45)),
+        saturation=float(1.0 + unlike * draw.uniform(-0.25, 0.40)),
+        blur=float(draw.uniform(0.2, 0.7)),
+        noise=float(draw.uniform(0.004, 0.016)),
+        sharpening=float(draw.choice([0.0, 0.5, 1.0])),
+        quality=int(draw.integers(68, 91)),
+    )
+    tall = float(190 * (40 / 190) ** resolution * np.exp(draw.uniform(-0.22, 0.22)))
+    return Camera(
+        number,
+        float(draw.uniform(2.2, 4.6)),
+        float(draw.uniform(8.0, 16.0)),
+        float(draw.uniform(0.7, 1.1)),
+        tall,
+        sun,
+        sensor,
+    )

@@ -1,0 +1,1 @@
+"""The scene of a picture: place, things, light, who stands where, rendering."""

@@ -1,0 +1,185 @@
+"""Named sources of batches.  Each is an endless stream that keeps its place while another one is asked."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resight.data import PKSampler, RandomSampler
+from resight.data.transfer import sent
+from resight.dist import rank, world_size
+from resight.errors import RecipeError
+from resight.training.timing import phase
+from resight.types import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from resight.data import Augmenter, Pixels
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """How one stream draws: `pk` = `ids` identities x `images` pictures each, `random` = `batch` pictures."""
+
+    sampler: Literal["pk", "random"] = "pk"
+    ids: int = 16
+    images: int = 4
+    batch: int = 64
+    short_id: Literal["repeat", "skip"] = "repeat"  # identities with fewer than `images` pictures
+    visits: Literal["all", "once"] = "all"  # a pass shows all pictures of an identity, or `images` of them
+    balance_cameras: bool = False
+
+    @property
+    def batch_size(self) -> int:
+        return self.ids * self.images if self.sampler == "pk" else self.batch
+
+
+class Sampler(Protocol):
+    """All batches of one pass, the same for the same (seed, pass)."""
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]: ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the training set knows of its pictures, row by row.  All (N,)."""
+
+    pids: Tensor  # dense, 0..K-1
+    camids: Tensor
+    attributes: Mapping[str, Tensor]
+
+
+class Feed:
+    """`next(name, step)` gives the next batch of source `name`, augmented on the device.
+
+    The pictures' changes are drawn from (seed, step), so a run that is resumed sees what it would have seen.  With
+    several processes each gets its block of the batch that one process would have been given.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        labels: Labels,
+        sources: Mapping[str, SourceConfig],
+        augment: Augmenter,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.pixels, self.labels, self.augment = pixels, labels, augment
+        self.seed, self.device = seed, device
+        pids, camids = labels.pids.numpy(), labels.camids.numpy()
+        self.samplers: dict[str, Sampler] = {
+            name: _sampler(name, config, pids, camids, seed) for name, config in sources.items()
+        }
+        self.place = {name: [0, 0] for name in sources}  # pass, batch within the pass
+        self._passes: dict[str, tuple[int, Sequence[NDArray[np.int64]]]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="resight-feed")
+        self._ahead: dict[tuple[str, int, int], Future[Tensor]] = {}
+
+    def next(self, name: str, step: int) -> Batch:
+        """The batch for `step`; the pixels of the one after it are fetched meanwhile."""
+        index = self._index(name)
+        ready = self._ahead.pop(self._spot(name), None)
+        images = ready.result() if ready else self._fetch(index)
+        self._advance(name)
+        self._ahead[self._spot(name)] = self._pool.submit(self._fetch, self._index(name))
+        rows = torch.from_numpy(index)
+        generator = torch.Generator().manual_seed(mix(self.seed, step, 0))  # the same on every rank
+        with phase("augmentation"):
+            images = self.augment(images, generator)
+        return Batch(
+            images=images,
+            pids=sent(self.labels.pids[rows], self.device),
+            camids=sent(self.labels.camids[rows], self.device),
+            index=sent(rows, self.device),
+            attributes={key: sent(values[rows], self.device) for key, values in self.labels.attributes.items()},
+        )
+
+    def _fetch(self, index: NDArray[np.int64]) -> Tensor:
+        return sent(self.pixels.take(index), self.device)
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {name: list(place) for name, place in self.place.items()}
+
+    def load_state_dict(self, state: Mapping[str, list[int]]) -> None:
+        self._ahead.clear()
+        self.place = {name: list(state[name]) for name in self.place}
+
+    def _spot(self, name: str) -> tuple[str, int, int]:
+        number, position = self.place[name]
+        return name, number, position
+
+    def _index(self, name: str) -> NDArray[np.int64]:
+        number, position = self.place[name]
+        return self._pass(name, number)[position]
+
+    def _advance(self, name: str) -> None:
+        number, position = self.place[name]
+        last = position + 1 == len(self._pass(name, number))
+        self.place[name] = [number + 1, 0] if last else [number, position + 1]
+
+    def _pass(self, name: str, number: int) -> Sequence[NDArray[np.int64]]:
+        held = self._passes.get(name)
+        if held is None or held[0] != number:
+            batches = self.samplers[name].epoch(number)
+            if not batches:
+                raise RecipeError(
+                    f"feed.{name}: the training set is too small for a single batch. Use fewer ids or images a batch."
+                )
+            held = self._passes[name] = (number, batches)
+        return held[1]
+
+
+def check_processes(sources: Mapping[str, SourceConfig]) -> None:
+    """Raises RecipeError where a batch cannot be dealt out to the processes of the run."""
+    for name, config in sources.items():
+        key, size = ("ids", config.ids) if config.sampler == "pk" else ("batch", config.batch)
+        if size % world_size():
+            raise RecipeError(
+                f"feed.{name}.{key} is {size}, which {world_size()} processes cannot share. Choose a multiple of "
+                f"{world_size()}, or start another number of processes."
+            )
+
+
+def mix(*numbers: int) -> int:
+    """One 63-bit seed out of several numbers, well spread."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _sampler(
+    name: str,
+    config: SourceConfig,
+    pids: NDArray[np.int64],
+    camids: NDArray[np.int64],
+    seed: int,
+) -> Sampler:
+    people = len(np.unique(pids))
+    if config.sampler == "pk" and config.ids > people:
+        raise RecipeError(
+            f"feed.{name}.ids is {config.ids}, but the training set has {people} persons. "
+            f"Set it to {people} or fewer, for example with --set feed.{name}.ids={max(people // 2, 2)}."
+        )
+    own_seed = mix(seed, *name.encode())
+    if config.sampler == "random":
+        return RandomSampler(len(pids), config.batch, seed=own_seed, rank=rank(), world=world_size())
+    return PKSampler(
+        pids,
+        config.ids,
+        config.images,
+        seed=own_seed,
+        rank=rank(),
+        world=world_size(),
+        short_id=config.short_id,
+        visits=config.visits,
+        camids=camids,
+        cam_balanced=config.balance_cameras,
+    )

@@ -1,0 +1,59 @@
+"""The weights that come with the package: small, described, without anybody's labels, and better than pixels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from resight import models
+from resight.data import load_dataset
+from resight.errors import UnknownNameError
+from resight.inference import RawPixels, evaluate
+from resight.models.model_file import FILE, SHELF
+
+NAMES = models.trained()
+REAL = Path(os.environ.get("RESIGHT_DATA", "")) / "pku-reid-mini"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_packaged_weights_are_small_and_say_what_they_are(name: str) -> None:
+    card = models.trained_card(name)
+    assert card["name"] == name
+    assert {"data", "licence", "command", "recipe", "seed", "figures", "limits"} <= set(card)
+    assert {"name", "terms", "seed", "identities", "pictures", "cameras"} <= set(card["data"])
+    assert all(figure["command"] for figure in card["figures"])
+    assert (SHELF / name / FILE).stat().st_size < 10e6
+    assert not list(models.load_model(name).classifiers())
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = models.build("strong_baseline", 2, backbone={"name": "resnet10", "width": 4}, input_size=(64, 32))
+    models.save_model(mine, tmp_path / "synth_small")
+    assert models.load_model("synth_small").fingerprint() == mine.fingerprint()
+
+
+def test_an_unknown_card_names_the_known() -> None:
+    with pytest.raises(UnknownNameError, match="synth_small"):
+        models.trained_card("synth_smal")
+
+
+def test_it_finds_people_it_never_saw() -> None:
+    people = load_dataset("sample")
+    found, raw = (evaluate(model, people).report for model in (models.load_model("synth_small"), RawPixels()))
+    assert raw.rank(1) + 0.5 < found.rank(1) < 0.95  # and the bundled people stay a question
+    assert found.mAP == pytest.approx(figure("sample"), abs=0.005)  # arithmetic differs a little between processors
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real crops here: RESIGHT_DATA")
+def test_real_people_too() -> None:
+    report = evaluate(models.load_model("synth_small"), load_dataset("pku_reid_mini", root=REAL)).report
+    assert report.mAP == pytest.approx(figure("pku_reid_mini"), abs=0.01)
+
+
+def figure(dataset: str) -> float:
+    """The mAP the card states."""
+    stated = next(f for f in models.trained_card("synth_small")["figures"] if f["dataset"].startswith(dataset))
+    return float(stated["mAP"])
