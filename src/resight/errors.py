@@ -5,6 +5,8 @@ ResightError                 something failed            exit code 1
         ImageError           one picture cannot be read
     CheckpointError          weights or a saved state cannot be used
     EvaluationError          the verdict cannot be computed
+    GalleryError             a gallery cannot do what it was asked
+        GalleryBusyError     another process holds the gallery; the same call succeeds later
     TrainingError            the loop cannot go on
         NotFiniteError       a loss or a gradient that is no number
     UsageError               the question itself was wrong        exit code 2
@@ -71,6 +73,18 @@ class EvaluationError(ResightError):
     """The arrays do not allow a verdict."""
 
     code = "evaluation"
+
+
+class GalleryError(ResightError):
+    """A gallery cannot do what it was asked: other vectors, a damaged file, a full disk."""
+
+    code = "gallery"
+
+
+class GalleryBusyError(GalleryError):
+    """Another process is writing to the gallery; the same call succeeds later."""
+
+    code = "gallery_busy"
 
 
 class TrainingError(ResightError):

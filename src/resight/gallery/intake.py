@@ -1,0 +1,74 @@
+"""From what a user gives to records and vectors that can be stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resight.errors import GalleryError, UsageError
+from resight.gallery.backend import Vectors
+from resight.gallery.pictures import content, record_id
+from resight.gallery.records import Record, moment, text
+
+
+def checked_vectors(vectors: npt.ArrayLike, dim: int, metric: str) -> Vectors:
+    """(N, D) float32, finite, of unit length where the metric is cosine.  Raises GalleryError for anything else."""
+    found = np.atleast_2d(np.asarray(vectors))
+    if found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[1] != dim:
+        raise GalleryError(
+            f"this gallery holds vectors of {dim} numbers, (N, {dim}); found {found.dtype} of shape "
+            f"{found.shape}. Embed the pictures with the model the gallery was made for."
+        )
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(found, np.float32)
+    if not np.isfinite(rows).all():
+        raise GalleryError("a vector holds numbers that are not finite (NaN or infinity). Embed its picture again.")
+    return _unit(rows) if metric == "cosine" else rows
+
+
+def record_of(entry: dict[str, Any], vector: Vectors, now: float) -> tuple[Record, bytes | None]:
+    """A record from one entry of every column, and the bytes of its picture."""
+    image, camera, time = entry["images"], text(entry["cameras"], "cameras"), moment(entry["times"])
+    data = None if image is None else content(image)
+    source = text(entry["sources"], "sources")
+    if source is None:
+        source = str(Path(image).absolute()) if isinstance(image, str | Path) else ""
+    id = text(entry["ids"], "ids")
+    record = Record(
+        id=record_id(data, vector, source, camera, time) if id is None else id,
+        pid=text(entry["pids"], "pids"), camera=camera, time=time, source=source,
+        label=text(entry["labels"], "labels"), note=text(entry["notes"], "notes"), added=now,
+    )  # fmt: skip
+    if not record.id:
+        raise UsageError("an id is a text of at least one character; leave it None to have one made.")
+    return record, data
+
+
+def latest_of(
+    old: tuple[Record, Vectors, bytes | None], new: tuple[Record, Vectors, bytes | None]
+) -> tuple[Record, Vectors, bytes | None]:
+    return merged(old[0], new[0]), new[1], new[2] or old[2]
+
+
+def merged(old: Record, new: Record) -> Record:
+    """What a record becomes when it is added again: what the new one does not say stays."""
+    kept = {name: getattr(new, name) or getattr(old, name) for name in ("source",)}
+    for name in ("pid", "camera", "time", "label", "note"):
+        value = getattr(new, name)
+        kept[name] = getattr(old, name) if value is None else value
+    return replace(old, **kept)
+
+
+def _unit(rows: Vectors) -> Vectors:
+    """Rows of length one; those within rounding of it stay as they are, so that adding again changes nothing."""
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    if not (lengths > 0).all():
+        raise GalleryError(
+            "a vector is zero, which has no direction; cosine similarity needs one. Embed its picture again."
+        )
+    scale = np.where(np.abs(lengths - 1) < 1e-6, 1.0, lengths)
+    return np.asarray(rows / scale, np.float32)

@@ -1,0 +1,325 @@
+"""Neighbors of a query among the rows of the record.
+
+Rows in segments are memory-mapped; later ones, the tail, are in memory.  Up to EXACT_UP_TO rows every search is
+exact.  Above, codes propose candidates and their vectors decide.  A filter is a mask over the rows: a small subset is
+compared exactly; for a large one so many more candidates are taken that enough of them pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resight.errors import GalleryError
+from resight.gallery import segments
+from resight.gallery.columns import Columns
+from resight.gallery.database import next_seq
+from resight.gallery.neighbors import NOTHING, Mask, Positions, exact, faiss, merge, nothing, score
+from resight.gallery.sql_filter import clause_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resight.gallery.backend import Vectors
+    from resight.gallery.database import Database
+    from resight.gallery.records import Filter
+    from resight.gallery.segments import Segment
+    from resight.types import Metric
+
+LOG = logging.getLogger(__name__)
+EXACT_UP_TO = 50_000  # rows
+SEGMENT = 16_384  # rows of the tail that become a segment
+CANDIDATES = 1_000  # scored exactly for each query, and at least ...
+OVER = 8  # ... times k
+SMALL = 20_000  # a subset up to this many rows is compared exactly
+WIDEST = 8  # candidates are at most an 8th of a segment; beyond, comparing the subset is as quick
+NEW = "SELECT row, vector FROM vectors WHERE row > ? ORDER BY row"
+CHANGED = "SELECT row, pid, camera, label, time, added FROM records WHERE seq > ? ORDER BY row"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Vectors to search and their positions in the columns."""
+
+    vectors: Vectors
+    at: Positions
+    codes: Any = None
+
+
+class Searcher:
+    """Follows the record: each search first takes in what has been written since the last, by whatever process."""
+
+    def __init__(self, folder: Path, database: Database, dim: int, metric: Metric) -> None:
+        self.folder, self.database, self.dim, self.metric = folder, database, dim, metric
+        self._lock = threading.RLock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._seen = (-1, -1)  # epoch, seq
+        self._columns = Columns()
+        self._segments: dict[str, Segment] = {}
+        self._parts: list[Part] = []
+        self._tail = Tail(self.dim)
+
+    def nearest(self, queries: Vectors, k: int, where: Filter, always_exact: bool) -> list[list[tuple[int, float]]]:
+        """For each query (Q, D) rows and similarities, best first."""
+        with self._lock:
+            self._sync()
+            parts, rows = [*self._parts, self._tail.part(self._columns)], self._columns.rows
+            mask = self._mask(where)
+        k = min(k, int(mask.sum()))
+        if k == 0:
+            return [[] for _ in queries]
+        always_exact = always_exact or len(mask) <= EXACT_UP_TO or mask.sum() <= SMALL
+        best = nothing(len(queries), k)
+        for part in parts:
+            if len(part.at):
+                scores, found = _search(queries, part, k, self.metric, mask[part.at], always_exact)
+                found = np.where(found < 0, NOTHING, part.at[found])
+                best = merge(best, (scores, found), k)
+        return [
+            [(int(rows[at]), self._similarity(value)) for value, at in zip(values, found, strict=True) if at >= 0]
+            for values, found in zip(*best, strict=True)
+        ]
+
+    def _similarity(self, value: float) -> float:
+        return float(value) if self.metric == "cosine" else -float(np.sqrt(max(0.0, -float(value))))
+
+    def _mask(self, where: Filter) -> Mask:
+        if not where:
+            return self._columns.live()
+        if where.ids is not None or where.sources is not None:
+            clause, values = clause_of(where)
+            with self.database.reading() as sql:
+                found = [row for (row,) in sql.execute(f"SELECT row FROM records WHERE {clause}", values)]
+            return self._columns.mask_of_rows(np.array(sorted(found), np.int64))
+        if not self._columns.filled:
+            with self.database.reading() as sql:
+                self._columns.fill(sql.execute(CHANGED, (-1,)))
+        return self._columns.mask(where)
+
+    # following the record
+
+    def _sync(self) -> None:
+        with self.database.reading() as sql:
+            seq, epoch = sql.execute("SELECT seq, epoch FROM state").fetchone()
+            if (epoch, seq) == self._seen:
+                return
+            if epoch != self._seen[0]:
+                self._reset()
+            whole = self._take_segments(sql) and self._take_rows(sql, self._seen[1])
+        if whole:
+            self._seen = (epoch, seq)
+        else:  # files are missing or damaged: write them again
+            self.discard()
+            self.grow()
+            self._sync()
+
+    def _take_segments(self, sql: sqlite3.Connection) -> bool:
+        """Open segments that are new and forget those that are gone; False where one cannot be opened."""
+        listed = sql.execute("SELECT name, count, digest FROM segments ORDER BY first").fetchall()
+        found = {}
+        for name, count, digest in listed:
+            known = self._segments.get(name) or segments.load(self.folder, name, count, digest, self.dim)
+            if known is None:
+                return False
+            found[name] = known
+        self._segments = found
+        return True
+
+    def _take_rows(self, sql: sqlite3.Connection, since: int) -> bool:
+        columns = self._columns
+        last = columns.last
+        live = np.array(
+            [row for (row,) in sql.execute("SELECT row FROM records WHERE row > ? ORDER BY row", (last,))], np.int64
+        )
+        parts = [segment.rows[segment.rows > last] for segment in self._segments.values()]
+        rows = np.unique(np.concatenate([live, *parts]))
+        columns.append(rows, np.isin(rows, live))
+        removed = np.array([row for (row,) in sql.execute("SELECT row FROM removed WHERE seq > ?", (since,))], np.int64)
+        columns.remove(removed)
+        if columns.filled:
+            columns.set(sql.execute(CHANGED, (since,)))
+        self._parts = [Part(s.vectors, columns.positions(s.rows)[0], s.codes) for s in self._segments.values()]
+        covered = max((int(s.rows[-1]) for s in self._segments.values()), default=0)
+        self._tail.drop(covered)
+        self._tail.append(sql.execute(NEW, (max(covered, self._tail.last),)))
+        return True
+
+    # writing segments
+
+    def grow(self) -> None:
+        """Turn a long tail into a segment; where that fails, the tail is searched as it is."""
+        try:
+            self._grow()
+        except (OSError, GalleryError) as error:
+            LOG.warning("the index of %s was not brought up to date: %s", self.folder, error)
+
+    def _grow(self) -> None:
+        """Together with the segments before it that are not much larger."""
+        with self.database.reading() as sql:
+            if _tail_length(sql) < SEGMENT:
+                return
+        with self.database.writing() as sql:
+            length = _tail_length(sql)
+            if length < SEGMENT:
+                return  # another process was quicker
+            first, absorbed = _last_row(sql) + 1, []
+            for name, start, count in sql.execute(
+                "SELECT name, first, count FROM segments ORDER BY first DESC"
+            ).fetchall():
+                if count > 2 * length:
+                    break
+                first, length = start, length + count
+                absorbed.append((name,))
+            self._replace(sql, absorbed, first)
+
+    def optimize(self) -> None:
+        """One segment of all rows, if there are so many that a search is not exact anyway."""
+        with self.database.writing() as sql:
+            names = sql.execute("SELECT name FROM segments").fetchall()
+            if sql.execute("SELECT count(*) FROM records").fetchone()[0] <= EXACT_UP_TO:
+                return
+            if len(names) != 1 or _tail_length(sql):
+                self._replace(sql, names, 0)
+
+    def _replace(self, sql: sqlite3.Connection, names: list[tuple[str]], first: int) -> None:
+        """In place of some segments one of all rows from `first` on."""
+        kept = {name for (name,) in sql.execute("SELECT name FROM segments")}
+        segments.sweep(self.folder, kept)
+        sql.executemany("DELETE FROM segments WHERE name=?", names)
+        segments.write(sql, self.folder, first, self.dim, self.metric, next_seq(sql))
+
+    def discard(self) -> None:
+        """Remove every derived file; the record stays.  Whoever searches starts anew."""
+        with self.database.writing() as sql:
+            sql.execute("DELETE FROM segments")
+            sql.execute("DELETE FROM removed")
+            sql.execute("UPDATE state SET epoch = epoch + 1")
+            next_seq(sql)
+            segments.sweep(self.folder, set())
+        with self._lock:
+            self._reset()
+
+    # looking after
+
+    def problems(self) -> list[str]:
+        """Differences between segments and the record, one sentence each."""
+        found = []
+        with self.database.reading() as sql:
+            for name, count, digest in sql.execute("SELECT name, count, digest FROM segments").fetchall():
+                segment = segments.load(self.folder, name, count, digest, self.dim)
+                if segment is None:
+                    found.append(f"index/{name} is missing or damaged; the next search writes it again.")
+                elif not self._agrees(sql, segment):
+                    found.append(f"index/{name} differs from the record. Write it again: resight gallery compact.")
+        return found
+
+    def _agrees(self, sql: sqlite3.Connection, segment: Segment) -> bool:
+        for row, blob in sql.execute("SELECT row, vector FROM vectors WHERE row BETWEEN ? AND ?",
+                                     (int(segment.rows[0]), int(segment.rows[-1]))):  # fmt: skip
+            at = int(np.searchsorted(segment.rows, row))
+            if segment.rows[at] != row or segment.vectors[at].tobytes() != blob:
+                return False
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            self._sync()
+            return {
+                "segments": [len(segment.rows) for segment in self._segments.values()],
+                "tail": len(self._tail.rows),
+                "search": "exact" if self._columns.n <= EXACT_UP_TO or faiss() is None else "codes and exact scores",
+            }
+
+    def close(self) -> None:
+        with self._lock:
+            self._reset()
+
+
+class Tail:
+    """Rows and vectors that are in no segment.  Appended to; a search keeps the length it began with."""
+
+    def __init__(self, dim: int) -> None:
+        self.n = 0
+        self._rows, self._vectors = np.empty(0, np.int64), np.empty((0, dim), np.float32)
+
+    @property
+    def rows(self) -> Positions:
+        return self._rows[: self.n]
+
+    @property
+    def last(self) -> int:
+        return int(self._rows[self.n - 1]) if self.n else 0
+
+    def part(self, columns: Columns) -> Part:
+        return Part(self._vectors[: self.n], columns.positions(self.rows)[0])
+
+    def append(self, lines: Any) -> None:
+        """Lines (row, vector) in order."""
+        while block := lines.fetchmany(segments.FETCH):
+            end = self.n + len(block)
+            if end > len(self._rows):
+                size = max(end, 2 * self.n)
+                rows, vectors = np.empty(size, np.int64), np.empty((size, self._vectors.shape[1]), np.float32)
+                rows[: self.n], vectors[: self.n] = self.rows, self._vectors[: self.n]
+                self._rows, self._vectors = rows, vectors
+            self._rows[self.n : end] = [row for row, _ in block]
+            self._vectors[self.n : end] = np.frombuffer(b"".join(v for _, v in block), np.float32).reshape(
+                len(block), -1
+            )
+            self.n = end
+
+    def drop(self, last: int) -> None:
+        """Forget rows up to `last`, which are in a segment now."""
+        start = int(np.searchsorted(self.rows, last, "right"))
+        if start:
+            self._rows, self._vectors = self.rows[start:].copy(), self._vectors[start : self.n].copy()
+            self.n -= start
+
+
+def _search(
+    queries: Vectors, part: Part, k: int, metric: Metric, keep: Mask, always_exact: bool
+) -> tuple[Vectors, Positions]:
+    """Scores and positions (Q, k) in one part."""
+    kept = int(keep.sum())
+    if part.codes is None or always_exact or kept <= SMALL // 8:
+        return exact(queries, part.vectors, k, metric, keep)
+    need = min(kept, max(CANDIDATES, OVER * k))
+    scores, positions = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), NOTHING, np.int64)
+    waiting, wide = np.arange(len(queries)), int(need * len(keep) / kept * 1.1) + 1
+    while len(waiting) and wide <= len(keep) // WIDEST:
+        _, found = part.codes.candidates(queries[waiting], wide)
+        passed = keep[found]
+        enough = passed.sum(1) >= need
+        for query, row, passes in zip(waiting[enough], found[enough], passed[enough], strict=True):
+            scores[query], positions[query] = _rescored(queries[query], part.vectors, row[passes][:need], k, metric)
+        waiting, wide = waiting[~enough], 4 * wide
+    if len(waiting):
+        scores[waiting], positions[waiting] = exact(queries[waiting], part.vectors, k, metric, keep)
+    return scores, positions
+
+
+def _rescored(query: Vectors, vectors: Vectors, found: Positions, k: int, metric: Metric) -> tuple[Vectors, Positions]:
+    """The k best of the candidates by their vectors, padded."""
+    found = np.sort(found)
+    scores = score(query, vectors[found], metric)
+    order = np.lexsort((found, -scores))[:k]
+    lacking = k - len(order)
+    return np.pad(scores[order], (0, lacking), constant_values=-np.inf), np.pad(
+        found[order], (0, lacking), constant_values=NOTHING
+    )
+
+
+def _last_row(sql: sqlite3.Connection) -> int:
+    """Of all segments."""
+    return int(sql.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0])
+
+
+def _tail_length(sql: sqlite3.Connection) -> int:
+    return int(sql.execute("SELECT count(*) FROM vectors WHERE row > ?", (_last_row(sql),)).fetchone()[0])
