@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resight import evaluation, losses, models
     from resight.data import Dataset, load_dataset
     from resight.errors import ResightError
+    from resight.gallery import Gallery
     from resight.inference import Extractor, Result, Vectors
     from resight.inference.evaluate import evaluate
     from resight.models import load_model
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from resight.types import Batch, ReIDOutput, Sample
 
 _WHERE = {
-    "Batch": "types", "Dataset": "data", "Extractor": "inference", "Recipe": "recipe", "ReIDOutput": "types",
+    "Batch": "types", "Dataset": "data", "Extractor": "inference", "Gallery": "gallery", "Recipe": "recipe", "ReIDOutput": "types",
     "ResightError": "errors", "Result": "inference", "Run": "run", "Sample": "types", "Vectors": "inference",
     "evaluate": "inference", "load_dataset": "data", "load_model": "models", "train": "run",
 }  # fmt: skip
 _MODULES = ("evaluation", "losses", "models")
 
 __all__ = [
-    "Batch", "Dataset", "Extractor", "ReIDOutput", "Recipe", "ResightError", "Result", "Run", "Sample", "Vectors",
+    "Batch", "Dataset", "Extractor", "Gallery", "ReIDOutput", "Recipe", "ResightError", "Result", "Run", "Sample", "Vectors",
     "evaluate", "evaluation", "load_dataset", "load_model", "losses", "models", "train",
 ]  # fmt: skip
 

@@ -25,7 +25,7 @@ def content(image: Any) -> bytes:
 
     image: a path, the bytes of a file, a PIL image or an RGB uint8 array (H, W, 3).
     """
-    from resight.data.images import read
+    from resight.data.loading.decode import read
 
     if isinstance(image, str | Path):
         return bytes(read(image))
@@ -56,7 +56,7 @@ def record_id(data: bytes | None, vector: Vectors, source: str, camera: str | No
 
 
 def _decoded(image: Any, data: bytes) -> NDArray[np.uint8]:
-    from resight.data.images import decode_bytes
+    from resight.data.loading.decode import decode_bytes
 
     if isinstance(image, str | Path | bytes | bytearray):
         return decode_bytes(bytearray(data), str(image) if isinstance(image, str | Path) else "the picture")
