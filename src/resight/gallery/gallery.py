@@ -133,8 +133,8 @@ class Gallery:
     def add(
         self, vectors: npt.ArrayLike, *, ids: Sequence[str | None] | None = None, pids: Sequence[Any] | None = None,
         cameras: Sequence[Any] | None = None, times: Sequence[Any] | None = None,
-        sources: Sequence[str | None] | None = None, labels: Sequence[Any] | None = None, notes: Sequence[Any] | None = None,
-        images: Sequence[Any] | None = None, fingerprint: str | None = None,
+        sources: Sequence[str | None] | None = None, labels: Sequence[Any] | None = None,
+        notes: Sequence[Any] | None = None, images: Sequence[Any] | None = None, fingerprint: str | None = None,
     ) -> Texts:  # fmt: skip
         """Add records, or update those whose id is there: the vector and what is given replace the old.
 
