@@ -16,15 +16,28 @@ import torch
 import torch.distributed as c10d
 
 from resight.dist import processes, rank, world_size
-from resight.dist.processes import everyones, first_here, first_to_say, highest, on_first, together
+from resight.dist.processes import (
+    first_to_report,
+    gather_objects,
+    local_rank_zero_first,
+    max_over_ranks,
+    on_rank_zero,
+    process_group,
+)
 from resight.errors import DatasetError, TrainingError, UnknownNameError, UsageError
 from tests.ranks import launch, run
 
 
 def test_alone_nothing_is_waited_for() -> None:
-    with together():
-        assert (world_size(), on_first(lambda: 3), first_here(lambda: 4), everyones(5), highest(6)) == (1, 3, 4, [5], 6)
-        assert first_to_say("a") and first_to_say("a")
+    with process_group():
+        assert (
+            world_size(),
+            on_rank_zero(lambda: 3),
+            local_rank_zero_first(lambda: 4),
+            gather_objects(5),
+            max_over_ranks(6),
+        ) == (1, 3, 4, [5], 6)
+        assert first_to_report("a") and first_to_report("a")
 
 
 def test_one_whom_nobody_joins_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,21 +50,24 @@ def test_one_whom_nobody_joins_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c10d, "init_process_group", partial(patient, timeout=timedelta(seconds=1)))
     with (
         pytest.raises(TrainingError, match=f"rank 0 of 2 did not find all the others at 127.0.0.1:{port}"),
-        together("cpu"),
+        process_group("cpu"),
     ):
         pytest.fail("went on alone")
 
 
 def _words(folder: str) -> dict[str, Any]:
     heard: dict[str, Any] = {}
-    with together():
-        with together():  # nested: the inner one does nothing
-            heard["everyones"] = everyones(rank() * 10)
-        heard["highest"] = [highest(rank()), highest(-rank())]
-        heard["first"] = on_first(lambda: f"said by {rank()}")
-        heard["order"] = first_here(lambda: _signed(Path(folder) / "order"))
-        heard["failed"] = [_error(on_first, UnknownNameError("key", "a", ["b"])), _error(first_here, DatasetError("x"))]
-        heard["said"] = [first_to_say("one"), first_to_say("two")]
+    with process_group():
+        with process_group():  # nested: the inner one does nothing
+            heard["everyones"] = gather_objects(rank() * 10)
+        heard["highest"] = [max_over_ranks(rank()), max_over_ranks(-rank())]
+        heard["first"] = on_rank_zero(lambda: f"said by {rank()}")
+        heard["order"] = local_rank_zero_first(lambda: _signed(Path(folder) / "order"))
+        heard["failed"] = [
+            _error(on_rank_zero, UnknownNameError("key", "a", ["b"])),
+            _error(local_rank_zero_first, DatasetError("x")),
+        ]
+        heard["said"] = [first_to_report("one"), first_to_report("two")]
     return heard
 
 
@@ -92,10 +108,10 @@ def _left() -> tuple[str, float]:
     processes.BEAT = 0.2
     began = time.monotonic()
     try:
-        with together("cpu", lost_after=2.0):
+        with process_group("cpu", lost_after=2.0):
             if rank() == 1:
                 os._exit(9)
-            everyones(0)
+            gather_objects(0)
     except TrainingError as error:
         return str(error), time.monotonic() - began
     return "nothing was said", 0.0
@@ -112,7 +128,7 @@ def _stuck(said: str, dies: bool) -> None:
     """One process is gone, or failed and lives on; the other is where no error reaches it, as in a device's queue."""
     processes.BEAT, processes.GRACE = 0.2, 0.5
     os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
-    with contextlib.suppress(UsageError), together("cpu", lost_after=2.0):
+    with contextlib.suppress(UsageError), process_group("cpu", lost_after=2.0):
         if rank() == 1 and dies:
             os._exit(9)
         if rank() == 1:
@@ -134,9 +150,9 @@ def test_a_process_that_cannot_notice_is_ended(dies: bool, tmp_path: Path) -> No
 def test_devices_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match="'mps' is neither"), together("mps"):
+    with pytest.raises(UsageError, match="'mps' is neither"), process_group("mps"):
         pass
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(UsageError, match="process 1 of this machine finds 1 CUDA devices"), together("cuda"):
+    with pytest.raises(UsageError, match="process 1 of this machine finds 1 CUDA devices"), process_group("cuda"):
         pass

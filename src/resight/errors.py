@@ -29,7 +29,7 @@ from typing import Any
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """A text that may be shown anywhere: UNSAFE signs are spelled out."""
     return UNSAFE.sub(lambda sign: ascii(sign[0])[1:-1], text)
 
@@ -41,7 +41,7 @@ class ResightError(Exception):
     exit_code: int = 1
 
     def __str__(self) -> str:
-        return "\n".join(map(plain, super().__str__().split("\n")))  # messages name files, and files are not ours
+        return "\n".join(map(printable, super().__str__().split("\n")))  # messages name files, and files are not ours
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.args)  # to another process, whatever __init__ wants

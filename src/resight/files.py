@@ -16,7 +16,7 @@ TORN = ("inline_container", "file write failed", "No space left")  # what torch.
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` fills a temporary neighbour of `path`, which then takes its place in one step.
+    """`write` fills a temporary neighbor of `path`, which then takes its place in one step.
 
     Raises CheckpointError when the disk is full or not writable; what stood at `path` stays.
     """

@@ -15,9 +15,9 @@ import torch
 from resight import data, models
 from resight._version import __version__
 from resight.data import Augmenter, Dataset, open_pixels
-from resight.data.doctor.label_checks import stop_if_unsound
+from resight.data.doctor.label_checks import refuse_unusable
 from resight.dist import rank, world_size
-from resight.dist.processes import first_here, on_first, together
+from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
 from resight.errors import CheckpointError, DatasetError, RecipeError, UsageError
 from resight.files import write_atomically, write_text
 from resight.inference import evaluate, resolve_device
@@ -99,15 +99,15 @@ def train(
     Raises RecipeError before any picture is read, DatasetError, TrainingError, and Interrupted when told to stop.
     """
     recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
-    with together(device):
+    with process_group(device):
         shown = display if display is not None and rank() == 0 else Silent()
         dataset, judge = _validation(recipe, _sound(dataset or load_data(recipe), shown), device)
         trainer = build_trainer(recipe, dataset, judge, folder, resolve_device(device), shown, fresh=fresh)
-        on_first(lambda: _clear_drafts(folder))
+        on_rank_zero(lambda: _clear_drafts(folder))
         trainer.resume()
-        on_first(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
+        on_rank_zero(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
         trainer.run()
-        on_first(lambda: _write_card(folder, recipe, dataset, len(trainer.feed.pixels)))
+        on_rank_zero(lambda: _write_card(folder, recipe, dataset, len(trainer.feed.pixels)))
     return Run(folder)
 
 
@@ -132,7 +132,7 @@ def profile(
 
 
 def _sound(dataset: Dataset, display: Display) -> Dataset:
-    for finding in stop_if_unsound(dataset, "train"):
+    for finding in refuse_unusable(dataset, "train"):
         if finding.level != "note":
             display.say(f"{finding.level}: {finding}")
     return dataset
@@ -157,9 +157,9 @@ def build_trainer(
     model, objective = build_model(recipe, dataset), build_objective(recipe, dataset)
     _check_shares(recipe, dataset, objective)
     if fresh:
-        on_first(lambda: _clear(folder))
+        on_rank_zero(lambda: _clear(folder))
     opened = pixels or partial(_pixels, recipe, dataset, device=device, display=display)
-    held = first_here(lambda: opened(model.input_size))
+    held = local_rank_zero_first(lambda: opened(model.input_size))
     labels, augment = _labels(held.samples, dataset), Augmenter(recipe.augment)
     feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device)
     data_hash = _data_hash(held.samples)
@@ -228,7 +228,7 @@ def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset,
         return dataset, None
     judged = dataset
     if recipe.validate.on == "test":
-        stop_if_unsound(dataset, "evaluate")  # now, not after the first epochs
+        refuse_unusable(dataset, "evaluate")  # now, not after the first epochs
     if recipe.validate.on == "held_out":
         judged = dataset = data.hold_out(dataset, recipe.validate.fraction, recipe.seed)
 

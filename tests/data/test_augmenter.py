@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from resight.data import Augment, Augmenter
-from resight.data.augment.color import LUMA, Recolouring
+from resight.data.augment.color import LUMA, ColorTransform
 from resight.data.augment.random_crop import cropped_shape, stretched
 from resight.data.augment.random_erasing import MEAN, PRESETS, STD, boxes, erase, erased_shape, fill_in_pixel_units
 from resight.data.augment.random_patch import READY
@@ -277,7 +277,7 @@ def test_no_global_randomness_is_used() -> None:
 
 
 def _recolour(image: Tensor, **change: float) -> Tensor:
-    recolouring = Recolouring(len(image))
+    recolouring = ColorTransform(len(image))
     for name, factor in change.items():
         getattr(recolouring, name)(torch.full((len(image),), factor, dtype=torch.float64))
     return recolouring(image)

@@ -15,7 +15,7 @@ from resight.data.augment.batch_ops import (
     windows_at_once,
     windows_one_by_one,
 )
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 
 B, H, W = 40, 12, 7
 EVERYTHING = {
@@ -73,4 +73,4 @@ def test_the_way_is_chosen_by_where_the_pictures_lie(device: str) -> None:
     images, (top, left, mirrored) = _images(torch.float32, H, W, torch.channels_last).to(device), _places(0)
     assert windows(images, top, left, mirrored, (H, W)).device.type == device
     assert filled(images, torch.zeros(B, 4, dtype=torch.int64), (0.0, 0.0, 0.0)).device.type == device
-    assert sent(top, images.device).device.type == device
+    assert to_device(top, images.device).device.type == device

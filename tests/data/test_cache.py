@@ -178,7 +178,8 @@ def test_where_the_disk_has_no_room_memory_or_a_stream_is_chosen(
     samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
-    monkeypatch.setattr(cache_module, "room_on_disk", lambda _: 0)
+    for module in ("base", "cache"):
+        monkeypatch.setattr(f"resight.data.loading.{module}.room_on_disk", lambda _: 0)
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
     monkeypatch.setattr("resight.data.loading.open.free_memory", lambda: 0)
     assert isinstance(open_pixels(samples, SIZE), PixelStream)

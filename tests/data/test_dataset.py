@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.data import DATASETS, attribute_columns, dense_labels, hold_out, load_dataset
-from resight.data.dataset import Counts, Dataset, check_counts
+from resight.data.dataset import Dataset, SplitCounts, check_counts
 from resight.data.datasets.market1501 import COUNTS
 from resight.data.splits import choose_queries, matches
 from resight.errors import DatasetError, UnknownNameError, UsageError
@@ -156,7 +156,7 @@ def test_training_labels_are_dense_in_the_order_of_the_pids(tmp_path: Path) -> N
 
 def test_counts_say_what_is_missing() -> None:
     dataset = Dataset("x", "1", Path(), train=(Sample(Path("a"), 1, 1, "train", "x"),))
-    noted = check_counts(dataset, {"train": Counts(2, 1, 1)}, "warn")
+    noted = check_counts(dataset, {"train": SplitCounts(2, 1, 1)}, "warn")
     assert noted.notes == ("counts differ from the published table: train holds 1 ids, expected 2",)
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from resight.cli.data import command
 from resight.data import load_dataset
 from resight.data.dataset import Dataset
-from resight.data.doctor.detect_format import Form, recognise
+from resight.data.doctor.detect_format import DetectedFormat, detect_format
 from resight.data.doctor.examine import examine
-from resight.data.doctor.label_checks import quick_check, stop_if_unsound
+from resight.data.doctor.label_checks import check_labels, refuse_unusable
 from resight.data.doctor.statistics import camera_pairs, five_numbers
 from resight.errors import DatasetError, ResightError, UsageError
 from resight.recipe import Recipe
@@ -58,14 +58,14 @@ def _run(*arguments: object) -> Result:
     ],
 )
 def test_every_form_is_recognised(build: Callable[[Path], Path], name: str, tmp_path: Path) -> None:
-    assert recognise(build(tmp_path / "here")).name == name
+    assert detect_format(build(tmp_path / "here")).name == name
 
 
 def test_a_large_set_in_markets_names_is_market1501(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = market(tmp_path)
-    assert recognise(root).name == "market"
+    assert detect_format(root).name == "market"
     monkeypatch.setattr("resight.data.doctor.detect_format.ENOUGH", 5)
-    assert recognise(root).name == "market1501"
+    assert detect_format(root).name == "market1501"
 
 
 def test_a_sound_set_is_called_sound(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_root_some_levels_up_is_no_heap_of_pictures(tmp_path: Path) -> None:
     assert "2 levels down" in _codes(tmp_path / "data")["root"]
     forms.people(tmp_path / "data" / "own")
     with pytest.raises(DatasetError, match=r"several data sets: market/inner \(market\), own \(folder\)"):
-        recognise(tmp_path / "data")
+        detect_format(tmp_path / "data")
 
 
 def test_versions_mixed(tmp_path: Path) -> None:
@@ -148,10 +148,10 @@ def test_protocols_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("resight.data.datasets.cuhk03.CLASSIC", {"train": 2, "query": 1, "gallery": 1})
     said = " ".join(str(finding) for finding in examine(root).findings)
     assert "classic protocol's 1,367 and 100 persons: pass protocol='classic'" in said
-    from resight.data.dataset import Counts
+    from resight.data.dataset import SplitCounts
     from resight.data.datasets import cuhk03
 
-    counts = {"train": Counts(2, 2, 2), "query": Counts(1, 1, 1), "gallery": Counts(1, 1, 1)}
+    counts = {"train": SplitCounts(2, 2, 2), "query": SplitCounts(1, 1, 1), "gallery": SplitCounts(1, 1, 1)}
     monkeypatch.setitem(cuhk03.COUNTS, "labeled", counts)
     monkeypatch.setattr("resight.data.datasets.cuhk03.CLASSIC", {})
     assert "These are the labeled boxes" in " ".join(str(finding) for finding in examine(root).findings)
@@ -206,14 +206,14 @@ def _dataset(**splits: Iterable[tuple[str, int, int]]) -> Dataset:
 
 def test_persons_in_train_and_test_are_found() -> None:
     dataset = _dataset(train=[("a", 1, 1), ("b", 2, 1)], query=[("c", 2, 1)], gallery=[("d", 2, 2), ("a", 1, 1)])
-    codes = {finding.code: str(finding) for finding in quick_check(dataset)}
+    codes = {finding.code: str(finding) for finding in check_labels(dataset)}
     assert "2 persons are in train and in the test (1, 2)" in codes["overlap"]
     assert "1 picture is in two splits (a)" in codes["shared_files"]
 
 
 def test_a_declared_query_equal_to_the_gallery_is_no_mistake() -> None:
     both = [("c", 3, 1), ("d", 3, 2)]
-    codes = {f.code for f in quick_check(_dataset(train=[("a", 1, 1), ("b", 2, 1)], query=both, gallery=both))}
+    codes = {f.code for f in check_labels(_dataset(train=[("a", 1, 1), ("b", 2, 1)], query=both, gallery=both))}
     assert "shared_files" not in codes
 
 
@@ -233,15 +233,15 @@ def test_training_and_evaluation_stop_with_the_doctors_sentence(
     purpose: str, splits: dict[str, list[tuple[str, int, int]]], sentence: str
 ) -> None:
     with pytest.raises(DatasetError, match=sentence):
-        stop_if_unsound(_dataset(**splits), purpose)  # type: ignore[arg-type]
+        refuse_unusable(_dataset(**splits), purpose)  # type: ignore[arg-type]
 
 
 def test_what_can_be_used_is_not_stopped() -> None:
     usable = _dataset(
         train=[("a", 1, 1), ("b", 2, 1)], query=[("c", 3, 1), ("x", 9, 1)], gallery=[("d", 3, 2), ("e", 4, 1)]
     )
-    assert {finding.code for finding in stop_if_unsound(usable, "evaluate")} == {"some_without_match", "single"}
-    assert stop_if_unsound(usable, "train")
+    assert {finding.code for finding in refuse_unusable(usable, "evaluate")} == {"some_without_match", "single"}
+    assert refuse_unusable(usable, "train")
 
 
 def test_odd_small_and_unreadable_pictures_are_reported(tmp_path: Path) -> None:
@@ -354,14 +354,14 @@ def test_a_table_without_splits_is_sent_to_split(tmp_path: Path) -> None:
         assert result.exit_code == 1 and f"resight data split {root / 'people.csv'}" in result.output
     assert "Split it first" in str(_run("convert", root, "--form", "csv", "--out", root / "x.csv").exception)
     (root / "split.csv").write_text("path,pid,split\na.jpg,1,train\nb.jpg,2,train\nc.jpg,3,gallery\n")
-    assert recognise(root) == Form("csv", root / "split.csv", "the table split.csv")  # made of the other
+    assert detect_format(root) == DetectedFormat("csv", root / "split.csv", "the table split.csv")  # made of the other
     (root / "again.csv").write_text("path,pid,split\na.jpg,1,train\n")
     with pytest.raises(DatasetError, match=r"expected one CSV file in .*, found again.csv, people.csv, split.csv"):
         examine(root)
     (root / "notes.csv").write_text("day,weather\nmonday,rain\n")
     (root / "people.csv").unlink()
     (root / "again.csv").unlink()
-    assert recognise(root).root.name == "split.csv"  # a table of something else is passed over
+    assert detect_format(root).root.name == "split.csv"  # a table of something else is passed over
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_several_data_sets_in_one_folder_are_named(tmp_path: Path) -> None:
     market(tmp_path / "one")
     forms.people(tmp_path / "two")
     with pytest.raises(DatasetError, match=r"several data sets: one \(market\), two \(folder\)"):
-        recognise(tmp_path)
+        detect_format(tmp_path)
 
 
 def test_the_doctor_opens_real_crops(pku_root: Path) -> None:

@@ -19,8 +19,8 @@ from resight.cli.data import command
 from resight.data import load_dataset
 from resight.data.datasets.attribute_mat import MARKET1501, read_attribute_file
 from resight.data.doctor.examine import examine
-from resight.data.formats.filenames import list_pictures, some
-from resight.errors import UNSAFE, DatasetError, ResightError, plain
+from resight.data.formats.filenames import first_few, list_pictures
+from resight.errors import UNSAFE, DatasetError, ResightError, printable
 
 from . import forms
 from .made import market, picture, pictures
@@ -85,8 +85,8 @@ def test_a_folders_name_in_a_result_is_harmless(tmp_path: Path) -> None:
 
 def test_errors_and_lists_spell_out_what_is_unsafe(tmp_path: Path) -> None:
     name = "a\x1b[31mb\n\udcff‮.jpg"
-    assert not UNSAFE.search(some([name])) and not UNSAFE.search(plain(name))
-    assert plain("Ünïcode 名前 – fine") == "Ünïcode 名前 – fine"
+    assert not UNSAFE.search(first_few([name])) and not UNSAFE.search(printable(name))
+    assert printable("Ünïcode 名前 – fine") == "Ünïcode 名前 – fine"
     with pytest.raises(DatasetError) as caught:
         load_dataset("market", tmp_path / name)
     assert not UNSAFE.search(str(caught.value).replace("\n", ""))

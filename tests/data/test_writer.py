@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from resight.cli.data import command
 from resight.data import load_dataset
 from resight.data.dataset import SPLITS, Dataset
-from resight.data.doctor.label_checks import quick_check
+from resight.data.doctor.label_checks import check_labels
 from resight.data.formats.filename_pattern import Pattern
 from resight.data.formats.unsplit import read_unsplit, split
 from resight.data.formats.writer import FORMS, write
@@ -220,7 +220,7 @@ def test_a_folder_per_person_is_split_by_person(tmp_path: Path) -> None:
     answer = json.loads(result.stdout)
     assert result.exit_code == 0 and answer["counts"]["train"] == {"ids": 4, "images": 24, "cameras": 2}
     dataset = load_dataset("csv", root / "split.csv")
-    assert not quick_check(dataset) or all(finding.level == "note" for finding in quick_check(dataset))
+    assert not check_labels(dataset) or all(finding.level == "note" for finding in check_labels(dataset))
     assert len(dataset.query) == 8 and len(dataset.gallery) == 16
     again = _run("split", root, "--camera", r"c(\d)", "--out", root / "again.csv")
     assert again.exit_code == 0
@@ -253,7 +253,7 @@ def test_persons_keep_their_names_in_a_table(tmp_path: Path) -> None:
     lost = replace(again, gallery=(), train=(), query=again.query[:1])
     lost = replace(lost, gallery=(replace(again.train[0], split="gallery"),))
     asked = again.people[lost.query[0].pid]
-    assert any(f"not in the gallery (persons {asked})" in finding.what for finding in quick_check(lost))
+    assert any(f"not in the gallery (persons {asked})" in finding.what for finding in check_labels(lost))
 
 
 @pytest.mark.parametrize("name", [" ann", "an\nn"])

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from resight.data.dataset import Counts
-    from resight.data.loading.base import Unreadable
+    from resight.data.dataset import SplitCounts
+    from resight.data.loading.base import SkippedSample
 
-SIZES: dict[str, Counts] = {
+SIZES: dict[str, SplitCounts] = {
     "cuhk03": cuhk03.COUNTS["detected"]["train"],
     "dukemtmcreid": dukemtmcreid.COUNTS["train"],
     "market1501": market1501.COUNTS["train"],
@@ -67,7 +67,7 @@ class MadeUpPixels:
 
     samples: tuple[Sample, ...]
     size: tuple[int, int]
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[SkippedSample, ...] = ()
     bank: Tensor = field(init=False)  # (BANK, H, W, 3)
 
     def __post_init__(self) -> None:

@@ -62,20 +62,20 @@ def batch_option(function: F) -> F:
     )(function)
 
 
-def shared(function: F) -> F:
+def distributed(function: F) -> F:
     """Under torchrun the processes of this verb meet first.  Only the first speaks; an error is said once."""
 
     @functools.wraps(function)
     def joined(**options: Any) -> Any:
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return function(**options)
-        from resight.dist.processes import first_to_say, together
+        from resight.dist.processes import first_to_report, process_group
 
         try:
-            with together(options["device"]), contextlib.nullcontext() if first() else _mute():
+            with process_group(options["device"]), contextlib.nullcontext() if first() else _mute():
                 return function(**options)
         except ResightError as error:
-            if first_to_say(str(error)):
+            if first_to_report(str(error)):
                 raise
             sys.exit(error.exit_code)
 
@@ -100,7 +100,7 @@ def _mute() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stopping(sentence: str) -> Iterator[None]:
+def interruptible(sentence: str) -> Iterator[None]:
     """SIGTERM stops like Ctrl-C, and both end with `sentence` and the exit code of what can be gone on with.
 
     For the moments in which nothing listens by itself, as the training loop does: while pictures are read, between

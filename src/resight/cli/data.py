@@ -149,10 +149,10 @@ def convert(
 ) -> None:
     """Write the data set SOURCE in another form; pictures are linked, never changed."""
     from resight.data import canonical_name, load_dataset, options_known_to
-    from resight.data.doctor.detect_format import Form, recognise
+    from resight.data.doctor.detect_format import DetectedFormat, detect_format
     from resight.errors import UsageError
 
-    found = recognise(source) if name is None else Form(canonical_name(name), source, "as asked")
+    found = detect_format(source) if name is None else DetectedFormat(canonical_name(name), source, "as asked")
     if not found.is_split:
         raise UsageError(f"{found.root} has no splits. Split it first: resight data split {_quoted(found.root)}")
     keep = {"keep_junk": True} if "keep_junk" in options_known_to(found.name) else {}
@@ -217,11 +217,11 @@ def _quoted(text: object) -> str:
 
 
 def _show_trial(readings: Sequence[Any]) -> None:
-    from resight.errors import plain
+    from resight.errors import printable
 
     for reading in readings:
         fields = "  ".join(f"{name}={value}" for name, value in reading.fields.items())
-        click.echo(f"  {plain(reading.name)}  ->  {fields}", err=True)
+        click.echo(f"  {printable(reading.name)}  ->  {fields}", err=True)
 
 
 def _draw(checkup: Checkup, file: Path) -> None:
@@ -240,12 +240,12 @@ def _show(checkup: Checkup) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from resight.errors import plain
+    from resight.errors import printable
 
     console = Console(soft_wrap=True)
     form = checkup.form
     console.print(form.name, style="bold", end="  ")
-    console.print(f"{plain(str(form.root))}  ({form.why})", markup=False, highlight=False)
+    console.print(f"{printable(str(form.root))}  ({form.why})", markup=False, highlight=False)
     if checkup.dataset is not None:
         table = Table("split", "ids", "images", "cameras", "images per id")
         for split, numbers in checkup.statistics["splits"].items():

@@ -17,7 +17,7 @@ from resight.cli import common
 @common.batch_option
 @common.device_option
 @common.json_option
-@common.shared
+@common.distributed
 def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device: str, as_json: bool) -> None:
     """Turn the pictures of SOURCE into vectors with MODEL (a run folder, a weights file or a hub id).
 

@@ -51,7 +51,7 @@ _BELONGS = {  # options that mean something beside one kind of thing to judge
 @common.batch_option
 @common.device_option
 @common.json_option
-@common.shared
+@common.distributed
 def command(
     run: Path | None, dataset: str | None, root: Path | None, settings: tuple[str, ...], query_features: Path | None,
     gallery_features: Path | None, metric: Any, distances: Path | None, labels: Path | None, out: Path | None,

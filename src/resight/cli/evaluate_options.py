@@ -21,12 +21,12 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 _RULES = ("ap_mode", "camera_rule", "no_match", "ties", "on_nan")
 _OPTIONS = (
-    click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (Zhong et al., 2017)."),
+    click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbors (Zhong et al., 2017)."),
     click.option("--k1", type=click.IntRange(min=1), multiple=True,
-                 help="Re-ranking: neighbours that must be mutual.  Default: 20.  Several values of k1, k2 or lam: "
+                 help="Re-ranking: neighbors that must be mutual.  Default: 20.  Several values of k1, k2 or lam: "
                  "each combination is judged, and a table kept."),
     click.option("--k2", type=click.IntRange(min=1), multiple=True,
-                 help="Re-ranking: neighbours averaged.  Default: 6."),
+                 help="Re-ranking: neighbors averaged.  Default: 6."),
     click.option("--lam", type=click.FloatRange(0, 1), multiple=True,
                  help="Re-ranking: share of the first distance.  Default: 0.3."),
     click.option("--variant", type=click.Choice(["paper", "torchreid", "fastreid"]), default="paper",

@@ -57,7 +57,7 @@ def command(
         _print_variants(asked, as_json)
         return
     folder = out or Path("runs") / asked.name
-    with common.stopping(f"stopped. Finished runs are kept in {folder}; the same command goes on from there."):
+    with common.interruptible(f"stopped. Finished runs are kept in {folder}; the same command goes on from there."):
         _run(asked, folder, settings, device, table_only, as_json)
 
 

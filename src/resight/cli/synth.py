@@ -72,7 +72,7 @@ def command(
     given: dict[str, Any] = {name: value for name, value in {"seed": seed, **changed}.items() if value is not None}
     config = replace(PRESETS[preset], **given)
     progress = common.counting(common.bar(), "rendering")
-    with common.stopping(f"stopped. The same command goes on with what is in {out}, if anything is."):
+    with common.interruptible(f"stopped. The same command goes on with what is in {out}, if anything is."):
         summary = generate(config, out, workers=workers, progress=progress, parquet=parquet)
     result = {
         "root": str(summary.root),

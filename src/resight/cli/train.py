@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 )
 @common.device_option
 @common.json_option
-@common.shared
+@common.distributed
 def command(
     recipe: str | None,
     out: Path | None,
@@ -82,7 +82,9 @@ def command(
     if profile_steps is not None:
         _profile(loaded, folder, profile_steps, device, as_json)
         return
-    with common.stopping(f"stopped at once. The same command goes on from what is saved in {folder}, if anything."):
+    with common.interruptible(
+        f"stopped at once. The same command goes on from what is saved in {folder}, if anything."
+    ):
         from resight.run import train
 
         run = train(loaded, folder, device=device, fresh=fresh, display=common.bar())

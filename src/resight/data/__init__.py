@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.data.dataset import Counts, Dataset, attribute_columns, dense_labels
+from resight.data.dataset import Dataset, SplitCounts, attribute_columns, dense_labels
 from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, pku_reid_mini, sample, synergyreid
 from resight.data.formats import csv_table, folder_per_person, image_list, market_style
 from resight.data.splits import hold_out, join
@@ -75,13 +75,13 @@ __all__ = [
     "DATASETS",
     "Augment",
     "Augmenter",
-    "Counts",
     "Dataset",
     "PKSampler",
     "PixelCache",
     "PixelStream",
     "Pixels",
     "RandomSampler",
+    "SplitCounts",
     "attribute_columns",
     "canonical_name",
     "decode",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from resight.errors import DatasetError, UsageError, plain
+from resight.errors import DatasetError, UsageError, printable
 from resight.types import IGNORE, UNKNOWN_CAMERA, Sample, Split
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Dataset:
     people: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "version", plain(self.version))  # may hold a folder's name
+        object.__setattr__(self, "version", printable(self.version))  # may hold a folder's name
         for split in SPLITS:
             object.__setattr__(self, split, tuple(sorted(self.split(split), key=lambda sample: sample.path)))
 
@@ -70,9 +70,9 @@ class Dataset:
         """How many persons there are to learn: the K of an identity classifier."""
         return len({sample.pid for sample in self.train})
 
-    def counts(self) -> dict[str, Counts]:
+    def counts(self) -> dict[str, SplitCounts]:
         """Identities, images and images per camera of each split."""
-        return {split: Counts.of(self.split(split)) for split in SPLITS}
+        return {split: SplitCounts.of(self.split(split)) for split in SPLITS}
 
     def __str__(self) -> str:
         parts = [f"{split} {counts}" for split, counts in self.counts().items()]
@@ -80,7 +80,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Counts:
+class SplitCounts:
     """What one split holds.  Junk and distractors are pictures but not persons.
 
     `cameras` is images per known camera; a published table without that breakdown leaves it empty and says
@@ -93,7 +93,7 @@ class Counts:
     cameras: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, samples: Iterable[Sample]) -> Counts:
+    def of(cls, samples: Iterable[Sample]) -> SplitCounts:
         """Count a list of samples."""
         samples = list(samples)
         cams, images = np.unique([sample.camid for sample in samples], return_counts=True)
@@ -106,7 +106,7 @@ class Counts:
 
 
 def check_counts(
-    dataset: Dataset, expected: Mapping[str, Counts], assert_counts: AssertCounts, hint: str = ""
+    dataset: Dataset, expected: Mapping[str, SplitCounts], assert_counts: AssertCounts, hint: str = ""
 ) -> Dataset:
     """Hold a data set against its table of counts.
 
@@ -137,7 +137,7 @@ def add_notes(dataset: Dataset, notes: Sequence[str]) -> Dataset:
     return replace(dataset, notes=(*dataset.notes, *notes))
 
 
-def _differences(split: str, found: Counts, want: Counts) -> list[str]:
+def _differences(split: str, found: SplitCounts, want: SplitCounts) -> list[str]:
     pairs = [("ids", found.ids, want.ids), ("images", found.images, want.images)]
     pairs.append(("cameras", found.num_cameras, want.num_cameras))
     pairs += [(f"images of camera {cam}", found.cameras.get(cam, 0), n) for cam, n in want.cameras.items()]

@@ -39,7 +39,7 @@ def without_junk(dataset: Dataset, keep: bool = False) -> Dataset:
     return add_notes(with_splits(dataset, kept), [f"left out junk, pid -1 ({lost:,} pictures); no score depends on it"])
 
 
-def zero_is_a_person(dataset: Dataset) -> Dataset:
+def shift_pid_zero(dataset: Dataset) -> Dataset:
     """Where train or query hold person 0, persons are counted from 0: each becomes one more.
 
     A distractor, which 0 is by Market-1501's rule, stands in the gallery alone.
@@ -71,7 +71,7 @@ def knows_cameras(samples: Iterable[Sample]) -> bool:
     return any(sample.camid != UNKNOWN_CAMERA for sample in samples)
 
 
-def number_people(names: Iterable[str]) -> dict[str, int]:
+def number_persons(names: Iterable[str]) -> dict[str, int]:
     """Name -> pid: its own number where all are numbers and differ, else its place among the sorted names.
 
     -1 is junk whatever the others are called.
@@ -85,12 +85,12 @@ def number_people(names: Iterable[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(people, start=1)} | junk
 
 
-def names_of(numbers: Mapping[str, int]) -> dict[int, str]:
+def person_names(numbers: Mapping[str, int]) -> dict[int, str]:
     """pid -> name, of persons whose names are words; nothing where they are called by numbers."""
     people = {pid: name for name, pid in numbers.items() if pid > 0}
     return {} if all(re.fullmatch(r"[0-9]{1,18}", name) for name in people.values()) else people
 
 
-def number_folders(names: Iterable[str]) -> dict[str, int]:
+def number_person_folders(names: Iterable[str]) -> dict[str, int]:
     """The same for folders, of which `distractor` and `junk` are nobody in particular."""
-    return {**number_people(set(names) - NOBODY.keys()), **NOBODY}
+    return {**number_persons(set(names) - NOBODY.keys()), **NOBODY}

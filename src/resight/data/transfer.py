@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
+def to_device(values: Tensor, device: torch.device) -> Tensor:
     """The values on the device, or on their way there: neither side waits for the other."""
     if device.type != "cuda" or values.is_cuda:
         return values.to(device)

@@ -1,8 +1,8 @@
 """The processes of one run: how they meet, speak, wait for one another, and notice that one of them is gone.
 
-    with together(device):                    # launched by torchrun: joins the others; alone: nothing happens
-        on_first(lambda: write(file))         # rank 0 writes, all wait, and all hear of an error
-        if highest(int(told_to_stop)): ...    # one was told, all stop
+    with process_group(device):                    # launched by torchrun: joins the others; alone: nothing happens
+        on_rank_zero(lambda: write(file))     # rank 0 writes, all wait, and all hear of an error
+        if max_over_ranks(int(told_to_stop)): ...    # one was told, all stop
 
 What is said here goes through gloo groups of its own, on the processor: it may wait for long, and does not
 disturb what the device is doing.
@@ -54,7 +54,7 @@ def local_rank() -> int:
 
 
 @contextlib.contextmanager
-def together(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
+def process_group(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
     """Joined with the other processes that torchrun started, or with those of a group that exists; else alone.
 
     device: auto, cuda or cpu; each process takes the device of its local rank.  lost_after: seconds without a sign
@@ -73,11 +73,11 @@ def together(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
         yield
         return
     _talk = _words(PATIENCE)
-    pulse = Pulse(lost_after)
+    pulse = Heartbeat(lost_after)
     try:
         with _plainly():
             yield
-            everyones(None)  # nobody leaves while another still needs him
+            gather_objects(None)  # nobody leaves while another still needs him
         pulse.end(well=True)
         c10d.destroy_process_group(None if begun else _talk)
     except BaseException:
@@ -87,7 +87,7 @@ def together(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
         _talk = None
 
 
-def on_first(work: Callable[[], T]) -> T:
+def on_rank_zero(work: Callable[[], T]) -> T:
     """`work()` on rank 0 alone while the others wait; its result, or its ResightError, on every rank."""
     if world_size() == 1:
         return work()
@@ -100,19 +100,19 @@ def on_first(work: Callable[[], T]) -> T:
     return found
 
 
-def first_here(work: Callable[[], T]) -> T:
+def local_rank_zero_first(work: Callable[[], T]) -> T:
     """`work()` on every rank, on the first of each machine before the others: what it keeps on disk, they find."""
     if world_size() == 1:
         return work()
     first = local_rank() == 0
     result, error = _attempt(work) if first else (None, None)
-    for each in everyones(error):
+    for each in gather_objects(error):
         if each is not None:
             raise each
     return result if first else work()  # type: ignore[return-value]
 
 
-def everyones(value: T) -> list[T]:
+def gather_objects(value: T) -> list[T]:
     """What each rank holds, in their order.  Anything that can be pickled."""
     if world_size() == 1:
         return [value]
@@ -121,18 +121,18 @@ def everyones(value: T) -> list[T]:
     return values
 
 
-def highest(value: int) -> int:
+def max_over_ranks(value: int) -> int:
     """The largest of everybody's numbers, on every rank."""
     if world_size() == 1:
         return value
     if _talk is None:
-        return max(everyones(value))
+        return max(gather_objects(value))
     number = torch.tensor(value)
     c10d.all_reduce(number, c10d.ReduceOp.MAX, group=_talk)
     return int(number)
 
 
-def first_to_say(message: str) -> bool:
+def first_to_report(message: str) -> bool:
     """Whether no other process has said this yet: W processes with one error print it once."""
     if world_size() == 1:
         return True
@@ -143,7 +143,7 @@ def first_to_say(message: str) -> bool:
         return True
 
 
-class Pulse:
+class Heartbeat:
     """A sign of life every few seconds, in a thread of its own; ends this process if another one gives none.
 
     An operation that waits for a process that is gone need not ever return, so the main thread cannot be relied on

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight import evaluation
-from resight.data.doctor.label_checks import stop_if_unsound
-from resight.dist.processes import on_first
+from resight.data.doctor.label_checks import refuse_unusable
+from resight.dist.processes import on_rank_zero
 from resight.errors import DatasetError
 from resight.inference.embeddings import Vectors, common_root
 from resight.inference.extractor import Extractor
@@ -57,7 +57,7 @@ def evaluate(
     when the data set cannot give a verdict; the message says why and what to do.
     """
     began = time.perf_counter()
-    findings = stop_if_unsound(dataset, "evaluate")
+    findings = refuse_unusable(dataset, "evaluate")
     extractor = Extractor(model, device, batch, flip=flip, precision=precision, share=share)
     total = len(dataset.query) + len(dataset.gallery)
     query, lost_query = embed_samples(extractor, dataset.query, dataset.root, _shift(progress, 0, total))
@@ -77,7 +77,7 @@ def evaluate(
         same = in_words(twins(query, gallery), query, gallery)
         return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
 
-    report, about = on_first(verdict) if extractor.shared else verdict()
+    report, about = on_rank_zero(verdict) if extractor.shared else verdict()
     made = {"dim": model.embedding_dim, "input": list(model.input_size), "flip": flip, "precision": precision}
     origin = {
         "dataset": dataset.name,

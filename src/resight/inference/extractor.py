@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resight.data.loading.decode import decode, resize
 from resight.dist import rank, sum_over_ranks, world_size
-from resight.dist.processes import everyones
+from resight.dist.processes import gather_objects
 from resight.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Extractor:
         self, vectors: NDArray[np.float32], rows: list[int], broken: list[Unreadable], count: int
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
         """Everybody's vectors and unreadable pictures, in the order of the pictures."""
-        heard = everyones((rows, broken))
+        heard = gather_objects((rows, broken))
         whole = torch.zeros(count, vectors.shape[1], device=self.device)
         whole[rows] = torch.from_numpy(vectors).to(self.device)
         kept = sorted(row for theirs, _ in heard for row in theirs)

@@ -37,13 +37,13 @@ def _of_paths(paths: Sequence[Path], source: Path) -> list[Sample]:
 
 def _of_csv(source: Path) -> list[Sample]:
     """Persons who are words are numbered as the reader of the data set numbers them."""
-    from resight.data.dataset_ops import number_people
+    from resight.data.dataset_ops import number_persons
     from resight.data.formats.csv_rows import NUMBER, rows_of, whole_number
 
     rows = rows_of(source, ["path"], "path, perhaps pid and camid")
     named = {row["pid"] for _, row in rows if row.get("pid") and row.get("split") != "distractor"}
     words = not all(map(NUMBER.fullmatch, named))
-    people = number_people(named) if words else {name: int(name) for name in named}
+    people = number_persons(named) if words else {name: int(name) for name in named}
     return [
         _sample(
             source.parent / row["path"],

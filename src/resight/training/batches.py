@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from resight.data import PKSampler, RandomSampler
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 from resight.dist import rank, world_size
 from resight.errors import RecipeError
 from resight.training.timing import phase
@@ -98,14 +98,14 @@ class Feed:
             images = self.augment(images, generator)
         return Batch(
             images=images,
-            pids=sent(self.labels.pids[rows], self.device),
-            camids=sent(self.labels.camids[rows], self.device),
-            index=sent(rows, self.device),
-            attributes={key: sent(values[rows], self.device) for key, values in self.labels.attributes.items()},
+            pids=to_device(self.labels.pids[rows], self.device),
+            camids=to_device(self.labels.camids[rows], self.device),
+            index=to_device(rows, self.device),
+            attributes={key: to_device(values[rows], self.device) for key, values in self.labels.attributes.items()},
         )
 
     def _fetch(self, index: NDArray[np.int64]) -> Tensor:
-        return sent(self.pixels.take(index), self.device)
+        return to_device(self.pixels.take(index), self.device)
 
     def state_dict(self) -> dict[str, list[int]]:
         return {name: list(place) for name, place in self.place.items()}

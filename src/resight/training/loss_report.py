@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resight.dist import average_over_ranks
-from resight.dist.processes import everyones, highest
+from resight.dist.processes import gather_objects, max_over_ranks
 from resight.errors import NotFiniteError
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class LossReport:
     def check_finite(self, clock: Clock) -> None:
         """Raises NotFiniteError, on all processes alike, naming the term and the step where a loss is not a number."""
         fine = bool(torch.isfinite(self.total))
-        if not highest(int(not fine)):
+        if not max_over_ranks(int(not fine)):
             return
-        said = everyones("" if fine else self._what_broke(clock))
+        said = gather_objects("" if fine else self._what_broke(clock))
         raise NotFiniteError(next(filter(None, said)))
 
     def _what_broke(self, clock: Clock) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resight.dist import average_over_ranks, rank, sum_over_ranks, world_size
-from resight.dist.processes import everyones
+from resight.dist.processes import gather_objects
 from resight.errors import TrainingError
 from resight.losses import InPieces
 from resight.models.sync_batch_norm import batch_norms, synchronise
@@ -177,7 +177,7 @@ class Parallel:
 
 def check_alike(what: dict[str, str]) -> None:
     """Raises TrainingError, on every process, where they do not agree on recipe, data, starting weights or version."""
-    everyone = everyones(what)
+    everyone = gather_objects(what)
     for name, value in everyone[0].items():
         others = [number for number, theirs in enumerate(everyone) if theirs[name] != value]
         if others:

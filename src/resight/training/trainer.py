@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from resight.dist import rank, world_size
-from resight.dist.processes import highest, on_first
+from resight.dist.processes import max_over_ranks, on_rank_zero
 from resight.errors import CheckpointError, DatasetError, Interrupted, NotFiniteError
 from resight.models import save_model
 from resight.training import backward
@@ -105,7 +105,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Take up the state in the folder, if there is one.  Raises CheckpointError if it is another recipe's."""
-        state = on_first(lambda: load_state(self.folder / "state.pt"))
+        state = on_rank_zero(lambda: load_state(self.folder / "state.pt"))
         if state is None:
             return
         if state["recipe"] != self.fingerprint:
@@ -160,7 +160,7 @@ class Trainer:
             self._log(journal)
         if self.clock.at_epoch_end:
             self._end_of_epoch(journal)
-        order = GO_ON if last else highest(self._wish(stop))
+        order = GO_ON if last else max_over_ranks(self._wish(stop))
         if order > GO_ON:
             self._save()
         if order == STOP:
@@ -220,7 +220,7 @@ class Trainer:
 
     def _check_gradient(self, norm: Tensor) -> None:
         """Raises NotFiniteError, on all processes alike, before a broken gradient reaches the weights."""
-        if not highest(int(not bool(torch.isfinite(norm)))):
+        if not max_over_ranks(int(not bool(torch.isfinite(norm)))):
             return
         named = named_parameters(self.model, self.objective)
         broken = [name for name, p in named if p.grad is not None and not all_finite([p.grad])]
@@ -233,7 +233,7 @@ class Trainer:
         """Raises NotFiniteError, on all processes alike, where the last step left a weight that is no number."""
         kept = {**self.model.state_dict(), **self.objective.state_dict()}
         broken = [name for name, value in kept.items() if isinstance(value, Tensor) and not all_finite([value])]
-        if highest(int(bool(broken))):
+        if max_over_ranks(int(bool(broken))):
             raise NotFiniteError(
                 f"a weight is no longer a number at {self.clock}: {', '.join(broken[:3]) or 'on another process'}. "
                 f"Lower optim.lr, or limit the gradient with optim.clip_norm."
@@ -243,7 +243,7 @@ class Trainer:
         """To the last good state, with a lower rate from here on; raises the error where that was tried enough."""
         broke = self.clock.step
         good = self.recovery.back(error)
-        self._take(on_first(lambda: good))
+        self._take(on_rank_zero(lambda: good))
         self._save()
         journal.rewind(self.clock.step)
         journal.write(
@@ -304,12 +304,12 @@ class Trainer:
 
     def _export(self, name: str) -> None:
         result = self.result
-        on_first(lambda: save_model(result, self.folder / name))
+        on_rank_zero(lambda: save_model(result, self.folder / name))
 
     def _save(self) -> None:
         self._check_weights()
         state = {**self._state(), "recovery": self.recovery.state_dict()}
-        on_first(lambda: save_state(self.folder / "state.pt", state))
+        on_rank_zero(lambda: save_state(self.folder / "state.pt", state))
         self._saved = time.monotonic()
 
     def _state(self) -> dict[str, Any]:

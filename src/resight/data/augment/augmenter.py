@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the device they are on.  docs/methods/augmentation.md says what is whose.
 
-The order is flip and crop (on uint8), to float, colour, grey, erasing, patches.  Normalisation is the
-model's: what leaves here is RGB in [0, 1], and a fill that a paper states in normalised units is converted to
+The order is flip and crop (on uint8), to float, color, grey, erasing, patches.  Normalization is the
+model's: what leaves here is RGB in [0, 1], and a fill that a paper states in normalized units is converted to
 these.
 
 Every image draws its own row of random numbers from the generator, all of them, used or not.  So an image's
@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from resight.data.augment.batch_ops import windows
-from resight.data.augment.color import Recolouring
+from resight.data.augment.color import ColorTransform
 from resight.data.augment.random_crop import cropped_shape, stretched
 from resight.data.augment.random_erasing import ErasePreset, boxes, erase, erased_shape, fill_in_pixel_units
 from resight.data.augment.random_patch import NUMBERS as PATCHING
 from resight.data.augment.random_patch import PatchPool
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 from resight.dist import rank, world_size
 from resight.errors import UsageError
 
@@ -55,7 +55,7 @@ class Augment:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-    hue: float = 0.0  # up to 0.5, half a turn of the colour circle either way
+    hue: float = 0.0  # up to 0.5, half a turn of the color circle either way
     grey: float = 0.0
     cast: float = 0.0  # each channel is multiplied by a gain of its own, exp(u), u up to this either way
 
@@ -94,7 +94,7 @@ class Augmenter:
         images = self._flip_and_crop(images, numbers)
         if images.dtype == torch.uint8:
             images = images.to(torch.float32, memory_format=self._order).div_(255)
-        images = self._recolour(images, numbers)
+        images = self._recolor(images, numbers)
         if config.erase:
             coin, where = numbers.take(1)[:, 0], boxes(numbers, size_of(images), self.erased)
             images = erase(images, where, coin < config.erase, fill_in_pixel_units(config.erase_fill))
@@ -111,14 +111,14 @@ class Augmenter:
         self.pool.load_state_dict(state["pool"])
 
     @property
-    def _recolours(self) -> bool:
+    def _recolors(self) -> bool:
         config = self.config
         return any((config.brightness, config.contrast, config.saturation, config.hue, config.grey, config.cast))
 
     @property
     def _order(self) -> torch.memory_format:
-        """Networks like channels last; colours and patches are quicker a plane at a time."""
-        return torch.contiguous_format if self._recolours or self.config.patch else torch.preserve_format
+        """Networks like channels last; colors and patches are quicker a plane at a time."""
+        return torch.contiguous_format if self._recolors or self.config.patch else torch.preserve_format
 
     @property
     def _width(self) -> int:
@@ -145,14 +145,14 @@ class Augmenter:
         padded = F.pad(images, (pad, pad, pad, pad)) if pad else images
         return windows(padded, _offsets(y, 2 * pad), _offsets(x, 2 * pad), mirrored, (height, width))
 
-    def _recolour(self, images: Tensor, numbers: _Numbers) -> Tensor:
-        """Every part is affine in the colour, so one matrix an image does it all."""
+    def _recolor(self, images: Tensor, numbers: _Numbers) -> Tensor:
+        """Every part is affine in the color, so one matrix an image does it all."""
         config = self.config
         jitter, bright, contrast, saturation, hue, grey = numbers.take(6).unbind(1)
-        if not self._recolours:
+        if not self._recolors:
             return images
         on = (jitter < config.jitter).double()
-        change = Recolouring(len(images))
+        change = ColorTransform(len(images))
         change.brighten(1 + on * config.brightness * (2 * bright - 1))
         change.contrast(1 + on * config.contrast * (2 * contrast - 1))
         change.saturate(1 + on * config.saturation * (2 * saturation - 1))
@@ -192,7 +192,7 @@ def _enlarged(images: Tensor, chosen: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = size_of(images)
     large = F.pad(images, (0, size[1] - width, 0, size[0] - height))
-    rows = sent(chosen.nonzero()[:, 0], images.device)
+    rows = to_device(chosen.nonzero()[:, 0], images.device)
     few = images[rows]
     bytes_elsewhere = images.dtype == torch.uint8 and images.device.type != "cpu"
     grown = F.interpolate(few.float() if bytes_elsewhere else few, size=size, mode="bilinear", antialias=True)

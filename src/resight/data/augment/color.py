@@ -1,7 +1,7 @@
-"""Changes of colour as affine maps, x -> M x + N m per image, put together before any pixel is touched.
+"""Changes of color as affine maps, x -> M x + N m per image, put together before any pixel is touched.
 
-m is the image's mean colour, which contrast turns about; it is looked up where the pixels lie, once, at the end.
-Unlike a chain of image operations, colours are clipped to [0, 1] once, and a batch is read once.
+m is the image's mean color, which contrast turns about; it is looked up where the pixels lie, once, at the end.
+Unlike a chain of image operations, colors are clipped to [0, 1] once, and a batch is read once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 import torch
 from torch import Tensor
 
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 
 LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # ITU-R 601
 GREY = LUMA.repeat(3, 1)  # (3, 3): every channel becomes the luma
 
 
-class Recolouring:
+class ColorTransform:
     """One map for each of some images, identity at first."""
 
     def __init__(self, count: int) -> None:
@@ -25,8 +25,8 @@ class Recolouring:
         self.about = torch.zeros_like(self.matrix)  # N (B, 3, 3)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) float -> the same, recoloured and clipped to [0, 1]."""
-        matrix, about = sent(torch.stack([self.matrix, self.about]).to(images.dtype), images.device)
+        """(B, 3, H, W) float -> the same, recolored and clipped to [0, 1]."""
+        matrix, about = to_device(torch.stack([self.matrix, self.about]).to(images.dtype), images.device)
         shift = about @ images.mean(dim=(2, 3))[:, :, None]  # (B, 3, 1)
         changed = torch.baddbmm(shift, matrix, images.reshape(len(images), 3, -1))
         return changed.clamp_(0, 1).view(len(images), 3, *images.shape[2:])
@@ -42,12 +42,12 @@ class Recolouring:
         self.about = self.about + (1 - factor)[:, None, None] * now
 
     def saturate(self, factor: Tensor) -> None:
-        """x -> f x + (1 - f) luma(x); 0 leaves grey."""
+        """x -> f x + (1 - f) luma(x); 0 leaves gray."""
         keep = factor[:, None, None]
         self._then(keep * torch.eye(3, dtype=torch.float64) + (1 - keep) * GREY)
 
     def turn(self, angle: Tensor) -> None:
-        """Turn colours about the grey axis by an angle (B,) in radians (Rodrigues); greys stay."""
+        """Turn colors about the gray axis by an angle (B,) in radians (Rodrigues); grays stay."""
         axis = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], dtype=torch.float64)
         cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
         third = torch.full((3, 3), 1 / 3, dtype=torch.float64)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resight.data.augment.random_erasing import Shape, checked
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 
 TRIES = 10
 
@@ -30,18 +30,18 @@ def stretched(images: Tensor, where: Tensor, mirrored: Tensor) -> Tensor:
     size = torch.tensor(images.shape[2:])
     whole = where[:, 2:3] == 0
     start, extent = where[:, :2].masked_fill(whole, 0), torch.where(whole, size, where[:, 2:])  # (B, 2) each
-    rows = _centres(int(size[0]), start[:, 0], extent[:, 0])
-    columns = _centres(int(size[1]), start[:, 1], extent[:, 1])
+    rows = _centers(int(size[0]), start[:, 0], extent[:, 0])
+    columns = _centers(int(size[1]), start[:, 1], extent[:, 1])
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     pixels = images if images.is_floating_point() else images.float()
-    rows, columns = (sent(place.to(pixels.dtype), pixels.device) for place in (rows, columns))
+    rows, columns = (to_device(place.to(pixels.dtype), pixels.device) for place in (rows, columns))
     shape = (len(images), *images.shape[2:])
     grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], dim=-1)
     sampled = F.grid_sample(pixels, grid, mode="bilinear", align_corners=False)
     return sampled if images.is_floating_point() else sampled.round().to(images.dtype)
 
 
-def _centres(count: int, start: Tensor, extent: Tensor) -> Tensor:
+def _centers(count: int, start: Tensor, extent: Tensor) -> Tensor:
     """The middles of `count` equal steps through a box, in [-1, 1] of an axis of `count` pixels: (B, count)."""
     first, length = start[:, None].double(), extent[:, None].double()
     place = first + (torch.arange(count) + 0.5) / count * length - 0.5  # in pixels, from the middle of the first

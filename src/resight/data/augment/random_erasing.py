@@ -18,7 +18,7 @@ from resight.data.augment.batch_ops import filled
 from resight.errors import UsageError
 
 ErasePreset = Literal["original", "torchvision"]
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, the normalisation of this field
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, the normalization of this field
 
 
 class Numbers(Protocol):
@@ -54,10 +54,10 @@ PRESETS: dict[ErasePreset, Shape] = {
 def fill_in_pixel_units(
     fill: str | tuple[float, float, float], mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
 ) -> tuple[float, ...]:
-    """The colour, on the scale of [0, 1] pixels, that a named fill is.
+    """The color, on the scale of [0, 1] pixels, that a named fill is.
 
-    mean             the mean colour: exactly 0 once normalised
-    strong_baseline  the mean colour written after normalisation (Luo et al., CVPRW 2019): pixel mean * std +
+    mean             the mean color: exactly 0 once normalized
+    strong_baseline  the mean color written after normalization (Luo et al., CVPRW 2019): pixel mean * std +
                      mean
     black            0
     """
@@ -129,5 +129,5 @@ def place(numbers: Numbers, extent: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def erase(images: Tensor, where: Tensor, chosen: Tensor, fill: tuple[float, ...]) -> Tensor:
-    """Fill the boxes (B, 4) of the chosen images (B,) with a colour; the argument is left as it was."""
+    """Fill the boxes (B, 4) of the chosen images (B,) with a color; the argument is left as it was."""
     return filled(images, where * chosen[:, None], fill)

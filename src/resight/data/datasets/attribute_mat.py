@@ -1,8 +1,8 @@
 """The attribute files of Market-1501 and DukeMTMC-reID (Lin et al., Pattern Recognition 2019), read by name.
 
 Every person has one row; values count from 1 in the file and from 0 here.  One head per attribute; the
-colours, which the file spreads over yes-or-no fields, become two heads, `upcolor` and `downcolor`.  A
-colour that is set nowhere or more than once, and a value outside the table (Duke's `top` is 0 twice), is left
+colors, which the file spreads over yes-or-no fields, become two heads, `upcolor` and `downcolor`.  A
+color that is set nowhere or more than once, and a value outside the table (Duke's `top` is 0 twice), is left
 unannotated.
 """
 
@@ -23,8 +23,8 @@ from resight.types import Sample
 
 
 @dataclass(frozen=True)
-class Form:
-    """One attribute file: its name, its structure's name, how many values each head has, the colours in order."""
+class AttributeFile:
+    """One attribute file: its name, its structure's name, how many values each head has, the colors in order."""
 
     file: str
     struct: str
@@ -33,8 +33,8 @@ class Form:
     down: tuple[str, ...]
 
 
-# Colours in the order of the public evaluation code, which is not the order of the file's fields.
-MARKET1501 = Form(
+# Colors in the order of the public evaluation code, which is not the order of the file's fields.
+MARKET1501 = AttributeFile(
     "market_attribute.mat",
     "market_attribute",
     {
@@ -44,7 +44,7 @@ MARKET1501 = Form(
     ("black", "white", "red", "purple", "gray", "blue", "green", "yellow"),
     ("black", "white", "pink", "gray", "blue", "green", "brown", "yellow", "purple"),
 )
-DUKE = Form(
+DUKE = AttributeFile(
     "duke_attribute.mat",
     "duke_attribute",
     dict.fromkeys(("backpack", "bag", "handbag", "boots", "gender", "hat", "shoes", "top"), 2),
@@ -53,7 +53,7 @@ DUKE = Form(
 )
 
 
-def with_attribute_file(dataset: Dataset, where: bool | str | Path, form: Form) -> Dataset:
+def with_attribute_file(dataset: Dataset, where: bool | str | Path, form: AttributeFile) -> Dataset:
     """The data set with the attributes of its file: True looks in the root and beside it, a path is the file."""
     if where is False:
         return dataset
@@ -75,7 +75,7 @@ def _find(root: Path, name: str) -> Path:
     raise DatasetError(f"{name} is neither in {root} nor beside it. Put it there, or pass its path as attributes=.")
 
 
-def read_attribute_file(file: Path, form: Form) -> dict[int, dict[str, int]]:
+def read_attribute_file(file: Path, form: AttributeFile) -> dict[int, dict[str, int]]:
     """pid -> head -> value from 0, of both halves of the file."""
     table = load_mat(file)
     try:
@@ -87,15 +87,15 @@ def read_attribute_file(file: Path, form: Form) -> dict[int, dict[str, int]]:
         ) from broken
 
 
-def _read_half(half: Mapping[str, Any], form: Form) -> dict[int, dict[str, int]]:
+def _read_half(half: Mapping[str, Any], form: AttributeFile) -> dict[int, dict[str, int]]:
     pids = [int(str(index)) for index in np.ravel(half["image_index"])]
     people: dict[int, dict[str, int]] = {pid: {} for pid in pids}
     for head, values in form.heads.items():
         for pid, value in zip(pids, np.ravel(half[head]), strict=True):
             if 1 <= value <= values:
                 people[pid][head] = int(value) - 1
-    for head, prefix, colours in (("upcolor", "up", form.up), ("downcolor", "down", form.down)):
-        worn = np.stack([np.ravel(half[prefix + colour]) == 2 for colour in colours])  # (colours, persons)
+    for head, prefix, colors in (("upcolor", "up", form.up), ("downcolor", "down", form.down)):
+        worn = np.stack([np.ravel(half[prefix + color]) == 2 for color in colors])  # (colors, persons)
         for pid, column in zip(pids, worn.T, strict=True):
             if column.sum() == 1:
                 people[pid][head] = int(column.argmax())

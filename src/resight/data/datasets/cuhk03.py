@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from resight.data.dataset import AssertCounts, Counts, Dataset, add_notes, check_counts
+from resight.data.dataset import AssertCounts, Dataset, SplitCounts, add_notes, check_counts
 from resight.data.dataset_ops import with_splits
-from resight.data.datasets.cuhk03_mat import Protocol, RawFile, read_protocol
-from resight.data.formats.filenames import Parsed, find_root, list_pictures, some
+from resight.data.datasets.cuhk03_mat import NewProtocol, RawFile, read_protocol
+from resight.data.formats.filenames import Parsed, find_root, first_few, list_pictures
 from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample, Split
@@ -27,16 +27,16 @@ TERMS = (
     "Released by CUHK for academic research, on request. The licence text is not known to us; treat it as "
     "non-commercial research data of identifiable people."
 )
-COUNTS: dict[str, dict[str, Counts]] = {
+COUNTS: dict[str, dict[str, SplitCounts]] = {
     "detected": {
-        "train": Counts(767, 7365, 2),
-        "query": Counts(700, 1400, 2),
-        "gallery": Counts(700, 5332, 2),
+        "train": SplitCounts(767, 7365, 2),
+        "query": SplitCounts(700, 1400, 2),
+        "gallery": SplitCounts(700, 5332, 2),
     },
     "labeled": {
-        "train": Counts(767, 7368, 2),
-        "query": Counts(700, 1400, 2),
-        "gallery": Counts(700, 5328, 2),
+        "train": SplitCounts(767, 7368, 2),
+        "query": SplitCounts(700, 1400, 2),
+        "gallery": SplitCounts(700, 5328, 2),
     },
 }
 CLASSIC = {"train": 1367, "query": 100, "gallery": 100}  # persons
@@ -57,7 +57,7 @@ def read(
 ) -> Dataset:
     """`root` holds one of the forms, or a folder that does.
 
-    boxes     by a detector, or labelled by hand
+    boxes     by a detector, or labeled by hand
     protocol  new: 767 persons to learn, 700 to find; classic: one of 20 splits with 100 to find, whose query
               and gallery are the same pictures (single-gallery-shot CMC, mean over the splits, no mAP)
     split     which of the 20, from 0
@@ -70,7 +70,9 @@ def read(
     if protocol == "classic":
         dataset = _classic(root, boxes, split)
         found = dataset.counts()
-        return check_counts(dataset, {s: Counts(ids, found[s].images, 2) for s, ids in CLASSIC.items()}, assert_counts)
+        return check_counts(
+            dataset, {s: SplitCounts(ids, found[s].images, 2) for s, ids in CLASSIC.items()}, assert_counts
+        )
     repacked = [place for place in _places(root) if (place / boxes / FOLDERS["train"]).is_dir()]
     if not repacked and all((root / folder).is_dir() for folder in FOLDERS.values()):
         repacked = [root.resolve().parent] if root.resolve().name == boxes else []
@@ -109,7 +111,7 @@ def _by_protocol(root: Path, boxes: Boxes) -> Dataset:
         )
     dataset = Dataset("cuhk03", f"new protocol, {boxes}", folder, terms=TERMS)
     dataset = with_splits(dataset, _splits_of(protocol, folder, have))
-    note = f"{len(lost):,} pictures of {config.name} are not in {folder.name}: {some(lost)}. "
+    note = f"{len(lost):,} pictures of {config.name} are not in {folder.name}: {first_few(lost)}. "
     note += f"Are they {_other(boxes)} ones?"
     return add_notes(dataset, [note] if lost else [])
 
@@ -126,7 +128,7 @@ def _other(boxes: Boxes) -> Boxes:
     return "labeled" if boxes == "detected" else "detected"
 
 
-def _splits_of(protocol: Protocol, folder: Path, have: set[str]) -> dict[Split, tuple[Sample, ...]]:
+def _splits_of(protocol: NewProtocol, folder: Path, have: set[str]) -> dict[Split, tuple[Sample, ...]]:
     def sample(row: int, split: Split) -> Sample:
         name = protocol.names[row]
         parsed = parse(name)

@@ -26,7 +26,7 @@ VIEWS = 10  # pictures of a person: columns 1 to 5 the first view, 6 to 10 the s
 
 
 @dataclass(frozen=True)
-class Protocol:
+class NewProtocol:
     """The new protocol: every picture's name, person and camera, and the rows of each split, from 0."""
 
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Protocol:
     rows: Mapping[Split, tuple[int, ...]]
 
 
-def read_protocol(file: Path) -> Protocol:
+def read_protocol(file: Path) -> NewProtocol:
     """cuhk03_new_protocol_config_*.mat: filelist, labels, camId and three index lists counted from 1."""
     table = load_mat(file)
     needed = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
@@ -49,7 +49,7 @@ def read_protocol(file: Path) -> Protocol:
             f"{file}: {len(names):,} names, {len(pids):,} labels and {len(camids):,} cameras; expected as many of each."
         )
     parts: tuple[Split, ...] = ("train", "query", "gallery")
-    return Protocol(names, pids, camids, {part: _rows(table, f"{part}_idx", len(names), file) for part in parts})
+    return NewProtocol(names, pids, camids, {part: _rows(table, f"{part}_idx", len(names), file) for part in parts})
 
 
 def _rows(table: Mapping[str, Any], key: str, number: int, file: Path) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import logging
 from functools import cache
 from pathlib import Path
 
-from resight.data.dataset import AssertCounts, Counts, Dataset, check_counts
+from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_counts
 from resight.data.datasets.attribute_mat import DUKE, with_attribute_file
 from resight.data.formats.filenames import find_root, regex_grammar
 from resight.data.formats.split_folders import FOLDERS, read_splits
@@ -35,9 +35,9 @@ GRAMMAR = regex_grammar(
     r"(?P<pid>\d{4})_c(?P<camid>[1-8])_f(?P<frame>\d+)\.jpg",
 )
 COUNTS = {
-    "train": Counts(702, 16522, 8, {1: 2809, 2: 3009, 3: 1088, 4: 1395, 5: 1685, 6: 3700, 7: 1330, 8: 1506}),
-    "query": Counts(702, 2228, 8),
-    "gallery": Counts(1110, 17661, 8),
+    "train": SplitCounts(702, 16522, 8, {1: 2809, 2: 3009, 3: 1088, 4: 1395, 5: 1685, 6: 3700, 7: 1330, 8: 1506}),
+    "query": SplitCounts(702, 2228, 8),
+    "gallery": SplitCounts(1110, 17661, 8),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from resight.data.dataset import AssertCounts, Counts, Dataset, add_notes, check_counts
+from resight.data.dataset import AssertCounts, Dataset, SplitCounts, add_notes, check_counts
 from resight.data.dataset_ops import with_splits, without_junk
 from resight.data.datasets.attribute_mat import MARKET1501 as ATTRIBUTES
 from resight.data.datasets.attribute_mat import with_attribute_file
@@ -31,9 +31,9 @@ GRAMMAR = regex_grammar(
     r"(?P<pid>-1|\d{4})_c(?P<camid>[1-6])s\d+_(?P<frame>\d+)_\d+\.jpg",
 )
 COUNTS = {
-    "train": Counts(751, 12936, 6, {1: 2017, 2: 1709, 3: 2707, 4: 920, 5: 2338, 6: 3245}),
-    "query": Counts(750, 3368, 6, {1: 668, 2: 530, 3: 717, 4: 248, 5: 622, 6: 583}),
-    "gallery": Counts(750, 15913, 6, {1: 2738, 2: 2224, 3: 3199, 4: 1365, 5: 2762, 6: 3625}),  # junk not counted
+    "train": SplitCounts(751, 12936, 6, {1: 2017, 2: 1709, 3: 2707, 4: 920, 5: 2338, 6: 3245}),
+    "query": SplitCounts(750, 3368, 6, {1: 668, 2: 530, 3: 717, 4: 248, 5: 622, 6: 583}),
+    "gallery": SplitCounts(750, 15913, 6, {1: 2738, 2: 2224, 3: 3199, 4: 1365, 5: 2762, 6: 3625}),  # junk not counted
 }
 MORE_DISTRACTORS = 500_000
 

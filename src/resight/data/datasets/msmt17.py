@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from resight.data.dataset import AssertCounts, Counts, Dataset, check_counts
+from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_counts
 from resight.data.dataset_ops import with_splits
-from resight.data.formats.filenames import some
+from resight.data.formats.filenames import first_few
 from resight.data.formats.image_list import lines_of
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample, Split
@@ -24,9 +24,9 @@ TERMS = (
 )
 TRAIN_IDS = 1041
 COUNTS = {
-    "train": Counts(TRAIN_IDS, 32621, 15),  # list_train and list_val
-    "query": Counts(3060, 11659, 15),
-    "gallery": Counts(3060, 82161, 15),
+    "train": SplitCounts(TRAIN_IDS, 32621, 15),  # list_train and list_val
+    "query": SplitCounts(3060, 11659, 15),
+    "gallery": SplitCounts(3060, 82161, 15),
 }
 FORMS = {
     "v1": ("MSMT17_V1", "train", "test"),
@@ -64,7 +64,9 @@ def read(
         folder = root / folders[split != "train"]
         samples, lost = _read_lists(root, folder, names, split)
         splits[split] = tuple(samples)
-        notes += [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {some(lost)}"] if lost else []
+        notes += (
+            [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {first_few(lost)}"] if lost else []
+        )
     said = f"{version.upper()}, {train_on}"
     dataset = with_splits(Dataset("msmt17", said, root, notes=tuple(notes), terms=TERMS), splits)
     counts = COUNTS if train_on == "train+val" else {s: c for s, c in COUNTS.items() if s != "train"}

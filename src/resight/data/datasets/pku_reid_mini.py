@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resight.data.dataset import AssertCounts, Counts, Dataset, check_counts
+from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_counts
 from resight.data.dataset_ops import without_junk
 from resight.data.formats.filenames import find_root
 from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
@@ -21,9 +21,9 @@ TERMS = (
     "Pictures of identifiable people; never redistributed with this package."
 )
 COUNTS = {
-    "train": Counts(30, 480, 2, {1: 240, 2: 240}),
-    "query": Counts(14, 112, 2, {1: 56, 2: 56}),
-    "gallery": Counts(14, 112, 2, {1: 56, 2: 56}),
+    "train": SplitCounts(30, 480, 2, {1: 240, 2: 240}),
+    "query": SplitCounts(14, 112, 2, {1: 56, 2: 56}),
+    "gallery": SplitCounts(14, 112, 2, {1: 56, 2: 56}),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from resight.data.dataset import AssertCounts, Counts, Dataset, add_notes, check_counts
+from resight.data.dataset import AssertCounts, Dataset, SplitCounts, add_notes, check_counts
 from resight.data.dataset_ops import map_samples
 from resight.data.formats.filenames import Grammar, Parsed, find_root, regex_grammar
 from resight.data.formats.split_folders import read_splits
@@ -22,7 +22,7 @@ FOLDERS: dict[Split, str] = {
     "query": "reid_test/query",
     "gallery": "reid_test/gallery",
 }
-COUNTS = {"train": Counts(436, 8569, 1), "query": Counts(50, 50, 1), "gallery": Counts(50, 910, 1)}
+COUNTS = {"train": SplitCounts(436, 8569, 1), "query": SplitCounts(50, 50, 1), "gallery": SplitCounts(50, 910, 1)}
 # the sequence stands where other names have the camera; it is none
 _NAME = regex_grammar(
     "PID_SEQUENCE_FRAME.jpeg", "00001_01_01.jpeg", r"(?P<pid>\d+)_(?P<camid>\d+)_(?P<frame>\d+)\.jpeg"

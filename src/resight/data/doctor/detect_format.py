@@ -11,10 +11,10 @@ from pathlib import Path
 from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, synergyreid
 from resight.data.formats.csv_rows import columns_of
 from resight.data.formats.csv_table import tables_in
-from resight.data.formats.filenames import PICTURES, list_pictures, some
+from resight.data.formats.filenames import IMAGE_SUFFIXES, first_few, list_pictures
 from resight.data.formats.split_folders import FOLDERS, MARKET
 from resight.data.formats.unsplit import CAMERA
-from resight.errors import DatasetError, plain
+from resight.errors import DatasetError, printable
 
 ENOUGH = 1000  # training pictures; fewer in Market-1501's names are somebody's own set
 UNSPLIT = ("people", "flat", "table")  # forms that are not read but split
@@ -32,7 +32,7 @@ NAMES = {  # as the field's sets have them, and the reader of each
 
 
 @dataclass(frozen=True)
-class Form:
+class DetectedFormat:
     """A reader's name, the root to give it, and the options that follow from what lies there."""
 
     name: str
@@ -46,32 +46,32 @@ class Form:
         return self.name not in UNSPLIT
 
 
-def recognise(root: Path) -> Form:
+def detect_format(root: Path) -> DetectedFormat:
     """The form of `root`, of the folder around it or of one inside it; DatasetError that says what lies there."""
     root = root.expanduser()
     if not root.exists():
         raise DatasetError(f"{root} does not exist. Name the folder that holds the data set.")
     if root.is_file():
         if root.suffix.lower() == ".csv":
-            return _table(root) or Form("csv", root, "a CSV file")
+            return _table(root) or DetectedFormat("csv", root, "a CSV file")
         raise DatasetError(
             f"{root} is a file that is no table. Name the folder that holds the data set, or a CSV file."
         )
     return _named(root) or _near(root) or _unsplit(root)
 
 
-def _named(root: Path) -> Form | None:
+def _named(root: Path) -> DetectedFormat | None:
     """The form of this very folder."""
     if all((root / folder).is_dir() for folder in FOLDERS.values()):
         return _market_like(root)
     if any((root / outer).is_dir() for outer, _, _ in msmt17.FORMS.values()) or _is_msmt17(root):
-        return Form("msmt17", root, "MSMT17's folders and lists")
+        return DetectedFormat("msmt17", root, "MSMT17's folders and lists")
     if (root / synergyreid.FOLDERS["train"]).is_dir():
-        return Form("synergyreid", root, "SynergyReID's folders")
+        return DetectedFormat("synergyreid", root, "SynergyReID's folders")
     if (root / "list_train.txt").is_file():
-        return Form("list", root, "text lists")
+        return DetectedFormat("list", root, "text lists")
     if (root / "train").is_dir() and _folders(root / "train"):
-        return Form("folder", root, "a folder per person in train")
+        return DetectedFormat("folder", root, "a folder per person in train")
     return _cuhk03(root) or _tables(root)
 
 
@@ -83,7 +83,7 @@ def _is_msmt17(root: Path) -> bool:
     return msmt17.NAME.fullmatch(Path(first.split(" ")[0]).name) is not None
 
 
-def _cuhk03(root: Path) -> Form | None:
+def _cuhk03(root: Path) -> DetectedFormat | None:
     """The release, with or without the new protocol's files, or the repack; with one kind of boxes, those."""
     kinds = [
         boxes
@@ -92,33 +92,35 @@ def _cuhk03(root: Path) -> Form | None:
     ]
     if not kinds and not (root / cuhk03.RAW).is_file():
         return None
-    return Form("cuhk03", root, "CUHK03's release or its repack", {"boxes": kinds[0]} if len(kinds) == 1 else {})
+    return DetectedFormat(
+        "cuhk03", root, "CUHK03's release or its repack", {"boxes": kinds[0]} if len(kinds) == 1 else {}
+    )
 
 
-def _tables(root: Path) -> Form | None:
+def _tables(root: Path) -> DetectedFormat | None:
     """The one table of a folder, one with splits before one without."""
     tables = [form for file in tables_in(root) if (form := _table(file)) is not None]
     chosen = [form for form in tables if form.is_split] or tables
     if len(chosen) > 1:
-        return Form("csv", root, "several tables")
+        return DetectedFormat("csv", root, "several tables")
     return chosen[0] if chosen else None
 
 
-def _table(file: Path) -> Form | None:
+def _table(file: Path) -> DetectedFormat | None:
     """A CSV file of pictures and persons, with splits or without."""
     columns = columns_of(file)
     if not {"path", "pid"} <= set(columns):
         return None
     if "split" in columns:
-        return Form("csv", file, f"the table {plain(file.name)}")
-    return Form("table", file, "a table without the column split")
+        return DetectedFormat("csv", file, f"the table {printable(file.name)}")
+    return DetectedFormat("table", file, "a table without the column split")
 
 
-def _market_like(root: Path) -> Form:
+def _market_like(root: Path) -> DetectedFormat:
     names = {folder: [path.name for path in list_pictures(root / folder, root).pictures] for folder in FOLDERS.values()}
     train = names[FOLDERS["train"]]
     if any(dukemtmcreid.GRAMMAR.read(name) for name in train[:20]):
-        return Form("dukemtmcreid", root, "DukeMTMC-reID's names")
+        return DetectedFormat("dukemtmcreid", root, "DukeMTMC-reID's names")
     for folder, found in names.items():
         if found and not any(MARKET.read(name) for name in found):
             raise DatasetError(
@@ -127,12 +129,12 @@ def _market_like(root: Path) -> Form:
             )
     where = root.resolve()
     if where.name in cuhk03.COUNTS and "cuhk03" in where.parent.name.lower():
-        return Form("cuhk03", root, "CUHK03's repacked folders", {"boxes": where.name})
+        return DetectedFormat("cuhk03", root, "CUHK03's repacked folders", {"boxes": where.name})
     if where.name == "pku-reid-mini":
-        return Form("pku_reid_mini", root, "its name")
+        return DetectedFormat("pku_reid_mini", root, "its name")
     if len(train) >= ENOUGH and all(market1501.GRAMMAR.read(name) for name in train[:20]):
-        return Form("market1501", root, "Market-1501's names and size")
-    return Form("market", root, "Market-1501's layout")
+        return DetectedFormat("market1501", root, "Market-1501's names and size")
+    return DetectedFormat("market", root, "Market-1501's layout")
 
 
 def _nearest(name: str) -> str:
@@ -147,23 +149,23 @@ def _shape(name: str) -> str:
     return re.sub(r"\d+", "0", name)
 
 
-def _near(root: Path) -> Form | None:
+def _near(root: Path) -> DetectedFormat | None:
     """The form of a folder some levels down or one up, the root moved there."""
     inside = _inside(root, 1)
     if len(inside) > 1:
-        found = some([f"{form.root.relative_to(root)} ({form.name})" for form in inside], 5)
+        found = first_few([f"{form.root.relative_to(root)} ({form.name})" for form in inside], 5)
         raise DatasetError(f"{root} holds several data sets: {found}. Name one of them.")
     if inside:
         return inside[0]
     where = root.resolve()
     around = _named(where.parent) if where.name in PARTS else None
-    return around and Form(around.name, around.root, f"{around.why}, one level up", around.options)
+    return around and DetectedFormat(around.name, around.root, f"{around.why}, one level up", around.options)
 
 
-def _inside(root: Path, level: int) -> list[Form]:
+def _inside(root: Path, level: int) -> list[DetectedFormat]:
     """The forms of the folders in `root`, and of those further down where they have none."""
     folders = _folders(root)
-    found: list[Form] = []
+    found: list[DetectedFormat] = []
     for child in folders:
         form = _named(child)
         if form is not None:
@@ -174,7 +176,7 @@ def _inside(root: Path, level: int) -> list[Form]:
     return found
 
 
-def _unsplit(root: Path) -> Form:
+def _unsplit(root: Path) -> DetectedFormat:
     """People or pictures without splits; else an error that says what there is."""
     halves = [folder for folder in FOLDERS.values() if (root / folder).is_dir()]
     if FOLDERS["train"] in halves or FOLDERS["gallery"] in halves:
@@ -189,17 +191,17 @@ def _unsplit(root: Path) -> Form:
     people = sorted({path.relative_to(root).parts[0] for path in listing.pictures if path.parent != root})
     loose = any(path.parent == root for path in listing.pictures)
     if loose or len(people) < SEVERAL or all(CAMERA.fullmatch(name) for name in people):
-        return Form("flat", root, f"{len(listing.pictures):,} pictures without splits")
-    return Form("people", root, f"{len(people):,} folders of pictures, no splits")
+        return DetectedFormat("flat", root, f"{len(listing.pictures):,} pictures without splits")
+    return DetectedFormat("people", root, f"{len(people):,} folders of pictures, no splits")
 
 
 def _nothing(root: Path, files: tuple[Path, ...]) -> str:
     if not files:
         return f"{root} holds no picture and no table. Name the folder that holds the data set."
-    kinds = some(sorted({path.suffix or "no ending" for path in files}), 5)
+    kinds = first_few(sorted({path.suffix or "no ending" for path in files}), 5)
     return (
         f"{root} holds {len(files):,} files ({kinds}) and no picture. "
-        f"Pictures end in {', '.join(sorted(PICTURES))}; name the folder that holds them, or a CSV file."
+        f"Pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}; name the folder that holds them, or a CSV file."
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from resight.data import canonical_name, load_dataset
 from resight.data.dataset import SPLITS, Dataset
-from resight.data.doctor.detect_format import Form, recognise
-from resight.data.doctor.image_checks import Facts, inspect, picture_findings
-from resight.data.doctor.label_checks import Finding, quick_check
+from resight.data.doctor.detect_format import DetectedFormat, detect_format
+from resight.data.doctor.image_checks import ImageFacts, inspect, picture_findings
+from resight.data.doctor.label_checks import Finding, check_labels
 from resight.data.doctor.statistics import statistics
 from resight.data.formats.filename_pattern import usual_pattern
 from resight.data.formats.filenames import list_pictures
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 class Checkup:
     """What the doctor found.  `dataset` is None where pictures have no splits yet."""
 
-    form: Form
+    form: DetectedFormat
     dataset: Dataset | None
     findings: tuple[Finding, ...]
     statistics: Mapping[str, Any]
-    facts: tuple[Facts, ...] = ()
+    facts: tuple[ImageFacts, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -58,20 +58,20 @@ def examine(
 ) -> Checkup:
     """Examine what lies at `root`.
 
-    name      read it as this data set; without one the form is recognised
+    name      read it as this data set; without one the form is recognized
     options   for its reader
     pictures  open every picture: unreadable ones, duplicates, sizes, brightness
     near      also look for near-duplicates across train and test
 
     Raises DatasetError where there is nothing that can be read at all.
     """
-    form = recognise(root) if name is None else Form(canonical_name(name), root.expanduser(), "as asked")
+    form = detect_format(root) if name is None else DetectedFormat(canonical_name(name), root.expanduser(), "as asked")
     if not form.is_split:
         return Checkup(form, None, (_needs_split(form),), {})
     form = replace(form, options=_options(form, options or {}))
     dataset = load_dataset(form.name, form.root, **form.options)
-    findings = [*_moved(root, form), *quick_check(dataset), *_notes(dataset)]
-    facts: list[Facts] = []
+    findings = [*_moved(root, form), *check_labels(dataset), *_notes(dataset)]
+    facts: list[ImageFacts] = []
     if pictures:
         samples = {sample.path: sample for split in SPLITS for sample in dataset.split(split)}
         facts = inspect(list(samples.values()), progress, near)
@@ -81,13 +81,13 @@ def examine(
     return Checkup(form, dataset, ordered, statistics(dataset, facts), tuple(facts))
 
 
-def _options(form: Form, options: Mapping[str, object]) -> dict[str, object]:
+def _options(form: DetectedFormat, options: Mapping[str, object]) -> dict[str, object]:
     """The reader's options; whoever asks the doctor about DukeMTMC is told, and may look at what they hold."""
     acknowledged = {"acknowledge_withdrawn": True} if form.name == "dukemtmcreid" else {}
     return {**acknowledged, **form.options, **options}
 
 
-def _needs_split(form: Form) -> Finding:
+def _needs_split(form: DetectedFormat) -> Finding:
     what = f"{form.root} holds {form.why}." if form.name != "table" else f"{form.root} is {form.why}."
     command = f"resight data split {shlex.quote(str(form.root))}"
     if form.name != "flat":
@@ -105,7 +105,7 @@ def _needs_split(form: Form) -> Finding:
     return Finding("error", "no_splits", what, cure)
 
 
-def _moved(root: Path, form: Form) -> list[Finding]:
+def _moved(root: Path, form: DetectedFormat) -> list[Finding]:
     """The root was a level too high or too deep: said, so that it is given right elsewhere."""
     given, right = root.expanduser().resolve(), form.root.resolve()
     if right in (given, given / form.root.name) and (right == given or form.root.is_file()):

@@ -14,7 +14,7 @@ import numpy as np
 
 from resight.data.doctor.label_checks import Finding
 from resight.data.doctor.near_duplicates import near_pairs, thumbnail
-from resight.data.formats.filenames import many, some
+from resight.data.formats.filenames import counted, first_few
 from resight.data.loading import decode
 from resight.data.loading.base import default_workers
 from resight.errors import ImageError
@@ -33,8 +33,8 @@ SMALL = 16  # pixels; fewer on a side show no person
 
 
 @dataclass(frozen=True)
-class Facts:
-    """One picture: its size, mean grey level, hash of its bytes; or why it is unreadable."""
+class ImageFacts:
+    """One picture: its size, mean gray level, hash of its bytes; or why it is unreadable."""
 
     sample: Sample
     reason: str | None = None
@@ -46,9 +46,9 @@ class Facts:
     thumb: Pixels8 | None = None  # where near-duplicates are looked for
 
 
-def inspect(samples: Sequence[Sample], progress: Progress | None = None, near: bool = False) -> list[Facts]:
+def inspect(samples: Sequence[Sample], progress: Progress | None = None, near: bool = False) -> list[ImageFacts]:
     """Facts of every sample, in order; with thumbnails for `near`."""
-    facts: list[Facts] = []
+    facts: list[ImageFacts] = []
     with ThreadPoolExecutor(default_workers()) as pool:
         for done, fact in enumerate(pool.map(partial(_look, near=near), samples), start=1):
             facts.append(fact)
@@ -57,13 +57,13 @@ def inspect(samples: Sequence[Sample], progress: Progress | None = None, near: b
     return facts
 
 
-def _look(sample: Sample, near: bool) -> Facts:
+def _look(sample: Sample, near: bool) -> ImageFacts:
     try:
         data = decode.read(sample.path)
         pixels = decode.decode_bytes(data, str(sample.path))
     except ImageError as unreadable:
-        return Facts(sample, reason=str(unreadable))
-    return Facts(
+        return ImageFacts(sample, reason=str(unreadable))
+    return ImageFacts(
         sample,
         width=pixels.shape[1],
         height=pixels.shape[0],
@@ -88,14 +88,14 @@ def _oddity(data: bytearray) -> str | None:
         return "damaged behind its first frame"
 
 
-def picture_findings(facts: Sequence[Facts], near: bool = False) -> list[Finding]:
+def picture_findings(facts: Sequence[ImageFacts], near: bool = False) -> list[Finding]:
     """What the pictures themselves give reason to say."""
     readable = [fact for fact in facts if fact.reason is None]
     findings = [*_unreadable(facts), *_odd(readable), *_small(readable), *_duplicates(readable)]
     return [*findings, *_near_duplicates(readable)] if near else findings
 
 
-def _unreadable(facts: Sequence[Facts]) -> Iterable[Finding]:
+def _unreadable(facts: Sequence[ImageFacts]) -> Iterable[Finding]:
     lost = [fact.reason for fact in facts if fact.reason is not None]
     if lost:
         yield Finding(
@@ -106,24 +106,24 @@ def _unreadable(facts: Sequence[Facts]) -> Iterable[Finding]:
         )
 
 
-def _odd(facts: Sequence[Facts]) -> Iterable[Finding]:
+def _odd(facts: Sequence[ImageFacts]) -> Iterable[Finding]:
     kinds: dict[str, list[str]] = defaultdict(list)
     for fact in facts:
         if fact.oddity is not None:
             kinds[fact.oddity].append(fact.sample.path.name)
     for kind, names in sorted(kinds.items()):
-        are = many(len(names), "picture is", "pictures are")
-        yield Finding("note", "odd", f"{are} converted on reading ({kind}): {some(names)}.")
+        are = counted(len(names), "picture is", "pictures are")
+        yield Finding("note", "odd", f"{are} converted on reading ({kind}): {first_few(names)}.")
 
 
-def _small(facts: Sequence[Facts]) -> Iterable[Finding]:
+def _small(facts: Sequence[ImageFacts]) -> Iterable[Finding]:
     names = [fact.sample.path.name for fact in facts if min(fact.width, fact.height) < SMALL]
     if names:
-        are = many(len(names), "picture is", "pictures are")
-        yield Finding("warning", "small", f"{are} under {SMALL} pixels on a side: {some(names)}.")
+        are = counted(len(names), "picture is", "pictures are")
+        yield Finding("warning", "small", f"{are} under {SMALL} pixels on a side: {first_few(names)}.")
 
 
-def _duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
+def _duplicates(facts: Sequence[ImageFacts]) -> Iterable[Finding]:
     same: dict[bytes, list[Sample]] = defaultdict(list)
     for fact in facts:
         same[fact.digest].append(fact.sample)
@@ -138,7 +138,7 @@ def _duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
         yield Finding(
             "error",
             "duplicates",
-            f"{many(len(tainted), 'picture is', 'pictures are')} in train and in the test, byte for byte "
+            f"{counted(len(tainted), 'picture is', 'pictures are')} in train and in the test, byte for byte "
             f"({_pairs(tainted)}).",
             "Remove them from one of the two, or figures will flatter.",
         )
@@ -146,21 +146,22 @@ def _duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
         yield Finding(
             "warning",
             "duplicates",
-            f"{many(len(across), 'picture is', 'pictures are')} query and gallery, byte for byte ({_pairs(across)}).",
+            f"{counted(len(across), 'picture is', 'pictures are')} query and gallery, byte for byte "
+            f"({_pairs(across)}).",
             "Remove them from the gallery: finding a copy proves nothing.",
         )
     if torn:
         yield Finding(
             "warning",
             "two_persons",
-            f"{many(len(torn), 'picture stands', 'pictures stand')} under several persons ({_pairs(torn)}).",
+            f"{counted(len(torn), 'picture stands', 'pictures stand')} under several persons ({_pairs(torn)}).",
             "One of the labels is wrong.",
         )
     if inside:
-        have = many(len(inside), "picture has copies", "pictures have copies")
+        have = counted(len(inside), "picture has copies", "pictures have copies")
         yield Finding("note", "copies", f"{have} in the same split ({_pairs(inside)}).")
     if passed:
-        are = many(len(passed), "picture is", "pictures are")
+        are = counted(len(passed), "picture is", "pictures are")
         what = f"{are} query and gallery, byte for byte, of one person by one camera ({_pairs(passed)})."
         yield Finding("note", "copies", what, "Nothing to do: a query's own camera does not count.")
 
@@ -173,10 +174,10 @@ def _passed_over(group: Sequence[Sample]) -> bool:
 
 
 def _pairs(groups: Sequence[Sequence[Sample]]) -> str:
-    return some([" = ".join(f"{sample.split}/{sample.path.name}" for sample in group[:2]) for group in groups])
+    return first_few([" = ".join(f"{sample.split}/{sample.path.name}" for sample in group[:2]) for group in groups])
 
 
-def _near_duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
+def _near_duplicates(facts: Sequence[ImageFacts]) -> Iterable[Finding]:
     """Pictures of train and test that show the same shot, and are not byte for byte the same."""
     train = [fact for fact in facts if fact.thumb is not None and fact.sample.split == "train"]
     test = [fact for fact in facts if fact.thumb is not None and fact.sample.split != "train"]
@@ -189,10 +190,10 @@ def _near_duplicates(facts: Sequence[Facts]) -> Iterable[Finding]:
         yield Finding(
             "warning",
             "near_duplicates",
-            f"{many(len(pairs), 'pair', 'pairs')} of pictures of train and test look alike ({_pairs(pairs)}).",
+            f"{counted(len(pairs), 'pair', 'pairs')} of pictures of train and test look alike ({_pairs(pairs)}).",
             "Look at them: frames of one moment on both sides flatter the figures.",
         )
 
 
-def _thumbs(facts: Sequence[Facts]) -> NDArray[np.uint8]:
+def _thumbs(facts: Sequence[ImageFacts]) -> NDArray[np.uint8]:
     return np.stack([fact.thumb for fact in facts if fact.thumb is not None])

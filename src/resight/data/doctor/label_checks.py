@@ -1,6 +1,6 @@
 """The quick half of the doctor: what the labels alone can tell, before a picture is opened.
 
-Training and evaluation run it first and stop with its sentence (`stop_if_unsound`).
+Training and evaluation run it first and stop with its sentence (`refuse_unusable`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from resight.data.formats.filenames import many, some
+from resight.data.formats.filenames import counted, first_few
 from resight.data.splits import matches
-from resight.errors import DatasetError, plain
+from resight.errors import DatasetError, printable
 from resight.types import UNKNOWN_CAMERA
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class Finding:
     cure: str = ""
 
     def __str__(self) -> str:
-        return plain(f"{self.what} {self.cure}".strip())
+        return printable(f"{self.what} {self.cure}".strip())
 
 
-def quick_check(dataset: Dataset) -> list[Finding]:
+def check_labels(dataset: Dataset) -> list[Finding]:
     """Findings from persons, cameras and paths, the gravest first."""
     parts = (_training(dataset), _test(dataset), _overlap(dataset), _matches(dataset), _cameras(dataset))
     findings = [finding for part in parts for finding in part]
@@ -49,9 +49,9 @@ def quick_check(dataset: Dataset) -> list[Finding]:
     return sorted(findings, key=lambda finding: order[finding.level])
 
 
-def stop_if_unsound(dataset: Dataset, purpose: Literal["train", "evaluate"]) -> list[Finding]:
+def refuse_unusable(dataset: Dataset, purpose: Literal["train", "evaluate"]) -> list[Finding]:
     """Raise DatasetError with cause and cure where there is nothing to train or judge; else the findings, to show."""
-    findings = quick_check(dataset)
+    findings = check_labels(dataset)
     for finding in findings:
         if finding.code in FATAL[purpose]:
             raise DatasetError(f"{dataset.name}: {finding}")
@@ -85,8 +85,8 @@ def _training(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             "note",
             "single",
-            f"{many(len(single), 'training person has', 'training persons have')} one picture "
-            f"({some(dataset.called(single))}).",
+            f"{counted(len(single), 'training person has', 'training persons have')} one picture "
+            f"({first_few(dataset.called(single))}).",
             "They serve an identity loss; a metric loss sees them as their own positive only when repeated.",
         )
 
@@ -110,7 +110,8 @@ def _overlap(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(
             "error",
             "overlap",
-            f"{many(len(both), 'person is', 'persons are')} in train and in the test ({some(dataset.called(both))}).",
+            f"{counted(len(both), 'person is', 'persons are')} in train and in the test "
+            f"({first_few(dataset.called(both))}).",
             "Split by person, not by picture (`resight data split`). If numbers restart in the test and mean other "
             "people, shift them.",
         )
@@ -119,11 +120,11 @@ def _overlap(dataset: Dataset) -> Iterable[Finding]:
     )
     shared = (train & (query | gallery)) | (query & gallery if query != gallery else set())
     if shared:
-        names = some(sorted(path.name for path in shared))
+        names = first_few(sorted(path.name for path in shared))
         yield Finding(
             "error",
             "shared_files",
-            f"{many(len(shared), 'picture is', 'pictures are')} in two splits ({names}).",
+            f"{counted(len(shared), 'picture is', 'pictures are')} in two splits ({names}).",
             "A picture may be asked for or be an answer, not both: remove one of the two.",
         )
 
@@ -176,7 +177,7 @@ def _same_camera(dataset: Dataset, unmatched: Sequence[Sample], cameras: set[int
 
 
 def _people(dataset: Dataset, samples: Iterable[Sample]) -> str:
-    return "persons " + some(dataset.called(sample.pid for sample in samples))
+    return "persons " + first_few(dataset.called(sample.pid for sample in samples))
 
 
 def _cameras(dataset: Dataset) -> Iterable[Finding]:

@@ -1,7 +1,7 @@
 """Pictures that look alike: the same shot saved anew, made smaller or cut a little, or the next frame of it.
 
-Three looks.  A coarse one finds candidates: of an 8 x 9 grid of grey levels, which of two neighbours is brighter (a
-difference hash, 64 bits).  A second drops most of them: the correlation of the colours of two thumbnails as they are.
+Three looks.  A coarse one finds candidates: of an 8 x 9 grid of gray levels, which of two neighbors is brighter (a
+difference hash, 64 bits).  A second drops most of them: the correlation of the colors of two thumbnails as they are.
 The third decides: the best correlation over small shifts.  tests/data/test_near.py shows on the bundled people what is
 found, and that nobody is taken for another.
 """
@@ -68,7 +68,7 @@ def candidates(
 
 
 def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], shift: int = EDGE) -> NDArray[np.float32]:
-    """Of the colours of two stacks of thumbnails, pair by pair -> (n,): the best over shifts of so many pixels."""
+    """Of the colors of two stacks of thumbnails, pair by pair -> (n,): the best over shifts of so many pixels."""
     height, width = THUMB[0] - 2 * shift, THUMB[1] - 2 * shift
     middle = _unit(a[:, shift : shift + height, shift : shift + width])
     best = np.full(len(a), -1, np.float32)
@@ -77,11 +77,11 @@ def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], shift: int = EDGE) -
     return best
 
 
-def _unit(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, h, w, 3) -> (n, 3 h w), each channel about its mean, of length 1; a picture of one colour has none."""
-    centred = colours.reshape(len(colours), -1, 3).astype(np.float32)
-    centred -= centred.mean(axis=1, keepdims=True)
-    flat = centred.reshape(len(colours), -1)
+def _unit(colors: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, h, w, 3) -> (n, 3 h w), each channel about its mean, of length 1; a picture of one color has none."""
+    centerd = colors.reshape(len(colors), -1, 3).astype(np.float32)
+    centerd -= centerd.mean(axis=1, keepdims=True)
+    flat = centerd.reshape(len(colors), -1)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
     return unit

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from resight.data.dataset import Dataset
-    from resight.data.doctor.image_checks import Facts
+    from resight.data.doctor.image_checks import ImageFacts
     from resight.types import Sample
 
 
-def statistics(dataset: Dataset, facts: Iterable[Facts] = ()) -> dict[str, Any]:
+def statistics(dataset: Dataset, facts: Iterable[ImageFacts] = ()) -> dict[str, Any]:
     """Everything a statistics page or a data card needs, ready for JSON.
 
     Per split: identities, images, junk, distractors, images per identity and camera (five numbers each) and the
@@ -62,7 +62,7 @@ def camera_pairs(samples: Iterable[Sample]) -> dict[str, Any]:
     return {"cameras": cameras, "persons": [[len(seen[a] & seen[b]) for b in cameras] for a in cameras]}
 
 
-def _pictures(facts: Sequence[Facts]) -> dict[str, Any]:
+def _pictures(facts: Sequence[ImageFacts]) -> dict[str, Any]:
     if not facts:
         return {}
     cameras: dict[int, list[float]] = defaultdict(list)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.data.dataset import SPLITS, Dataset
-from resight.data.dataset_ops import Cameras, names_of, number_people, use_cameras, with_splits, without_junk
+from resight.data.dataset_ops import Cameras, number_persons, person_names, use_cameras, with_splits, without_junk
 from resight.data.formats.attributes_csv import PREFIX, SIDECAR, attributes_of
 from resight.data.formats.cameras_csv import SIDECAR as CAMERAS
 from resight.data.formats.csv_rows import rows_of, whole_number
-from resight.data.formats.filenames import leaves, some
+from resight.data.formats.filenames import first_few, leaves_root
 from resight.data.splits import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
 from resight.types import DISTRACTOR, UNKNOWN_CAMERA, Sample, Split
@@ -56,7 +56,7 @@ def _the_file(root: Path) -> Path:
         raise DatasetError(f"csv: {root} does not exist. Point the root at a CSV file with path,pid,camid,split.")
     files = tables_in(root)
     if len(files) != 1:
-        found = some([file.name for file in files]) if files else "none"
+        found = first_few([file.name for file in files]) if files else "none"
         raise DatasetError(f"csv: expected one CSV file in {root}, found {found}. Point the root at the file itself.")
     return files[0]
 
@@ -75,7 +75,7 @@ def samples_of(
     """
     rows = rows_of(file, needed, ",".join([*needed[:2], "camid", *needed[2:]]))
     notes = _unread(rows[0][1], file)
-    people = number_people(_pid(row, file, line) for line, row in rows if not _distracts(row))
+    people = number_persons(_pid(row, file, line) for line, row in rows if not _distracts(row))
     first: dict[Path, int] = {}
     samples = []
     for line, row in rows:
@@ -91,14 +91,15 @@ def samples_of(
         frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
         samples.append(Sample(path, pid, camid, split, name, frame, attributes_of(row, file, line)))
     kept, lost = _existing(samples, base, file)
-    return kept, (*notes, *lost), names_of(people)
+    return kept, (*notes, *lost), person_names(people)
 
 
 def _unread(columns: Iterable[str], file: Path) -> tuple[str, ...]:
     """A note on columns nobody reads, such as `camera`: a slip there would make every camera unknown."""
     strange = [name for name in columns if name not in COLUMNS and not name.startswith(PREFIX)]
     note = (
-        f"{file.name}: columns that are not read: {some(strange)}; those that are: {', '.join(COLUMNS)}, {PREFIX}NAME"
+        f"{file.name}: columns that are not read: {first_few(strange)}; those that are: {', '.join(COLUMNS)}, "
+        f"{PREFIX}NAME"
     )
     return (note,) if strange else ()
 
@@ -140,7 +141,7 @@ def _existing(samples: Iterable[Sample], base: Path, file: Path) -> tuple[list[S
     for sample in samples:
         if not sample.path.is_file():
             lost.append(sample.path)
-        elif leaves(sample.path, base):
+        elif leaves_root(sample.path, base):
             outside.append(sample.path)
         else:
             kept.append(sample)
@@ -151,7 +152,7 @@ def _existing(samples: Iterable[Sample], base: Path, file: Path) -> tuple[list[S
         )
     reasons = [(lost, "pictures that do not exist"), (outside, f"links that leave {base}")]
     return kept, tuple(
-        f"{file.name}: left out {reason} ({len(paths):,}): {some([path.name for path in paths])}"
+        f"{file.name}: left out {reason} ({len(paths):,}): {first_few([path.name for path in paths])}"
         for paths, reason in reasons
         if paths
     )

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resight.data.dataset_ops import number_people
-from resight.data.formats.filenames import some
+from resight.data.dataset_ops import number_persons
+from resight.data.formats.filenames import first_few
 from resight.errors import DatasetError, UsageError
 from resight.types import UNKNOWN_CAMERA, Sample
 
@@ -86,8 +86,8 @@ def try_pattern(pattern: Pattern, paths: Sequence[Path], root: Path) -> list[Rea
     failed = [reading.name for reading in readings if reading.fields is None]
     if failed:
         raise DatasetError(
-            f"pattern {pattern.text!r} does not fit {len(failed)} of {len(readings)} names tried, as {some(failed)}. "
-            f"Every name must fit from end to end, without its ending; * stands for anything."
+            f"pattern {pattern.text!r} does not fit {len(failed)} of {len(readings)} names tried, as "
+            f"{first_few(failed)}. Every name must fit from end to end, without its ending; * stands for anything."
         )
     people = {reading.fields["pid"] for reading in readings if reading.fields}
     if len(people) == 1 and len(readings) == TRIED:
@@ -111,7 +111,7 @@ def read_people(pattern: Pattern, paths: Sequence[Path], root: Path) -> tuple[li
     """Samples, all of split train until they are split; notes on names that do not fit; the pid of each name."""
     readings = [(path, pattern.read(path, root).fields) for path in paths]
     strange = [path.name for path, fields in readings if fields is None]
-    numbers = number_people(fields["pid"] for _, fields in readings if fields is not None)
+    numbers = number_persons(fields["pid"] for _, fields in readings if fields is not None)
     samples = [
         Sample(
             path,
@@ -124,5 +124,5 @@ def read_people(pattern: Pattern, paths: Sequence[Path], root: Path) -> tuple[li
         for path, fields in readings
         if fields is not None
     ]
-    notes = [f"left out names that do not fit {pattern.text!r} ({len(strange):,}): {some(strange)}"]
+    notes = [f"left out names that do not fit {pattern.text!r} ({len(strange):,}): {first_few(strange)}"]
     return samples, notes if strange else [], numbers

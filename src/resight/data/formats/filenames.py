@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import DatasetError, plain
+from resight.errors import DatasetError, printable
 from resight.types import Sample, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 NEVER_MIND = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
 
 
@@ -72,16 +72,16 @@ def list_pictures(folder: Path, root: Path, *, recursive: bool = False) -> Listi
     links: list[Path] = []
     for entry in _entries(folder, recursive):
         path = Path(entry.path)
-        if entry.is_symlink() and (entry.is_dir() or leaves(path, root)):
+        if entry.is_symlink() and (entry.is_dir() or leaves_root(path, root)):
             links.append(path)
-        elif path.suffix.lower() in PICTURES:
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             pictures.append(path)
         elif path.name.lower() not in NEVER_MIND:
             others.append(path)
     return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(links)))
 
 
-def leaves(path: Path, root: Path) -> bool:
+def leaves_root(path: Path, root: Path) -> bool:
     """Whether a file is a link to something outside of `root`."""
     return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
 
@@ -137,19 +137,19 @@ def left_out(listing: Listing, strange: Sequence[Path], folder: Path, reason: st
         (listing.links, "links to folders or out of the data set's root"),
     ]
     return [
-        f"{plain(folder.name)}: left out {reason} ({len(paths):,}): {some([path.name for path in paths])}"
+        f"{printable(folder.name)}: left out {reason} ({len(paths):,}): {first_few([path.name for path in paths])}"
         for paths, reason in reasons
         if paths
     ]
 
 
-def some(names: Sequence[str], limit: int = 3) -> str:
+def first_few(names: Sequence[str], limit: int = 3) -> str:
     """The first few names and how many more there are."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(map(plain, names[:limit])) + more
+    return ", ".join(map(printable, names[:limit])) + more
 
 
-def many(number: int, one: str, several: str) -> str:
+def counted(number: int, one: str, several: str) -> str:
     """`1 picture is` or `3 pictures are`."""
     return f"{number:,} {one if number == 1 else several}"
 
@@ -170,7 +170,7 @@ def find_root(dataset: str, root: Path, needed: Sequence[str], inner: Sequence[s
         return fitting[0]
     if fitting:
         raise DatasetError(
-            f"{dataset}: {root} holds several data sets: {some([folder.name for folder in fitting], 5)}. "
+            f"{dataset}: {root} holds several data sets: {first_few([folder.name for folder in fitting], 5)}. "
             f"Point the root at one of them."
         )
     raise DatasetError(f"{dataset}: {_wrong_root(root, needed)}")
@@ -182,7 +182,7 @@ def _wrong_root(root: Path, needed: Sequence[str]) -> str:
         return f"{root} is one level too deep. Point the root at {where.parent}."
     missing = [name for name in needed if not (root / name).exists()]
     names = sorted(child.name + ("/" if child.is_dir() else "") for child in root.iterdir())
-    lies = some(names, 5) if names else "nothing"
+    lies = first_few(names, 5) if names else "nothing"
     return f"{root} lacks {_and(missing)}; there is {lies}. Point the root at the folder that holds {_and(needed)}."
 
 

@@ -10,7 +10,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from resight.data.dataset import Dataset
-from resight.data.dataset_ops import Cameras, names_of, number_folders, use_cameras, with_splits, without_junk
+from resight.data.dataset_ops import (
+    Cameras,
+    number_person_folders,
+    person_names,
+    use_cameras,
+    with_splits,
+    without_junk,
+)
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.filenames import find_root, left_out, list_pictures
@@ -43,7 +50,7 @@ def read(
     root = find_root("folder", root, ["train"])
     splits, notes, numbers = _read_folders(root, CameraFinder(root, camera))
     dataset = with_splits(
-        Dataset("folder", root.resolve().name, root, notes=tuple(notes), people=names_of(numbers)), splits
+        Dataset("folder", root.resolve().name, root, notes=tuple(notes), people=person_names(numbers)), splits
     )
     dataset = with_sidecar(dataset, numbers)
     dataset = choose_missing_queries(use_cameras(dataset, cameras), auto_query, seed)
@@ -64,7 +71,7 @@ def _read_folders(
             f"folder: {root} has no folder per person in {' or '.join(folders[split].name for split in listings)}. "
             f"Expected train/PERSON/picture.jpg."
         )
-    numbers = number_folders(name for named in people.values() for name in named)
+    numbers = number_person_folders(name for named in people.values() for name in named)
     splits = {
         split: tuple(
             Sample(path, _pid(numbers[name], split), finder(path), split, "folder", finder.frame(path))

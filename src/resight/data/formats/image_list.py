@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from resight.data.dataset import Dataset
-from resight.data.dataset_ops import Cameras, use_cameras, with_splits, without_junk, zero_is_a_person
+from resight.data.dataset_ops import Cameras, shift_pid_zero, use_cameras, with_splits, without_junk
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.csv_rows import NUMBER
-from resight.data.formats.filenames import find_root, leaves, some
+from resight.data.formats.filenames import find_root, first_few, leaves_root
 from resight.data.splits import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
 from resight.types import Sample, Split
@@ -46,9 +46,11 @@ def read(
     for split, names in LISTS.items():
         samples, lost = _read_lists(root, split, [root / name for name in names], finder)
         splits[split] = tuple(samples)
-        notes += [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {some(lost)}"] if lost else []
+        notes += (
+            [f"{split}: left out listed pictures that do not exist ({len(lost):,}): {first_few(lost)}"] if lost else []
+        )
     dataset = with_splits(Dataset("list", root.resolve().name, root, notes=tuple(notes)), splits)
-    dataset = use_cameras(zero_is_a_person(with_sidecar(dataset)), cameras)
+    dataset = use_cameras(shift_pid_zero(with_sidecar(dataset)), cameras)
     return without_junk(choose_missing_queries(dataset, auto_query, seed), keep_junk)
 
 
@@ -100,4 +102,4 @@ def lines_of(file: Path) -> list[tuple[str, int, int | None]]:
 def where(root: Path, name: str, split: Split) -> Path | None:
     """The picture a line names: under the root, or under its folder of that split; never a link out of it."""
     places = [folder / name for folder in (root, root / ("train" if split == "train" else "test"))]
-    return next((place for place in places if place.is_file() and not leaves(place, root)), None)
+    return next((place for place in places if place.is_file() and not leaves_root(place, root)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resight.data.dataset_ops import Cameras, use_cameras, without_junk, zero_is_a_person
+from resight.data.dataset_ops import Cameras, shift_pid_zero, use_cameras, without_junk
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.filenames import find_root
 from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
@@ -22,5 +22,5 @@ def read(root: Path, *, cameras: Cameras = "file", keep_junk: bool = False) -> D
     """
     root = find_root("market", root, list(FOLDERS.values()))
     dataset = use_cameras(with_sidecar(read_splits("market", root.resolve().name, root, MARKET)), cameras)
-    dataset = zero_is_a_person(dataset)
+    dataset = shift_pid_zero(dataset)
     return without_junk(dataset, keep_junk)

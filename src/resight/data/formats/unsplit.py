@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.data.dataset import Dataset, add_notes
-from resight.data.dataset_ops import Cameras, knows_cameras, names_of, number_folders, use_cameras, with_splits
+from resight.data.dataset_ops import (
+    Cameras,
+    knows_cameras,
+    number_person_folders,
+    person_names,
+    use_cameras,
+    with_splits,
+)
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.csv_table import samples_of
 from resight.data.formats.filename_pattern import Pattern, read_people, try_pattern
-from resight.data.formats.filenames import left_out, list_pictures, some
+from resight.data.formats.filenames import first_few, left_out, list_pictures
 from resight.data.formats.folder_per_person import by_person
 from resight.data.formats.split_folders import FOLDERS
 from resight.data.splits import choose_queries
@@ -52,7 +59,7 @@ def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None =
     else:
         samples, numbers = _by_folder(root, listing.pictures, camera)
     dataset = Dataset("people", root.resolve().name, root, train=tuple(samples), notes=tuple(notes))
-    dataset = replace(dataset, people=names_of(numbers))
+    dataset = replace(dataset, people=person_names(numbers))
     return with_sidecar(dataset, numbers)
 
 
@@ -60,7 +67,7 @@ def _by_folder(root: Path, pictures: tuple[Path, ...], camera: str | None) -> tu
     people = by_person(pictures, root)
     _refuse_others(root, people)
     finder = CameraFinder(root, camera)
-    numbers = number_folders(people)
+    numbers = number_person_folders(people)
     samples = [
         Sample(path, numbers[name], finder(path), "train", "people", finder.frame(path))
         for name, paths in people.items()
@@ -74,19 +81,19 @@ def _refuse_others(root: Path, people: Mapping[str, Sequence[Path]]) -> None:
     names = sorted(people)
     if "" in people:
         raise DatasetError(
-            f"{root} holds pictures in no person's folder ({some([path.name for path in people['']])}). Put each "
+            f"{root} holds pictures in no person's folder ({first_few([path.name for path in people['']])}). Put each "
             "person's into a folder of their own, or give the pattern of the names, as in --pattern "
             "'{pid}_c{camid}_{frame}'."
         )
     if people.keys() & SPLIT_ALREADY:
         raise DatasetError(
-            f"{root} is split already: it holds {some(names)}. Use it as it is, as `resight data check` says, or give "
-            "the pattern of the names to split it anew, as in --pattern '{pid}_c{camid}_*'."
+            f"{root} is split already: it holds {first_few(names)}. Use it as it is, as `resight data check` says, or "
+            "give the pattern of the names to split it anew, as in --pattern '{pid}_c{camid}_*'."
         )
     if all(CAMERA.fullmatch(name) for name in names):
         raise DatasetError(
-            f"the folders in {root} look like cameras, not persons: {some(names)}. Give the pattern of the paths, as "
-            "in --pattern 'cam{camid}/{pid}_*'."
+            f"the folders in {root} look like cameras, not persons: {first_few(names)}. Give the pattern of the paths, "
+            "as in --pattern 'cam{camid}/{pid}_*'."
         )
 
 

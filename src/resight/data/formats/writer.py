@@ -17,7 +17,7 @@ from resight.data.dataset import SPLITS, Dataset
 from resight.data.formats.attributes_csv import PREFIX
 from resight.data.formats.attributes_csv import SIDECAR as ATTRIBUTES
 from resight.data.formats.cameras_csv import SIDECAR as CAMERAS
-from resight.data.formats.filenames import PICTURES, some
+from resight.data.formats.filenames import IMAGE_SUFFIXES, first_few
 from resight.data.formats.split_folders import FOLDERS
 from resight.errors import UNSAFE, DatasetError, UnknownNameError
 from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
@@ -178,10 +178,10 @@ def _numbered(dataset: Dataset, folder: Callable[[Sample], str]) -> Placed:
 
 
 def _place(placed: Placed, out: Path, how: How) -> None:
-    strange = [sample.path.name for sample, _ in placed if sample.path.suffix.lower() not in PICTURES]
+    strange = [sample.path.name for sample, _ in placed if sample.path.suffix.lower() not in IMAGE_SUFFIXES]
     if strange:
         raise DatasetError(
-            f"{some(strange)} would not be found again: pictures end in {', '.join(sorted(PICTURES))}. "
+            f"{first_few(strange)} would not be found again: pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}. "
             f"Rename them, or choose the form csv."
         )
     for sample, path in placed:

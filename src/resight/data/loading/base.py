@@ -35,7 +35,7 @@ KEEP = 256 * 2**20  # bytes of undecoded pictures held between hashing and decod
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class SkippedSample:
     """A picture that was left out, and the sentence that says why."""
 
     sample: Sample
@@ -50,7 +50,7 @@ class Pixels(Protocol):
     """
 
     samples: tuple[Sample, ...]
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[SkippedSample, ...]
     size: tuple[int, int]  # (H, W)
 
     def __len__(self) -> int: ...

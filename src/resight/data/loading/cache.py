@@ -24,7 +24,7 @@ from resight.data.loading.base import (
     CHUNK,
     Files,
     Progress,
-    Unreadable,
+    SkippedSample,
     cache_folder,
     decode_rows,
     default_workers,
@@ -78,7 +78,7 @@ class PixelCache:
         build = _Build(files, size, interpolation, workers or default_workers(), progress)
         stored = None if in_memory else _open(self.file, size, len(samples)) or build.on_disk(self.file)
         self._stored = stored or build.in_memory()
-        self.unreadable = tuple(Unreadable(samples[row], why) for row, why in self._stored.unreadable)
+        self.unreadable = tuple(SkippedSample(samples[row], why) for row, why in self._stored.unreadable)
         lost = {row for row, _ in self._stored.unreadable}
         self.samples = tuple(sample for row, sample in enumerate(samples) if row not in lost)
         self._checked = np.zeros(len(self.samples), bool)

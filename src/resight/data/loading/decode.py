@@ -31,7 +31,7 @@ Interpolation = Literal["bilinear", "bicubic"]
 MAX_PIXELS = 64 * 2**20  # no crop of a person is larger; a bomb is
 MAX_BYTES = 256 * 2**20
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # none that runs another program
-NEUTRAL = (124, 116, 104)  # ImageNet's mean colour, shown through what is transparent
+NEUTRAL = (124, 116, 104)  # ImageNet's mean color, shown through what is transparent
 
 
 def decode(
@@ -77,10 +77,10 @@ def decode_bytes(data: bytearray, name: str) -> Pixels8:
 
 
 def is_plain_jpeg(data: bytearray) -> bool:
-    """Baseline, 8 bits, grey or YCbCr, of modest size, complete, and with nothing in it that changes its
+    """Baseline, 8 bits, gray or YCbCr, of modest size, complete, and with nothing in it that changes its
     look.
 
-    Reads the segments up to the first scan; EXIF (orientation), Adobe (colour transform) and progressive
+    Reads the segments up to the first scan; EXIF (orientation), Adobe (color transform) and progressive
     files say no, as does a file without its end marker.
     """
     end = len(data)
@@ -147,7 +147,7 @@ def _reason(broken: Exception) -> str:
 
 
 def to_rgb(image: Image, name: str = "the picture") -> Image:
-    """Any mode -> RGB.  16 bits keep their range, transparency shows NEUTRAL, colour spaces are converted."""
+    """Any mode -> RGB.  16 bits keep their range, transparency shows NEUTRAL, color spaces are converted."""
     from PIL import Image as Pillow
 
     if image.mode == "RGB" and "transparency" not in image.info:
@@ -164,7 +164,7 @@ def to_rgb(image: Image, name: str = "the picture") -> Image:
 
 
 def _from_integers(image: Image, name: str) -> Image:
-    """16-bit grey -> 8-bit: 65535 is white.  Pillow's own conversion would clip at 255."""
+    """16-bit gray -> 8-bit: 65535 is white.  Pillow's own conversion would clip at 255."""
     from PIL import Image as Pillow
 
     values = np.asarray(image)

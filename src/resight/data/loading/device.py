@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from resight.data.loading.base import log
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ class PixelsOnDevice:
 
     def take(self, index: NDArray[np.int64]) -> Tensor:
         """Rows (B,) -> RGB (B, 3, H, W) uint8 on the device, a copy, channels last in memory."""
-        return self._held[sent(torch.from_numpy(index), self.device)].permute(0, 3, 1, 2)
+        return self._held[to_device(torch.from_numpy(index), self.device)].permute(0, 3, 1, 2)
 
     def batches(self, indices: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
         """`take` of each index in turn."""
