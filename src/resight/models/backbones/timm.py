@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from resight.errors import CheckpointError, UnknownNameError, UsageError
 from resight.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Stage, Trunk
+from resight.models.backbones.packaged import packaged_weights
 from resight.models.backbones.pretrained import load_weights_file
 from resight.models.backbones.resnet import FAMILY, ResNet
 from resight.options import Count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class BackboneOptions:
     """
 
     name: str = "resnet50"  # resnet10, 18, 34, 50, 101, or any network of timm (timm/resnet50 for timm's own)
-    pretrained: bool = False  # ImageNet weights, fetched by torchvision or timm
+    pretrained: bool | str = False  # ImageNet weights, fetched by torchvision or timm; or those of a package, by name
     weights: str | None = None  # a .pth or .safetensors file instead
     partial: bool = False  # accept a file that leaves some tensors as initialised
     last_stride: Literal[1, 2] | None = None  # 1 keeps the resolution of the last stage
@@ -88,6 +89,12 @@ class TimmTrunk(Trunk):
         second, _, tail = rest.partition(".")
         return f"{first}_{second}.{tail}" if f"{first}_{second}" in self.body else name
 
+    def fill(self, state: Mapping[str, Tensor]) -> None:
+        """Take its tensors from a whole network of timm, whose head it has not."""
+        renamed = {self.respell(name): tensor for name, tensor in state.items()}
+        inner = self.inner()
+        inner.load_state_dict({name: renamed[name] for name in inner.state_dict()})
+
     def walk(self, span: tuple[int, int], x: Tensor) -> Tensor:
         start, end = span
         return run(list(self.body.values())[start:end], x, self.last_axis, first=start == 0)
@@ -133,10 +140,15 @@ def build_backbone(
     Under the meta device nothing is fetched or read.  Raises UnknownNameError, UsageError, CheckpointError.
     """
     read = torch.get_default_device().type != "meta"
-    fetched = options.pretrained and read and options.weights is None  # a file takes the place of what would be fetched
+    wanted = read and options.weights is None  # a file takes the place of what would be fetched
+    package = options.pretrained if wanted and isinstance(options.pretrained, str) else None
+    packaged = packaged_weights(package, options.name) if package is not None else None
+    fetched = wanted and options.pretrained is True
     if options.name not in FAMILY:
         refuse_foreign_edits(options)
         theirs = TimmTrunk(options.name.removeprefix("timm/"), input_size, fetched)
+        if packaged is not None:
+            theirs.fill(packaged)
         if options.weights is not None and read:
             load_weights_file(theirs.inner(), Path(options.weights), options.partial, theirs.respell)
         return theirs
