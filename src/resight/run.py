@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from resight.data import Pixels
+    from resight.inference.evaluate import TestPixels
     from resight.models import ReIDModel
     from resight.training.progress import Display
     from resight.types import Sample
@@ -232,13 +233,21 @@ def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset,
     if recipe.validate.on == "held_out":
         judged = dataset = data.hold_out(dataset, recipe.validate.fraction, recipe.seed)
 
+    opened: list[TestPixels] = []  # at the first validation, and kept: pictures are decoded once a run
+
     def score(model: ReIDModel) -> dict[str, float]:
-        was_training = model.training
-        report = evaluate(model, judged, device=device).report
-        model.train(was_training)
+        if not opened:
+            opened.append(local_rank_zero_first(lambda: _test_pixels(recipe, judged, model.input_size)))
+        report = evaluate(model, judged, device=device, precision="fp32", pixels=opened[0]).report
         return {"mAP": report.mAP, "rank-1": report.rank(1)}
 
     return dataset, Judge(recipe.validate.every, score)
+
+
+def _test_pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int]) -> TestPixels:
+    """Query and gallery as `evaluate` reads them; they stay with the processor."""
+    mode = "auto" if recipe.data.pixels == "device" else recipe.data.pixels
+    return open_pixels(dataset.query, size, mode=mode), open_pixels(dataset.gallery, size, mode=mode)
 
 
 def _check_labels(recipe: Recipe, dataset: Dataset) -> None:

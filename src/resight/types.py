@@ -75,3 +75,7 @@ class Embedder(Protocol):
     def embed(self, images: Tensor) -> Tensor:
         """RGB images (B, 3, H, W), uint8 or float in [0, 1] -> descriptors (B, D)."""
         ...
+
+    def fingerprint(self) -> str:
+        """A name for the space of the descriptors: only vectors of equal fingerprints may be compared."""
+        ...

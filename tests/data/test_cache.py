@@ -54,7 +54,7 @@ def test_a_row_is_its_pictures_pixels(samples: list[Sample], mode: str) -> None:
 def test_unreadable_pictures_are_listed_with_the_reason(samples: list[Sample], mode: str) -> None:
     for _ in range(2):  # the second finds what the first wrote
         pixels = open_pixels(samples, SIZE, mode=mode)  # type: ignore[arg-type]
-        assert [lost.sample.pid for lost in pixels.unreadable] == [3, 17]
+        assert [lost.index for lost in pixels.unreadable] == [3, 17]
         assert "03.jpg is empty" in pixels.unreadable[0].reason
         assert str(samples[17].path) in pixels.unreadable[1].reason
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from resight import evaluation
-from resight.data import load_dataset
+from resight.data import decode, load_dataset, open_pixels
 from resight.errors import CheckpointError, DatasetError, UsageError
 from resight.evaluation import Protocol, Reranking, evaluate_features
 from resight.inference import Expansion, RawPixels, Result, evaluate
@@ -17,6 +18,7 @@ from resight.inference.distance_file import load_distances
 from resight.inference.embeddings import load_features
 from resight.inference.evaluate import judge
 from resight.inference.result import with_single_shot, with_sweep
+from resight.models import load_model
 from tests.people import write_people
 
 
@@ -194,3 +196,36 @@ def test_what_is_no_matrix_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("distances")
     with pytest.raises(CheckpointError, match="plain arrays"):
         load_distances(tmp_path / "text.npz")
+
+
+def test_pictures_decoded_before_give_the_same_vectors_to_the_bit(
+    people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, model = load_dataset("market", root=people), load_model("synth_small")
+    how: dict[str, Any] = {"device": "cpu", "precision": "fp32", "batch_size": 5}
+    plain = evaluate(model, dataset, **how)
+    images = np.stack([decode(sample.path, model.input_size) for sample in dataset.query])
+    tensors = torch.from_numpy(images).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        bare = torch.cat([model.embed(tensors[row : row + 5]) for row in range(0, len(images), 5)])
+    np.testing.assert_array_equal(plain.query.vectors, torch.nn.functional.normalize(bare, dim=1).numpy())
+    held = [open_pixels(part, model.input_size) for part in (dataset.query, dataset.gallery)]
+    monkeypatch.setattr("resight.data.loading.decode.decode_bytes", _refuse)
+    for stored in (
+        evaluate(model, dataset, **how),  # the caches are found
+        evaluate(model, dataset, **how, pixels=(held[0], held[1])),
+    ):
+        np.testing.assert_array_equal(stored.query.vectors, plain.query.vectors)
+        np.testing.assert_array_equal(stored.gallery.vectors, plain.gallery.vectors)
+        assert stored.query.paths == plain.query.paths
+
+
+def _refuse(*_: object) -> Any:
+    raise AssertionError("a picture was decoded again")
+
+
+def test_the_precision_and_the_speed_stand_in_the_result(people: Path) -> None:
+    made = evaluate(load_model("synth_small"), load_dataset("market", root=people), device="cpu").context["embedding"]
+    assert made["precision"] in ("fp32", "bf16")
+    assert made["precision_chosen"].startswith(f"{made['precision']} (auto")
+    assert made["images_per_second"] > 0

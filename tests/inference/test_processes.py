@@ -22,15 +22,17 @@ def _work(root: str) -> dict[str, Any]:
     options = {"input_size": [64, 32], "backbone": {"name": "resnet10", "width": 4}}
     model = models.build("strong_baseline", 0, **options).eval()
     seen: list[int] = []
-    embed = Extractor(_counted(model, seen), "cpu", batch=4)
+    embed = Extractor(_counted(model, seen), "cpu", batch_size=4, precision="fp32")
     paths = sorted(Path(root).glob("bounding_box_test/*.jpg")) + sorted(Path(root).glob("query/*.jpg"))
     vectors, broken = embed.tolerant(paths)
     shares = list(seen)
     with pytest.raises(ImageError) as caught:
         embed(paths)
     readable = [path for path in paths if path.stat().st_size]
-    mine = Extractor(model, "cpu", batch=4, share=False)(readable[rank() :][:3])  # without the others
-    result = evaluate(model, data.load_dataset("market", root=root), device="cpu", batch=4)
+    mine = Extractor(model, "cpu", batch_size=4, precision="fp32", share=False)(
+        readable[rank() :][:3]
+    )  # without the others
+    result = evaluate(model, data.load_dataset("market", root=root), device="cpu", batch_size=4, precision="fp32")
     return {
         "vectors": vectors,
         "broken": broken,
@@ -81,5 +83,5 @@ def test_all_get_what_one_process_would(world: int, root: str, alone: dict[str, 
 
 def test_the_picture_that_cannot_be_read_is_named(alone: dict[str, Any]) -> None:
     assert [item.index for item in alone["broken"]] == [5]
-    assert alone["broken"][0].path.name in alone["error"]
+    assert alone["broken"][0].name in alone["error"]
     assert len(alone["vectors"]) == 29

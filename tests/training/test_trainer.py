@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from resight import data
+from resight.data.loading import decode
 from resight.errors import CheckpointError, DatasetError, Interrupted, RecipeError, TrainingError
+from resight.inference import evaluate
 from resight.recipe import Recipe
 from resight.run import Run, train
 from resight.training.progress import Silent
@@ -167,6 +172,25 @@ def test_the_best_epoch_is_chosen_on_held_out_identities(people: Path, tmp_path:
     assert len(scores) == 4
     assert run.model.spec.num_ids == 4
     assert (run.folder / "last.safetensors").exists()
+
+
+def test_validation_decodes_its_pictures_once_and_agrees_with_evaluate(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: Counter[str] = Counter()
+    whole = decode.decode_bytes
+
+    def counted(data: bytearray, name: str) -> Any:
+        seen[hashlib.sha256(data).hexdigest()] += 1
+        return whole(data, name)
+
+    monkeypatch.setattr(decode, "decode_bytes", counted)
+    dataset = data.load_dataset("market", root=people)
+    run = train(recipe(people, "validate.on=test", "validate.every=1"), tmp_path / "run")
+    scores = [line["mAP"] for line in run.journal if line["event"] == "validation"]
+    assert len(scores) == 4 and set(seen.values()) == {1}
+    assert len(seen) == len(dataset.train) + len(dataset.query) + len(dataset.gallery)
+    assert max(scores) == pytest.approx(evaluate(run.model, dataset, precision="fp32").report.mAP, abs=1e-6)
 
 
 def test_the_global_generator_is_left_alone(people: Path, tmp_path: Path) -> None:

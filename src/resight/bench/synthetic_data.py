@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resight.data.dataset import SplitCounts
-    from resight.data.loading.base import SkippedSample
+    from resight.data.loading.base import Unreadable
 
 SIZES: dict[str, SplitCounts] = {
     "cuhk03": cuhk03.COUNTS["detected"]["train"],
@@ -67,7 +67,7 @@ class MadeUpPixels:
 
     samples: tuple[Sample, ...]
     size: tuple[int, int]
-    unreadable: tuple[SkippedSample, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
     bank: Tensor = field(init=False)  # (BANK, H, W, 3)
 
     def __post_init__(self) -> None:

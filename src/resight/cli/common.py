@@ -58,8 +58,21 @@ def model_option(function: F) -> F:
 
 def batch_option(function: F) -> F:
     return click.option(
-        "--batch", default=64, show_default=True, type=click.IntRange(min=1), help="Pictures at a time."
+        "--batch-size",
+        "--batch",
+        "batch_size",
+        default=64,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Pictures computed together.",
     )(function)
+
+
+def precision_option(function: F) -> F:
+    return click.option(
+        "--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        help="Number format of the model.  auto tries fp32 and bf16 once and takes the faster; fp16 on a GPU only.",
+    )(function)  # fmt: skip
 
 
 def distributed(function: F) -> F:

@@ -49,13 +49,14 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
         run.model,
         dataset,
         device=device,
+        precision="fp32",  # figures that agree from machine to machine
         context=context,
         progress=common.counting(common.bar(), "embedding"),
     )
     result.save(out / "evaluation" / dataset.name)
     others = {
-        "raw_pixels": evaluate(RawPixels(), dataset, device=device),
-        common.TRAINED: evaluate(load_model(common.TRAINED), dataset, device=device),
+        "raw_pixels": evaluate(RawPixels(), dataset, device=device, precision="fp32"),
+        common.TRAINED: evaluate(load_model(common.TRAINED), dataset, device=device, precision="fp32"),
     }
     note("[bold]3/4 search[/]   one picture against the gallery")
     sheet = _search(result, out / "search.png")

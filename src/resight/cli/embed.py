@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from resight.cli import common
+
+if TYPE_CHECKING:
+    from resight.inference.precision import Precision
 
 
 @click.command(epilog=common.example("resight embed runs/first crops/ --out crops.npz"))
@@ -15,10 +19,13 @@ from resight.cli import common
 @click.option("--out", type=common.FILE, required=True, help="File to write, .npz or .parquet.")
 @click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
 @common.batch_option
+@common.precision_option
 @common.device_option
 @common.json_option
 @common.distributed
-def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device: str, as_json: bool) -> None:
+def command(
+    model: Path, source: Path, out: Path, flip: bool, batch_size: int, precision: Precision, device: str, as_json: bool
+) -> None:
     """Turn the pictures of SOURCE into vectors with MODEL (a run folder, a weights file or a hub id).
 
     SOURCE is a folder (searched to the bottom), a CSV with a column `path` (and `pid`, `camid` if known) or a
@@ -32,7 +39,7 @@ def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device
 
     check_ending(out)
     samples, root = find(source)
-    extractor = Extractor(load_model(model), device, batch, flip=flip)
+    extractor = Extractor(load_model(model), device, batch_size, flip=flip, precision=precision)
     display = common.bar()
     display.begin("embedding", len(samples))
     try:
@@ -53,10 +60,13 @@ def command(model: Path, source: Path, out: Path, flip: bool, batch: int, device
                 "file": str(out),
                 "vectors": len(vectors),
                 "dim": vectors.vectors.shape[1],
-                "unreadable": [{"path": str(b.path), "reason": b.reason} for b in broken],
+                "unreadable": [{"path": b.name, "reason": b.reason} for b in broken],
+                "precision": extractor.chosen.name,
+                "images_per_second": round(extractor.rate, 1),
             }
         )
     else:
         click.echo(
             f"{out}: {len(vectors)} vectors of {vectors.vectors.shape[1]} numbers, {len(broken)} pictures left out"
         )
+        click.echo(f"embedded in {extractor.chosen}, {extractor.rate:.0f} pictures a second", err=True)

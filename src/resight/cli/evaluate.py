@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _BELONGS = {  # options that mean something beside one kind of thing to judge
-    "dataset": "RUN", "root": "RUN", "settings": "RUN", "flip": "RUN",
+    "dataset": "RUN", "root": "RUN", "settings": "RUN", "flip": "RUN", "precision": "RUN",
     "gallery_features": "--query-features", "metric": "--query-features", "labels": "--distances",
 }  # fmt: skip
 
@@ -49,13 +49,14 @@ _BELONGS = {  # options that mean something beside one kind of thing to judge
 @click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
 @rules
 @common.batch_option
+@common.precision_option
 @common.device_option
 @common.json_option
 @common.distributed
 def command(
     run: Path | None, dataset: str | None, root: Path | None, settings: tuple[str, ...], query_features: Path | None,
     gallery_features: Path | None, metric: Any, distances: Path | None, labels: Path | None, out: Path | None,
-    flip: bool, batch: int, device: str, as_json: bool, **options: Any,
+    flip: bool, batch_size: int, precision: str, device: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Judge the model in RUN (a run folder, a weights file, a packaged name), or vectors or distances of any origin."""
     from resight.cli.run_folder import dataset_for, home
@@ -68,7 +69,9 @@ def command(
     folder = out
     if run is not None:
         data = dataset_for(run, dataset, root, common.reader_options(settings))
-        result = _of_run(run, *data, {"flip": flip, "batch": batch, "device": device}, chosen)
+        result = _of_run(
+            run, *data, {"flip": flip, "batch_size": batch_size, "precision": precision, "device": device}, chosen
+        )
         folder = out or home(run) / "evaluation" / str(result.context["dataset"])
     elif query_features is not None:
         result = _of_features(query_features, gallery_features, metric, chosen)
@@ -168,6 +171,11 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
     for line in result.context.get("rerank_sweep", {}).get("rows", []):
         setting = f"re-ranked k1 {line['k1']:>3}  k2 {line['k2']:>3}  lambda {line['lambda']:<4g}"
         click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {line['rank-1']:.2%}  mINP {line['mINP']:.2%}")
+    if "embedding" in result.context:
+        made = result.context["embedding"]
+        click.echo(
+            f"embedded in {made['precision_chosen']}, {made['images_per_second']:.0f} pictures a second", err=True
+        )
     if folder is not None:
         click.echo(f"kept in {folder}", err=True)
         click.echo(f"next:   resight report {_shown(run, folder)}", err=True)

@@ -12,6 +12,7 @@ from resight.cli import common
 if TYPE_CHECKING:
     from resight.evaluation import Calibration
     from resight.inference import Extractor, Vectors
+    from resight.inference.precision import Precision
 
 
 @click.command(
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
               help="Answer 'unknown' to a hit under the threshold of this false-match rate.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
 @common.batch_option
+@common.precision_option
 @common.device_option
 @common.json_option
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
-    fmr: float | None, sheet: Path | None, batch: int, device: str, as_json: bool,
+    fmr: float | None, sheet: Path | None, batch_size: int, precision: Precision, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Find in WHERE (a folder of pictures or an embedding file) those most like each of PICTURES.
 
@@ -45,8 +47,8 @@ def command(
     from resight.inference import Extractor
     from resight.models import load_model
 
-    extractor = Extractor(load_model(model), device, batch)
-    mine = extractor.model.fingerprint()  # type: ignore[attr-defined]
+    extractor = Extractor(load_model(model), device, batch_size, precision=precision)
+    mine = extractor.model.fingerprint()
     known = calibration_for(model, mine, calibration, fmr, no_calibration)
     gallery = _gallery(where, extractor)
     queries = extractor([str(p) for p in pictures])
@@ -94,7 +96,7 @@ def _gallery(where: Path, extractor: Extractor) -> Vectors:
 
     if where.suffix in FORMATS and not where.is_dir():
         vectors = Vectors.load(where)
-        mine = extractor.model.fingerprint()  # type: ignore[attr-defined]
+        mine = extractor.model.fingerprint()
         if vectors.fingerprint != mine:
             raise CheckpointError(
                 f"{where} was made by another model ({vectors.fingerprint[:12]}, this one is {mine[:12]}); vectors "

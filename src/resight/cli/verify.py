@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @common.json_option
 def command(
     pictures: tuple[Path, ...], model: Path, pairs: Path | None, calibration: Path | None, no_calibration: bool,
-    fmr: float | None, batch: int, device: str, as_json: bool,
+    fmr: float | None, batch_size: int, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Do the two PICTURES show the same person?
 
@@ -48,7 +48,7 @@ def command(
     asked = _asked(pictures, pairs)
     judge = load_model(model)
     known = calibration_for(model, judge.fingerprint(), calibration, fmr, no_calibration)
-    answers = answer(asked, verify_pictures(judge, asked, device, batch), known, fmr)
+    answers = answer(asked, verify_pictures(judge, asked, device, batch_size), known, fmr)
     if as_json:
         plain = [asdict(each) for each in answers]
         common.print_json(plain if pairs is not None else plain[0])

@@ -8,12 +8,13 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from resight import evaluation
 from resight.data.doctor.label_checks import refuse_unusable
+from resight.data.loading.cache import find_cache
 from resight.dist.processes import on_rank_zero
 from resight.errors import DatasetError
 from resight.inference.embeddings import Vectors, common_root
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from resight.data import Dataset
+    from resight.data import Dataset, Pixels
+    from resight.data.loading.base import Unreadable
     from resight.evaluation.multi_query import Pool
+    from resight.inference.precision import Precision
     from resight.types import Embedder, Sample
+
+    TestPixels: TypeAlias = tuple[Pixels, Pixels]  # of the query and of the gallery
 
 
 def evaluate(
@@ -36,9 +41,9 @@ def evaluate(
     dataset: Dataset,
     *,
     device: str = "auto",
-    batch: int = 64,
+    batch_size: int = 64,
     flip: bool = False,
-    precision: str = "fp32",
+    precision: Precision = "auto",
     progress: Callable[[int, int], None] | None = None,
     context: dict[str, Any] | None = None,
     protocol: evaluation.Protocol | None = None,
@@ -47,6 +52,7 @@ def evaluate(
     memory: int | None = None,
     multi_query: Pool | None = None,
     share: bool = True,
+    pixels: TestPixels | None = None,
 ) -> Result:
     """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
 
@@ -58,12 +64,12 @@ def evaluate(
     """
     began = time.perf_counter()
     findings = refuse_unusable(dataset, "evaluate")
-    extractor = Extractor(model, device, batch, flip=flip, precision=precision, share=share)
+    extractor = Extractor(model, device, batch_size, flip=flip, precision=precision, share=share)
     total = len(dataset.query) + len(dataset.gallery)
-    query, lost_query = embed_samples(extractor, dataset.query, dataset.root, _shift(progress, 0, total))
-    gallery, lost_gallery = embed_samples(
-        extractor, dataset.gallery, dataset.root, _shift(progress, len(dataset.query), total)
-    )
+    ahead = _shift(progress, 0, total), _shift(progress, len(dataset.query), total)
+    given = pixels or (None, None)
+    query, lost_query = embed_samples(extractor, dataset.query, dataset.root, ahead[0], pixels=given[0])
+    gallery, lost_gallery = embed_samples(extractor, dataset.gallery, dataset.root, ahead[1], pixels=given[1])
     for name, part in (("query", query), ("gallery", gallery)):
         if not len(part):
             raise DatasetError(f"{dataset.name}: no {name} picture could be read under {dataset.root}.")
@@ -78,7 +84,11 @@ def evaluate(
         return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
 
     report, about = on_rank_zero(verdict) if extractor.shared else verdict()
-    made = {"dim": model.embedding_dim, "input": list(model.input_size), "flip": flip, "precision": precision}
+    made = {
+        "dim": model.embedding_dim, "input": list(model.input_size), "flip": flip,
+        "precision": extractor.chosen.name, "precision_chosen": str(extractor.chosen),
+        "images_per_second": round(extractor.rate, 1),
+    }  # fmt: skip
     origin = {
         "dataset": dataset.name,
         "version": dataset.version,
@@ -86,7 +96,7 @@ def evaluate(
         "model": _name(model),
         "fingerprint": query.fingerprint,
         "embedding": made,
-        "unreadable": [{"path": str(item.path), "reason": item.reason} for item in lost_query + lost_gallery],
+        "unreadable": [{"path": item.name, "reason": item.reason} for item in lost_query + lost_gallery],
     }
     took = {"seconds": round(time.perf_counter() - began, 2)}
     everything = {**origin, **about, **took, **environment(), **(context or {})}
@@ -120,10 +130,21 @@ def embed_samples(
     root: Path | None,
     progress: Callable[[int], None] | None = None,
     ids: Sequence[str] | None = None,
-) -> tuple[Vectors, list[Any]]:
-    """Vectors of a list of samples, and the pictures that could not be read."""
+    pixels: Pixels | None = None,
+) -> tuple[Vectors, list[Unreadable]]:
+    """Vectors of a list of samples, and the pictures that could not be read.
+
+    Args:
+        root: paths are kept relative to it; default the deepest folder that holds all.
+        ids: a name for each sample; default the file's name without its ending.
+        pixels: these very samples, decoded before; a cache of them that an earlier run left is found by itself.
+    """
     paths = [sample.path for sample in samples]
-    vectors, broken = extractor.tolerant(paths, progress)
+    pixels = pixels or find_cache(samples, extractor.model.input_size)
+    if pixels is None:
+        vectors, broken = extractor.tolerant(paths, progress)
+    else:
+        vectors, broken = extractor.stored(pixels, progress), list(pixels.unreadable)
     lost = {item.index for item in broken}
     kept = [row for row in range(len(samples)) if row not in lost]
     base = root.resolve() if root is not None else common_root(paths)
@@ -134,7 +155,7 @@ def embed_samples(
         pids=_column(samples, kept, "pid"),
         camids=_column(samples, kept, "camid"),
         root=str(base),
-        fingerprint=getattr(extractor.model, "fingerprint", lambda: "unknown")(),
+        fingerprint=extractor.model.fingerprint(),
         metric=extractor.model.metric,
     ), broken
 

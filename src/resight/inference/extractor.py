@@ -1,136 +1,179 @@
-"""Pixels to vectors: any kind of picture in, unit descriptors out."""
+"""Pictures to descriptors: any kind of picture in, (N, D) float32 out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import contextlib
+import logging
+import os
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resight.data.loading.decode import decode, resize
+from resight.data.loading.ahead import decode_ahead
+from resight.data.loading.base import Unreadable
+from resight.data.loading.picture import is_pil, pixels_of
 from resight.dist import rank, sum_over_ranks, world_size
-from resight.dist.processes import gather_objects
+from resight.dist.processes import gather_objects, on_rank_zero
 from resight.errors import ImageError, UsageError
+from resight.inference.precision import Chosen, Precision, autocast, check_precision, choose
+from resight.models import load_model
+from resight.types import Embedder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from resight.types import Embedder
+    from resight.data import Pixels
+    from resight.data.loading.picture import Picture
 
+    Pictures: TypeAlias = Picture | Sequence[Picture]
+    Progress: TypeAlias = Callable[[int], None]
+    Block: TypeAlias = tuple[range, Tensor, list[Unreadable]]
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A picture that gave no vector, and why."""
-
-    index: int
-    path: Path
-    reason: str
+log = logging.getLogger("resight.inference")
 
 
 class Extractor:
-    """`embed(pictures) -> (N, D) float32`, unit length where the model's metric is cosine.
+    """Embeds pictures with a model: `embed(pictures) -> (N, D) float32`.
 
-    A picture is a path, a PIL image, an RGB uint8 array (H, W, 3) or a tensor (3, H, W), uint8 or float in [0, 1];
-    one or a sequence of them, or a ready tensor (N, 3, H, W).  Pictures of any size are resized to the model's input.
+    Vectors are of unit length where the model's metric is cosine.  Pictures are decoded in parallel while the model
+    computes, resized to its input size, and give the same vector alone or in a batch.
 
-    flip: average with the mirrored picture.  precision: "fp32" or "bf16"; bf16 moves similarities by about 1e-3.
-    share: in a process group all processes call together, each embeds every W-th batch, and all get all vectors, those
-    one process would give; False leaves the others out of it.
-    Raises ImageError naming the first picture that cannot be read; `embed.tolerant` skips and lists instead.
+    Args:
+        model: an Embedder, or what `resight.load_model` takes: a folder, a file, a packaged name, a hub id.
+        device: "auto" (cuda, mps, cpu in this order), a name as torch has it, or a torch.device.
+        batch_size: pictures computed together.
+        flip: average each descriptor with that of the mirrored picture.
+        precision: "auto" tries float32 and bfloat16 once and takes bfloat16 where it is faster; "fp32", "bf16", or on
+            a GPU "fp16".  Half formats move similarities by about 1e-3.  `chosen` tells what was taken.
+        share: in a process group all processes call together, each embeds every W-th batch, and all get all vectors,
+            those one process would give; False leaves the others out of it.
+
+    Raises:
+        UsageError: no such device or precision, or the model is no Embedder.
+
+    Example:
+        >>> embed = Extractor("synth_small", device="cpu")
+        >>> embed(np.zeros((128, 64, 3), np.uint8)).shape
+        (1, 512)
     """
 
     def __init__(
         self,
-        model: Embedder,
+        model: Embedder | str | os.PathLike[str],
         device: str | torch.device = "auto",
-        batch: int = 64,
+        batch_size: int = 64,
         *,
         flip: bool = False,
-        precision: str = "fp32",
+        precision: Precision = "auto",
         share: bool = True,
     ) -> None:
-        if batch < 1:
-            raise UsageError(f"batch is {batch}; give at least 1.")
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; give at least 1.")
         self.device = resolve_device(device)
-        self.batch, self.flip, self.precision = batch, flip, precision
+        self.model: Embedder = load_model(os.fspath(model)) if isinstance(model, str | os.PathLike) else _checked(model)
+        check_precision(precision, self.model, self.device)
+        self.batch_size, self.flip, self._asked = batch_size, flip, precision
         self.shared = share and world_size() > 1
-        self.model = model
-        if isinstance(model, nn.Module):
-            model.to(self.device).eval()
+        self.embedded, self.seconds = 0, 0.0
+        if isinstance(self.model, nn.Module):
+            self.model.to(self.device)
 
-    def __call__(self, pictures: Any, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
-        """Vectors (N, D) in the order of the pictures; `progress` hears how many are done."""
-        vectors, _ = self._run(_as_sequence(pictures), progress, tolerant=False)
-        return vectors
+    @cached_property
+    def chosen(self) -> Chosen:
+        """The precision taken; "auto" is tried here, when it is first needed, and then stays."""
+
+        def tried() -> Chosen:
+            with evaluating(self.model):
+                return choose(self._asked, self.model, self.device, self.batch_size)
+
+        return on_rank_zero(tried) if self.shared and self._asked == "auto" else tried()
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second over all calls so far, decoding and copying included; 0 before the first."""
+        return self.embedded / self.seconds if self.seconds else 0.0
+
+    def __call__(self, pictures: Pictures, progress: Progress | None = None) -> NDArray[np.float32]:
+        """Embed pictures.
+
+        Args:
+            pictures: one or a sequence of paths, bytes of files, open binary files, PIL images, RGB uint8 arrays
+                (h, w, 3) or tensors (3, h, w), uint8 or float in [0, 1]; or a ready batch, an array (N, h, w, 3) or a
+                tensor (N, 3, h, w).  Of any size; of any mixture.
+            progress: called with the number of pictures done.
+
+        Returns:
+            (N, D) float32 in the order of the pictures.
+
+        Raises:
+            ImageError: naming the first picture that cannot be read; `tolerant` goes on and lists them instead.
+        """
+        return self._embed(_as_sequence(pictures), progress, tolerant=False)[0]
 
     def tolerant(
-        self, pictures: Any, progress: Callable[[int], None] | None = None
+        self, pictures: Pictures, progress: Progress | None = None
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
-        """Vectors of the pictures that can be read, and the list of those that cannot."""
-        return self._run(_as_sequence(pictures), progress, tolerant=True)
+        """Vectors (n, D) of the pictures that can be read, and the list of those that cannot, with the reason."""
+        return self._embed(_as_sequence(pictures), progress, tolerant=True)
+
+    def stored(self, pixels: Pixels, progress: Progress | None = None) -> NDArray[np.float32]:
+        """Vectors (N, D) of pictures that were decoded before (see `resight.data.open_pixels`)."""
+        if tuple(pixels.size) != tuple(self.model.input_size):
+            raise UsageError(f"the pixels are {pixels.size}, the model takes {self.model.input_size}; open them anew.")
+        blocks = list(self._blocks(len(pixels)))
+        images = pixels.batches(np.arange(rows.start, rows.stop) for rows in blocks)
+        taken: Iterator[Block] = ((rows, image, []) for rows, image in zip(blocks, images, strict=True))
+        return self._run(taken, len(pixels), progress, tolerant=False)[0]
+
+    def boxes(self, frame: Picture, xyxy: ArrayLike) -> NDArray[np.float32]:
+        """Embed the people a detector found in one frame.
+
+        Args:
+            frame: the whole picture, of any kind that `__call__` takes.
+            xyxy: (N, 4) corners x1, y1, x2, y2 in pixels; what lies outside the frame is cut off.
+
+        Returns:
+            (N, D) float32, a row a box in their order.  A box that cannot be cropped (nothing of it inside the frame,
+            corners the wrong way round, not finite) has a row of NaN and is named in a warning of the log.
+
+        Raises:
+            ImageError: the frame cannot be read.
+            UsageError: `xyxy` has another shape.
+        """
+        corners = np.asarray(xyxy, np.float64)
+        corners = corners.reshape(-1, 4) if not corners.size else corners
+        if corners.ndim != 2 or corners.shape[1] != 4:
+            raise UsageError(f"boxes have the shape (N, 4), x1 y1 x2 y2; found {corners.shape}.")
+        whole = pixels_of(frame)  # (h, w, 3)
+        crops = [_crop(whole, box) for box in corners]
+        inside = [row for row, crop in enumerate(crops) if crop is not None]
+        for row in sorted(set(range(len(crops))) - set(inside)):
+            log.warning(
+                "box %d, %s, cannot be cropped from a frame of %d x %d: its vector is NaN.",
+                row, corners[row].tolist(), whole.shape[1], whole.shape[0],
+            )  # fmt: skip
+        vectors = np.full((len(crops), self.model.embedding_dim), np.nan, np.float32)
+        vectors[inside] = self([crop for crop in crops if crop is not None])
+        return vectors
 
     def tensors(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) at the model's input size -> (B, D) on the device, not yet of unit length."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
+        """(B, 3, H, W) at the model's input size -> (B, D) on the device, not yet of unit length.
+
+        Nothing is checked, rounded or shared: for pixels that are on the device already.
+        """
+        precision = self.chosen.name
+        with evaluating(self.model), torch.inference_mode(), autocast(precision, self.device):
             images = images.to(self.device)
             vectors = self.model.embed(images).float()
             if self.flip:
                 vectors = vectors + self.model.embed(images.flip(-1)).float()
         return vectors
-
-    def _run(
-        self, pictures: Sequence[Any], progress: Callable[[int], None] | None, *, tolerant: bool
-    ) -> tuple[NDArray[np.float32], list[Unreadable]]:
-        vectors = [np.zeros((0, self.model.embedding_dim), np.float32)]
-        rows: list[int] = []  # of the pictures that gave a vector
-        broken: list[Unreadable] = []
-        first, turn = (rank(), world_size()) if self.shared else (0, 1)
-        for start in range(first * self.batch, len(pictures), turn * self.batch):
-            block, unread = self._block(pictures[start : start + self.batch], start)
-            broken += unread.values()
-            if broken and not tolerant:
-                break
-            rows += [row for row in range(start, start + len(block) + len(unread)) if row not in unread]
-            if block:
-                vectors.append(self.finish(self.tensors(_stack(block))))
-            if progress is not None:
-                progress(min(start + turn * self.batch, len(pictures)))
-        found = np.concatenate(vectors)
-        if self.shared:
-            found, broken = self._from_all(found, rows, broken, len(pictures))
-        if broken and not tolerant:
-            raise ImageError(broken[0].reason)
-        return found, broken
-
-    def _block(self, pictures: Sequence[Any], start: int) -> tuple[list[Tensor], dict[int, Unreadable]]:
-        """The pixels of those that can be read; the others by their row, which counts from `start`."""
-        block: list[Tensor] = []
-        unread: dict[int, Unreadable] = {}
-        for row, picture in enumerate(pictures, start):
-            try:
-                block.append(self._pixels(picture))
-            except ImageError as error:
-                unread[row] = Unreadable(row, Path(str(picture)), str(error))
-        return block, unread
-
-    def _from_all(
-        self, vectors: NDArray[np.float32], rows: list[int], broken: list[Unreadable], count: int
-    ) -> tuple[NDArray[np.float32], list[Unreadable]]:
-        """Everybody's vectors and unreadable pictures, in the order of the pictures."""
-        heard = gather_objects((rows, broken))
-        whole = torch.zeros(count, vectors.shape[1], device=self.device)
-        whole[rows] = torch.from_numpy(vectors).to(self.device)
-        kept = sorted(row for theirs, _ in heard for row in theirs)
-        lost = sorted((item for _, theirs in heard for item in theirs), key=lambda item: item.index)
-        return sum_over_ranks(whole)[kept].cpu().numpy(), lost
 
     def finish(self, vectors: Tensor) -> NDArray[np.float32]:
         """To the host, of unit length where the metric asks for it."""
@@ -138,17 +181,71 @@ class Extractor:
             vectors = nn.functional.normalize(vectors, dim=1)
         return vectors.cpu().numpy().astype(np.float32, copy=False)
 
-    def _pixels(self, picture: Any) -> Tensor:
-        """One picture -> (3, H, W) at the input size; uint8 except for float tensors."""
-        size = self.model.input_size
-        if isinstance(picture, str | Path | bytes):
-            return torch.from_numpy(decode(picture, size)).permute(2, 0, 1)
-        if isinstance(picture, Tensor):
-            return _fit(picture, size)
-        array = np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-            raise ImageError(f"a picture array is RGB uint8 (H, W, 3); this one is {array.dtype} {array.shape}.")
-        return torch.from_numpy(np.ascontiguousarray(resize([array], size)[0])).permute(2, 0, 1)
+    def _embed(
+        self, pictures: Sequence[Picture], progress: Progress | None, *, tolerant: bool
+    ) -> tuple[NDArray[np.float32], list[Unreadable]]:
+        """Decoding ahead, embedding behind."""
+        decoded = decode_ahead(pictures, self.model.input_size, self._blocks(len(pictures)))
+        blocks = ((rows, torch.from_numpy(pixels).permute(0, 3, 1, 2), lost) for rows, pixels, lost in decoded)
+        with contextlib.closing(decoded):
+            return self._run(blocks, len(pictures), progress, tolerant=tolerant)
+
+    def _blocks(self, count: int) -> Iterator[range]:
+        """The rows of this process's batches."""
+        first, turn = (rank(), world_size()) if self.shared else (0, 1)
+        for start in range(first * self.batch_size, count, turn * self.batch_size):
+            yield range(start, min(start + self.batch_size, count))
+
+    def _run(
+        self, blocks: Iterable[Block], count: int, progress: Progress | None, *, tolerant: bool
+    ) -> tuple[NDArray[np.float32], list[Unreadable]]:
+        began, turn = time.perf_counter(), world_size() if self.shared else 1
+        vectors = [np.zeros((0, self.model.embedding_dim), np.float32)]
+        kept: list[int] = []  # rows of the pictures that gave a vector
+        broken: list[Unreadable] = []
+        if count:
+            _ = self.chosen  # all processes together, those without a batch as well
+        for rows, images, unread in blocks:
+            broken += unread
+            if broken and not tolerant:
+                break
+            lost = {item.index for item in unread}
+            kept += [row for row in rows if row not in lost]
+            if len(images):
+                vectors.append(self.finish(self.tensors(images)))
+            if progress is not None:
+                progress(min(rows.start + turn * self.batch_size, count))
+        found = np.concatenate(vectors)
+        if self.shared:
+            found, broken = self._from_all(found, kept, broken, count)
+        if broken and not tolerant:
+            raise ImageError(broken[0].reason)
+        self.embedded, self.seconds = self.embedded + len(found), self.seconds + time.perf_counter() - began
+        return found, broken
+
+    def _from_all(
+        self, vectors: NDArray[np.float32], rows: list[int], broken: list[Unreadable], count: int
+    ) -> tuple[NDArray[np.float32], list[Unreadable]]:
+        """Every process's vectors and unreadable pictures, in the order of the pictures."""
+        gathered = gather_objects((rows, broken))
+        whole = torch.zeros(count, vectors.shape[1], device=self.device)
+        whole[rows] = torch.from_numpy(vectors).to(self.device)
+        kept = sorted(row for theirs, _ in gathered for row in theirs)
+        lost = sorted((item for _, theirs in gathered for item in theirs), key=lambda item: item.index)
+        return sum_over_ranks(whole)[kept].cpu().numpy(), lost
+
+
+@contextlib.contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """The model in evaluation mode inside, every part of it as it was afterwards."""
+    training = [part for part in model.modules() if part.training] if isinstance(model, nn.Module) else []
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -168,30 +265,28 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def chunks(count: int, size: int) -> Iterator[NDArray[np.int64]]:
-    """Rows 0..count-1 in blocks."""
-    for start in range(0, count, size):
-        yield np.arange(start, min(start + size, count), dtype=np.int64)
+def _checked(model: object) -> Embedder:
+    if not isinstance(model, Embedder):
+        wanted = ("input_size", "embedding_dim", "metric", "embed", "fingerprint")
+        missing = ", ".join(name for name in wanted if not hasattr(model, name))
+        raise UsageError(f"{type(model).__name__} cannot embed: it has no {missing}. See resight.types.Embedder.")
+    return model
 
 
-def _as_sequence(pictures: Any) -> Sequence[Any]:
-    if isinstance(pictures, str | Path | bytes) or hasattr(pictures, "convert"):
+def _as_sequence(pictures: Pictures) -> Sequence[Picture]:
+    """One picture as a list of one; a ready batch by its pictures."""
+    if isinstance(pictures, np.ndarray | Tensor):
+        return [pictures] if pictures.ndim in (0, 2, 3) else list(pictures)
+    if isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview) or is_pil(pictures):
         return [pictures]
-    if isinstance(pictures, Tensor | np.ndarray) and pictures.ndim == 3:
-        return [pictures]
-    return list(pictures)
+    return [cast("Picture", pictures)] if hasattr(pictures, "read") else list(cast("Sequence[Picture]", pictures))
 
 
-def _stack(block: list[Tensor]) -> Tensor:
-    """(B, 3, H, W): uint8 where all are, else float in [0, 1]."""
-    if any(image.is_floating_point() for image in block):
-        block = [image.float() if image.is_floating_point() else image.float() / 255.0 for image in block]
-    return torch.stack(block)
-
-
-def _fit(image: Tensor, size: tuple[int, int]) -> Tensor:
-    if image.ndim != 3 or image.shape[0] != 3:
-        raise ImageError(f"a picture tensor is RGB (3, H, W); this one is {tuple(image.shape)}.")
-    if tuple(image.shape[1:]) == size:
-        return image
-    return nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+def _crop(frame: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8] | None:
+    """The pixels of a box, whole ones at its edges; None where there are none."""
+    height, width = frame.shape[:2]
+    if not np.isfinite(box).all():
+        return None
+    x1, y1 = np.floor(box[:2]).clip(0, (width, height)).astype(int)
+    x2, y2 = np.ceil(box[2:]).clip(0, (width, height)).astype(int)
+    return frame[y1:y2, x1:x2] if x2 > x1 and y2 > y1 else None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from resight.data.loading import decode
+from resight.data.loading.picture import pixels_of
 from resight.errors import ImageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from resight.data.loading.decode import Interpolation, Pixels8
+    from resight.data.loading.picture import Picture
     from resight.types import Sample
 
 
@@ -35,10 +37,11 @@ KEEP = 256 * 2**20  # bytes of undecoded pictures held between hashing and decod
 
 
 @dataclass(frozen=True)
-class SkippedSample:
-    """A picture that was left out, and the sentence that says why."""
+class Unreadable:
+    """A picture that was left out: its place in the list it came in, its name, and the sentence that says why."""
 
-    sample: Sample
+    index: int
+    name: str
     reason: str
 
 
@@ -50,7 +53,7 @@ class Pixels(Protocol):
     """
 
     samples: tuple[Sample, ...]
-    unreadable: tuple[SkippedSample, ...]
+    unreadable: tuple[Unreadable, ...]
     size: tuple[int, int]  # (H, W)
 
     def __len__(self) -> int: ...
@@ -70,7 +73,7 @@ def default_workers() -> int:
 
 
 def decode_rows(
-    sources: Sequence[Path | bytearray | ImageError], size: tuple[int, int], interpolation: Interpolation
+    sources: Sequence[Picture | ImageError], size: tuple[int, int], interpolation: Interpolation
 ) -> tuple[Pixels8, list[str | None]]:
     """Pictures -> (n, H, W, 3) of those that can be read, and for each source None or why it cannot.
 
@@ -93,12 +96,10 @@ def decode_rows(
     return resized[sorted(decoded)], reasons
 
 
-def _decode(source: Path | bytearray | ImageError) -> Pixels8:
+def _decode(source: Picture | ImageError) -> Pixels8:
     if isinstance(source, ImageError):
         raise source
-    if isinstance(source, Path):
-        return decode.decode_bytes(decode.read(source), str(source))
-    return decode.decode_bytes(source, "the picture")
+    return pixels_of(source)
 
 
 class Files:

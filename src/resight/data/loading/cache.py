@@ -24,7 +24,7 @@ from resight.data.loading.base import (
     CHUNK,
     Files,
     Progress,
-    SkippedSample,
+    Unreadable,
     cache_folder,
     decode_rows,
     default_workers,
@@ -54,6 +54,7 @@ class PixelCache:
     workers    decoding threads; the result does not depend on them
     progress   called with (done, total) while pictures are decoded
     in_memory  keep the pixels in memory and write nothing
+    create     False: raise FileNotFoundError where there is no such cache yet
 
     Where the disk has no room the pixels stay in memory and a warning says so.  A row whose pixels no longer
     have their checksum is decoded afresh, and the damaged cache is made anew by the next run.
@@ -69,6 +70,7 @@ class PixelCache:
         workers: int | None = None,
         progress: Progress | None = None,
         in_memory: bool = False,
+        create: bool = True,
     ) -> None:
         self.size = size
         self.interpolation: Interpolation = interpolation
@@ -76,9 +78,13 @@ class PixelCache:
         key = files.key(f"pixels {FORMAT} {size} {interpolation}")
         self.file = (folder or cache_folder() / "pixels") / f"{key}.pixels"
         build = _Build(files, size, interpolation, workers or default_workers(), progress)
-        stored = None if in_memory else _open(self.file, size, len(samples)) or build.on_disk(self.file)
+        stored = None if in_memory else _open(self.file, size, len(samples))
+        if stored is None and not create:
+            raise FileNotFoundError(self.file)
+        if stored is None and not in_memory:
+            stored = build.on_disk(self.file)
         self._stored = stored or build.in_memory()
-        self.unreadable = tuple(SkippedSample(samples[row], why) for row, why in self._stored.unreadable)
+        self.unreadable = tuple(Unreadable(row, str(samples[row].path), why) for row, why in self._stored.unreadable)
         lost = {row for row, _ in self._stored.unreadable}
         self.samples = tuple(sample for row, sample in enumerate(samples) if row not in lost)
         self._checked = np.zeros(len(self.samples), bool)
@@ -122,6 +128,24 @@ class PixelCache:
         with contextlib.suppress(OSError):
             self.file.with_suffix(".json").unlink()
         self._mended[row] = padded(decode(path, self.size, self.interpolation)[None])[0]
+
+
+def find_cache(samples: Sequence[Sample], size: tuple[int, int], folder: Path | None = None) -> PixelCache | None:
+    """The cache an earlier run left of these very pictures, or None; pictures are read only where one could be it."""
+    caches = (folder or cache_folder() / "pixels").glob("*.json")
+    if not any(_could_hold(file, size, len(samples)) for file in caches):
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        return PixelCache(samples, size, folder=folder, create=False)
+    return None
+
+
+def _could_hold(file: Path, size: tuple[int, int], number: int) -> bool:
+    try:
+        meta: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return tuple(meta["size"]) == tuple(size) and len(meta["sums"]) // 16 + len(meta["unreadable"]) == number
+    except (OSError, ValueError, KeyError, TypeError):  # half written, or a stream's note of what it can read
+        return False
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def decode(
     return pixels if size is None else resize([pixels], size, interpolation)[0]
 
 
-def read(path: str | Path) -> bytearray:
+def read(path: str | os.PathLike[str]) -> bytearray:
     """The bytes of an ordinary file of reasonable size."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -119,20 +119,37 @@ def _decode_plain_jpeg(data: bytearray) -> Pixels8 | None:
 
 
 def _decode_anything(data: bytearray, name: str) -> Pixels8:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    f"{name} claims {width} x {height} pixels; at most {MAX_PIXELS:,} are read. Shrink it first."
-                )
-            image.load()
-            return np.asarray(to_rgb(ImageOps.exif_transpose(image), name), dtype=np.uint8)
+            return upright(image, name)
     except ImageError:
         raise
     except Exception as broken:  # Pillow raises whatever its plug-ins meet: OSError, SyntaxError, struct.error...
+        raise ImageError(f"{name} cannot be decoded: {_reason(broken)}. Remove it or fetch it again.") from broken
+
+
+def upright(image: Image, name: str) -> Pixels8:
+    """A PIL image -> (h, w, 3) uint8 RGB, turned as its EXIF orientation asks.
+
+    Raises ImageError for an empty, truncated or too large one.
+    """
+    from PIL import ImageOps
+
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ImageError(
+            f"{name} claims {width} x {height} pixels; at most {MAX_PIXELS:,} are read. Shrink it first."
+            if width * height
+            else f"{name} is empty: {width} x {height} pixels."
+        )
+    try:
+        image.load()
+        return np.asarray(to_rgb(ImageOps.exif_transpose(image), name), dtype=np.uint8)
+    except ImageError:
+        raise
+    except Exception as broken:
         raise ImageError(f"{name} cannot be decoded: {_reason(broken)}. Remove it or fetch it again.") from broken
 
 

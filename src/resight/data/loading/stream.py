@@ -14,7 +14,7 @@ from resight.data.loading import decode
 from resight.data.loading.base import (
     Files,
     Progress,
-    SkippedSample,
+    Unreadable,
     cache_folder,
     decode_rows,
     default_workers,
@@ -59,7 +59,7 @@ class PixelStream:
         memo = (folder or cache_folder() / "pixels") / f"{Files(paths).key('readable')}.readable.json"
         known = _remembered(memo, len(paths))
         reasons = self._look(paths, memo, progress) if known is None else known
-        self.unreadable = tuple(SkippedSample(samples[row], why) for row, why in reasons.items())
+        self.unreadable = tuple(Unreadable(row, str(samples[row].path), why) for row, why in reasons.items())
         self.samples = tuple(sample for row, sample in enumerate(samples) if row not in reasons)
         for picture in self.unreadable:
             log.warning("left out: %s", picture.reason)
