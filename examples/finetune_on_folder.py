@@ -8,7 +8,4 @@ the person counts as a match; name them in the file names and use `camera=` to e
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 
-import resight

@@ -1,19 +1,21 @@
-"""What can go wrong, as one family.
+"""Every error this package raises on purpose, as one tree.
 
-ResightError                 something failed            exit code 1
-    DatasetError             the data are not what was expected
-        ImageError           one picture cannot be read
-    CheckpointError          weights or a saved state cannot be used
-    EvaluationError          the verdict cannot be computed
-    GalleryError             a gallery cannot do what it was asked
-        GalleryBusyError     another process holds the gallery; the same call succeeds later
-    TrainingError            the loop cannot go on
-        NotFiniteError       a loss or a gradient that is no number
-    UsageError               the question itself was wrong        exit code 2
-        RecipeError          a recipe's key or value
-        UnknownNameError     no such model, loss, dataset, recipe
-        MissingExtraError    an optional dependency is not installed
-    Interrupted              stopped on request, can be resumed   exit code 75
+ResightError                     something failed                        exit code 1
+    DatasetError                 the data are not what was expected
+        ImageError               one picture cannot be read
+    CheckpointError              weights or a saved state cannot be used
+    EvaluationError              the scores cannot be computed
+    GalleryError                 a gallery cannot do what it was asked
+        GalleryBusyError         another process holds the gallery; the same call succeeds later
+    TrainingError                training cannot continue
+        NotFiniteError           a loss or a gradient is infinite or not a number
+    UsageError                   the request itself was wrong            exit code 2
+        RecipeError              a recipe's key or value
+        UnknownNameError         no such model, loss, data set, recipe
+        MissingExtraError        an optional dependency is not installed
+        NotFoundError            a file, folder or model that was named does not exist
+            DatasetNotFoundError, ImageNotFoundError, ModelNotFoundError
+    Interrupted                  stopped on request, can be resumed      exit code 75
 
 Every message is a sentence or two: what was found, what was expected, what to do.
 """
@@ -25,52 +27,58 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# in the name of a file but not in a line of text: controls, line breaks, turned direction, bytes that are no text
+# allowed in a file name but not in a line of text: control characters, line breaks, changes of direction, surrogates
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+LISTED = 12  # names a message lists before it counts the rest
 
 
 def printable(text: str) -> str:
-    """A text that may be shown anywhere: UNSAFE signs are spelled out."""
+    """A text that is safe to print: UNSAFE characters are escaped."""
     return UNSAFE.sub(lambda sign: ascii(sign[0])[1:-1], text)
 
 
 class ResightError(Exception):
-    """Base of every error this package raises on purpose.  `code` names it over HTTP, `exit_code` on the shell."""
+    """Base class of the errors of this package.
+
+    Attributes:
+        code: the error's name over HTTP.
+        exit_code: the exit code of the command line.
+    """
 
     code: str = "error"
     exit_code: int = 1
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, super().__str__().split("\n")))  # messages name files, and files are not ours
+        return "\n".join(map(printable, super().__str__().split("\n")))  # messages name files, whose names are not ours
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.args)  # to another process, whatever __init__ wants
+        return _rebuild, (type(self), self.args)  # pickled to another process without calling __init__
 
 
-def _again(kind: type[ResightError], args: tuple[Any, ...]) -> ResightError:
+def _rebuild(kind: type[ResightError], args: tuple[Any, ...]) -> ResightError:
     return kind.__new__(kind, *args)
 
 
 class DatasetError(ResightError):
-    """The data set on disk is not what was asked for."""
+    """The data set on disk is not the one asked for, or cannot be used for it."""
 
     code = "dataset"
 
 
 class ImageError(DatasetError):
-    """One picture cannot be decoded, or is not a picture we accept."""
+    """A picture cannot be decoded, or is of a kind that is not accepted."""
 
     code = "image"
 
 
 class CheckpointError(ResightError):
-    """Weights or a training state that cannot be loaded."""
+    """Weights or a training state cannot be loaded or written."""
 
     code = "checkpoint"
 
 
 class EvaluationError(ResightError):
-    """The arrays do not allow a verdict."""
+    """The arrays given do not allow an evaluation."""
 
     code = "evaluation"
 
@@ -88,32 +96,32 @@ class GalleryBusyError(GalleryError):
 
 
 class TrainingError(ResightError):
-    """Training cannot go on: a loss that is not finite, no usable batch."""
+    """Training cannot continue: a loss that is not finite, no usable batch."""
 
     code = "training"
 
 
 class NotFiniteError(TrainingError):
-    """A loss or a gradient came out as infinity or not a number."""
+    """A loss or a gradient is infinite or not a number."""
 
     code = "not_finite"
 
 
 class UsageError(ResightError):
-    """The question was wrong: an option, a name, a combination that does not exist."""
+    """The request is wrong: an option, a name, or a combination that does not exist."""
 
     code = "usage"
     exit_code = 2
 
 
 class RecipeError(UsageError):
-    """A recipe's key or value is wrong; the message starts with the path of the key."""
+    """A key or value of a recipe is wrong; the message starts with the path of the key."""
 
     code = "recipe"
 
 
 class MissingExtraError(UsageError):
-    """A feature needs an optional dependency.  The message is the line that installs it."""
+    """A feature needs an optional dependency; the message holds the line that installs it."""
 
     code = "missing_extra"
 
@@ -124,19 +132,61 @@ class MissingExtraError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """A name that is in no table.  The message offers the nearest and lists the rest."""
+    """A name that is in no table; the message suggests the nearest and lists some of the others.
+
+    Args:
+        kind: what was looked for, as in "model".
+        name: what was asked for.
+        known: every name there is.
+        listing: the command that lists them all, for a table too long for a message.
+    """
 
     code = "unknown_name"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"there is no {kind} named {name!r}.{guess} Known: {', '.join(names)}.")
+    def __init__(self, kind: str, name: str, known: Iterable[str], listing: str = "") -> None:
+        super().__init__(f"there is no {kind} named {name!r}.{suggestion(name, known)} {known_names(known, listing)}")
 
 
-class Interrupted(ResightError):  # noqa: N818 - not an error of anybody's
-    """Stopped on request (Ctrl-C, SIGTERM) with everything saved; the same command goes on from there."""
+class NotFoundError(UsageError):
+    """A file, folder or model that was named does not exist."""
+
+    code = "not_found"
+
+
+class DatasetNotFoundError(DatasetError, NotFoundError):
+    """The folder or file of a data set does not exist."""
+
+    code = "not_found"
+
+
+class ImageNotFoundError(ImageError, NotFoundError):
+    """A picture that was named does not exist."""
+
+    code = "not_found"
+
+
+class ModelNotFoundError(CheckpointError, NotFoundError):
+    """There is no model under the name or path given."""
+
+    code = "not_found"
+
+
+class Interrupted(ResightError):  # noqa: N818 - a request, not an error
+    """Stopped on request (Ctrl-C, SIGTERM) with everything saved; the same command resumes."""
 
     code = "interrupted"
     exit_code = 75
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest known name; empty where none is near."""
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def known_names(known: Iterable[str], listing: str = "") -> str:
+    """`Known: a, b, c.`, cut after LISTED names where a command lists them all."""
+    names = sorted(known)
+    if not listing or len(names) <= LISTED:
+        return f"Known: {', '.join(names)}." + (f" List them with: {listing}" if listing else "")
+    return f"There are {len(names)}; list them with: {listing}"

@@ -1,24 +1,31 @@
-"""Files that are whole or not there: written beside, flushed, then renamed into place."""
+"""Files written whole or not at all, and text read whatever program saved it."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from resight.errors import CheckpointError
+from resight.errors import CheckpointError, DatasetError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TORN = ("inline_container", "file write failed", "No space left")  # what torch.save says of a disk that is full
+TORN = ("inline_container", "file write failed", "No space left")  # torch.save's words for a full disk
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` fills a temporary neighbor of `path`, which then takes its place in one step.
+    """Write a file beside `path`, flush it, and rename it into place.
 
-    Raises CheckpointError when the disk is full or not writable; what stood at `path` stays.
+    Args:
+        path: the file to write; its folder is made.
+        write: fills the temporary file it is given.
+
+    Raises:
+        CheckpointError: the disk is full or not writable; what was at `path` stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -27,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with partial.open("r+b") as handle:  # Windows flushes only what may be written
             os.fsync(handle.fileno())
         partial.replace(path)
-        _settle(path.parent)
+        _sync_folder(path.parent)
     except Exception as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -45,8 +52,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def _settle(folder: Path) -> None:
-    """Renames survive a power cut too, where a folder can be flushed."""
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder, so that a rename in it survives a power cut; nothing where the system cannot."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -56,5 +63,65 @@ def _settle(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """For `write_atomically`."""
+    """Write UTF-8 text; for `write_atomically`."""
     path.write_text(text, encoding="utf-8")
+
+
+def read_text(path: Path) -> str:
+    """The text of a list or table: UTF-8 with or without a byte-order mark, or UTF-16 with one.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DatasetError: it cannot be opened, or is in another encoding.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {path}.") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}.") from error
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path} is not UTF-8 text: byte {data[error.start]:#04x} at position {error.start:,}. "
+            f"Save it again as UTF-8 (spreadsheets call it 'CSV UTF-8')."
+        ) from error
+
+
+def check_output(path: Path, *, folder: bool = False, option: str = "--out") -> None:
+    """Raise before any work is done if `path` cannot be written.
+
+    Args:
+        path: a file, or with `folder` a folder, that will be made or replaced.
+        folder: `path` is to be a folder.
+        option: what named it, for the message.
+
+    Raises:
+        UsageError: a folder stands where the file should, or the reverse; or nothing may be written there.
+    """
+    if not folder and path.is_dir():
+        raise UsageError(f"{option} {path} is a folder; name a file to write.")
+    if folder and path.exists() and not path.is_dir():
+        raise UsageError(f"{option} {path} is a file; name a folder to write to.")
+    place = path if folder or path.exists() else path.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if place != path and not place.is_dir():
+        raise UsageError(f"{option} {path} cannot be written: {place} is a file, not a folder.")
+    if not os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)) or not _takes_files(place):
+        raise UsageError(f"{option} {path} cannot be written: {place} is not writable. Name another place.")
+
+
+def _takes_files(place: Path) -> bool:
+    """Whether a folder takes a new file: some systems only say so when asked."""
+    if not place.is_dir():
+        return True
+    probe = place / f".resight-{os.getpid()}.partial"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The words every part shares: a sample, a batch, a model's output, what a model promises.
+"""Shared types: a sample, a batch, a model's output, the protocol of an embedding model.
 
 Importing this module does not import torch.
 """
@@ -17,15 +17,26 @@ if TYPE_CHECKING:
 Split = Literal["train", "query", "gallery"]
 Metric = Literal["cosine", "euclidean"]
 
-UNKNOWN_CAMERA = -1  # "no camera is known": never equal to any camera, itself included
-JUNK = -1  # a box nobody is judged on: neither right nor wrong
-DISTRACTOR = 0  # a box of nobody in particular: always wrong
-IGNORE = -100  # an attribute that is not annotated
+UNKNOWN_CAMERA = -1  # camid of a picture whose camera is not known: equal to no camera, itself included
+UNKNOWN_PID = -2  # pid of a picture whose person was not given: equal to no person, itself included
+JUNK = -1  # pid of a box that is ignored in scoring: neither a match nor an error
+DISTRACTOR = 0  # pid of a box of no labeled person: never a match
+IGNORE = -100  # value of an attribute that is not annotated
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture of a data set.  pid and camid are the file's own numbers; training labels are made elsewhere."""
+    """One picture of a data set.
+
+    Attributes:
+        path: the file.
+        pid: person; JUNK, DISTRACTOR or UNKNOWN_PID for none.  Training labels 0..K-1 are made elsewhere.
+        camid: camera, or UNKNOWN_CAMERA.
+        split: "train", "query" or "gallery".
+        dataset: name of the data set.
+        frame: frame or time index, where the data give one.
+        attributes: name -> class index, as annotated.
+    """
 
     path: Path
     pid: int
@@ -38,10 +49,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a training step eats.
+    """Input of one training step.
 
-    images (B, 3, H, W) float in [0, 1]; pids (B,) dense labels 0..K-1; camids (B,); index (B,) rows of the
-    training set; attributes name -> (B,), IGNORE where not annotated.
+    Attributes:
+        images: (B, 3, H, W) float in [0, 1].
+        pids: (B,) dense labels 0..K-1.
+        camids: (B,).
+        index: (B,) rows of the training set.
+        attributes: name -> (B,), IGNORE where not annotated.
     """
 
     images: Tensor
@@ -53,10 +68,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class ReIDOutput:
-    """What every model returns, in training and in evaluation alike.
+    """Output of every model, the same type in training and evaluation.  Names may hold a slash, as in `part/3`.
 
-    features name -> (B, D), logits name -> (B, K) scores or cosines without margin or scale,
-    maps name -> (B, C, h, w).  Names may carry a slash: `part/3`.
+    Attributes:
+        features: name -> (B, D).
+        logits: name -> (B, K) scores or cosines, without margin or scale.
+        maps: name -> (B, C, h, w).
     """
 
     features: dict[str, Tensor]
@@ -66,7 +83,7 @@ class ReIDOutput:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Anything that turns pixels into descriptors: every model of `resight.models`, and yours."""
+    """A model that turns pixels into descriptors: every model of `resight.models`, and your own."""
 
     input_size: tuple[int, int]  # (H, W) in pixels
     embedding_dim: int

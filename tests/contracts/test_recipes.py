@@ -124,7 +124,7 @@ def test_the_data_set_exists_and_takes_the_options(name: str) -> None:
     recipe = Recipe.load(name)
     assert recipe.data.name in DATASETS
     assert recipe.data.root is None
-    assert set(recipe.data.options) <= set(inspect.signature(DATASETS[recipe.data.name]).parameters)
+    assert set(recipe.data.options) <= set(inspect.signature(DATASETS[recipe.data.name].read).parameters)
     assert ("sample" in name) == (recipe.data.name == "sample")
     if recipe.data.name == "dukemtmcreid":  # to say so is the user's part
         assert "acknowledge_withdrawn" not in recipe.data.options

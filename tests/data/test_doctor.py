@@ -64,7 +64,7 @@ def test_every_form_is_recognised(build: Callable[[Path], Path], name: str, tmp_
 def test_a_large_set_in_markets_names_is_market1501(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = market(tmp_path)
     assert detect_format(root).name == "market"
-    monkeypatch.setattr("resight.data.doctor.detect_format.ENOUGH", 5)
+    monkeypatch.setattr("resight.data.datasets.market1501.ENOUGH", 2)
     assert detect_format(root).name == "market1501"
 
 
@@ -315,7 +315,7 @@ def test_check_reads_as_it_is_told(tmp_path: Path) -> None:
     assert isinstance(result.exception, ResightError) and "labeled" in str(result.exception)
     result = _run("check", root, "--set", "boxes", "--quick")
     assert "expected KEY=VALUE" in str(result.exception)
-    result = _run("check", forms.duke(tmp_path / "d"), "--quick")
+    result = _run("check", forms.duke(tmp_path / "d"), "--quick", "--set", "assert_counts=off")
     assert result.exit_code == 0 and "WITHDRAWN" in result.output
 
 
@@ -380,7 +380,7 @@ def test_names_of_no_form_are_answered_with_the_nearest(name: str, nearest: str 
     picture(root / "query" / name)
     with pytest.raises(DatasetError, match="none of the 1 names in query is PID_cC") as caught:
         examine(root)
-    assert (f"Nearest is the form {nearest}" in str(caught.value)) if nearest else "Nearest" not in str(caught.value)
+    assert (f"Nearest is the format {nearest}" in str(caught.value)) if nearest else "Nearest" not in str(caught.value)
     assert "path,pid,camid,split" in str(caught.value)
 
 
@@ -396,10 +396,10 @@ def test_the_boxes_that_are_there_are_read(tmp_path: Path) -> None:
     for where in (root, root / "labeled"):
         checkup = examine(where, pictures=False)
         assert checkup.form.options == {"boxes": "labeled"} and checkup.dataset is not None
-        assert checkup.dataset.version == "new protocol, labeled"
+        assert checkup.dataset.version == "new protocol, labeled, partial or altered copy"
         assert not any(finding.code == "root" for finding in checkup.findings)
     with pytest.raises(DatasetError, match="holds the labeled boxes: pass boxes='labeled'"):
-        load_dataset("cuhk03", root)
+        load_dataset("cuhk03", root, assert_counts="off")
 
 
 def test_the_last_line_of_a_sound_set_trains_on_it(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_the_last_line_of_a_sound_set_trains_on_it(tmp_path: Path) -> None:
 
 
 def test_the_last_line_says_what_the_reader_wants_said(tmp_path: Path) -> None:
-    done = _run("check", forms.duke(tmp_path / "d"), "--quick")
+    done = _run("check", forms.duke(tmp_path / "d"), "--quick", "--set", "assert_counts=off")
     words = shlex.split(done.output.splitlines()[-1])
     assert "data.acknowledge_withdrawn=true" in words and "WITHDRAWN" in done.output
     recipe = Recipe.load("strong_baseline_sample").override(*(word for word in words if "=" in word))
@@ -453,4 +453,4 @@ def test_the_doctor_opens_real_crops(pku_root: Path) -> None:
     checkup = examine(pku_root)
     assert checkup.sound and checkup.form.name == "pku_reid_mini"
     assert any("0085_c1s1_000004_00.jpg" in str(finding) for finding in checkup.findings)  # twice in the source
-    assert load_dataset("pku", pku_root).counts()["train"].ids == 30
+    assert load_dataset("pku", pku_root, assert_counts="off").counts()["train"].ids == 30

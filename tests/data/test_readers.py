@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 def test_duke_wants_the_withdrawal_acknowledged(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"25 April 2019.*consent.*acknowledge_withdrawn=True \(on.* --set"):
-        load_dataset("duke", forms.duke(tmp_path))
+        load_dataset("duke", forms.duke(tmp_path), assert_counts="off")
     with pytest.raises(UsageError):
-        load_dataset("duke", tmp_path, acknowledge_withdrawn="yes")
+        load_dataset("duke", tmp_path, acknowledge_withdrawn="yes", assert_counts="off")
 
 
 def test_duke_says_why_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    dukemtmcreid._say_so.cache_clear()
+    dukemtmcreid._warn_withdrawn.cache_clear()
     with caplog.at_level(logging.WARNING, "resight.data"):
         for _ in range(2):
             dataset = load_dataset("duke", forms.duke(tmp_path), acknowledge_withdrawn=True, assert_counts="off")
@@ -47,7 +47,7 @@ def test_duke_says_why_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 
 def test_the_table_of_duke_adds_up() -> None:
     counts = dukemtmcreid.COUNTS
-    assert sum(counts["train"].cameras.values()) == counts["train"].images == 16522
+    assert sum(counts["train"].images_per_camera.values()) == counts["train"].images == 16522
     assert sum(count.images for count in counts.values()) == 36411
     assert counts["gallery"].ids - counts["query"].ids == 408
 
@@ -56,7 +56,7 @@ def test_the_table_of_duke_adds_up() -> None:
 
 
 def test_synergy_has_no_cameras_and_counts_from_zero(tmp_path: Path) -> None:
-    dataset = load_dataset("synergy", forms.synergy(tmp_path))
+    dataset = load_dataset("synergy", forms.synergy(tmp_path), assert_counts="off")
     assert [sample.pid for sample in dataset.train] == [1, 1, 2]
     assert {sample.camid for sample in (*dataset.train, *dataset.query)} == {0}
     assert [(sample.pid, sample.camid, sample.frame) for sample in dataset.gallery] == [(437, 1, 4)]
@@ -69,51 +69,52 @@ def test_synergy_has_no_cameras_and_counts_from_zero(tmp_path: Path) -> None:
 
 
 def test_msmt_keeps_persons_of_train_and_test_apart(tmp_path: Path) -> None:
-    dataset = load_dataset("msmt17", forms.msmt17(tmp_path))
+    dataset = load_dataset("msmt17", forms.msmt17(tmp_path), assert_counts="off")
     assert [(sample.pid, sample.camid) for sample in dataset.train] == [(1, 1), (2, 2), (2, 15)]
     assert dataset.query[0].pid == msmt17.TRAIN_IDS + 1
-    assert dataset.version == "V1, train+val"
+    assert dataset.version == "V1, train+val, counts not checked"
 
 
 def test_msmt_trains_on_one_list_or_two_and_says_so(tmp_path: Path) -> None:
-    dataset = load_dataset("msmt17", forms.msmt17(tmp_path), train_on="train")
-    assert len(dataset.train) == 2 and dataset.version == "V1, train"
+    dataset = load_dataset("msmt17", forms.msmt17(tmp_path), train_on="train", assert_counts="off")
+    assert len(dataset.train) == 2 and dataset.version == "V1, train, counts not checked"
     assert not any("train holds" in note for note in dataset.notes)
     with pytest.raises(UsageError, match="train_on"):
-        load_dataset("msmt17", tmp_path, train_on="all")
+        load_dataset("msmt17", tmp_path, train_on="all", assert_counts="off")
 
 
 def test_msmt_versions_are_not_mixed(tmp_path: Path) -> None:
     forms.msmt17(tmp_path)
     forms.msmt17(tmp_path, "MSMT17_V2", "mask_train_v2", "mask_test_v2")
     with pytest.raises(DatasetError, match="holds V1 and V2"):
-        load_dataset("msmt17", tmp_path)
-    assert load_dataset("msmt17", tmp_path, version="v2").version.startswith("V2")
-    assert load_dataset("msmt17", tmp_path / "MSMT17_V2").root.name == "MSMT17_V2"
+        load_dataset("msmt17", tmp_path, assert_counts="off")
+    assert load_dataset("msmt17", tmp_path, version="v2", assert_counts="off").version.startswith("V2")
+    assert load_dataset("msmt17", tmp_path / "MSMT17_V2", assert_counts="off").root.name == "MSMT17_V2"
     with pytest.raises(UsageError, match="auto, v1 or v2"):
-        load_dataset("msmt17", tmp_path, version="v3")
+        load_dataset("msmt17", tmp_path, version="v3", assert_counts="off")
     with pytest.raises(DatasetError, match="holds no V1"):
-        load_dataset("msmt17", tmp_path / "MSMT17_V2", version="v1")
+        load_dataset("msmt17", tmp_path / "MSMT17_V2", version="v1", assert_counts="off")
 
 
 def test_msmt_lists_must_fit_the_pictures(tmp_path: Path) -> None:
     root = forms.msmt17(tmp_path) / "MSMT17_V1"
     (root / "list_query.txt").write_text("0007/0007_000_05_0303morning_0010_0.jpg 7\n")
     with pytest.raises(DatasetError, match="Lists of one version do not fit pictures of the other"):
-        load_dataset("msmt17", root)
+        load_dataset("msmt17", root, assert_counts="off")
     (root / "list_query.txt").write_text("0007/photo.jpg 7\n")
     with pytest.raises(DatasetError, match="names 0007/photo.jpg and person 7, expected PPPP"):
-        load_dataset("msmt17", root)
+        load_dataset("msmt17", root, assert_counts="off")
     name = forms.MSMT_NAMES["query"][0]
     (root / "list_query.txt").write_text(f"{name} -1\n")
     with pytest.raises(DatasetError, match=f"names {name} and person -1, expected .* a person from 0"):
-        load_dataset("msmt17", root)
+        load_dataset("msmt17", root, assert_counts="off")
     (root / "list_query.txt").write_text("\n")
     with pytest.raises(DatasetError, match="list_query.txt in .* name no picture"):
-        load_dataset("msmt17", root)
-    (root / "list_query.txt").unlink()
+        load_dataset("msmt17", root, assert_counts="off")
+    (root / "list_query.txt").write_text(f"{name} 7\n")
+    (root / "list_gallery.txt").unlink()
     with pytest.raises(DatasetError, match="does not exist. Unpack the lists"):
-        load_dataset("msmt17", root)
+        load_dataset("msmt17", root, assert_counts="off")
 
 
 def test_the_table_of_msmt_adds_up() -> None:
@@ -126,8 +127,8 @@ def test_the_table_of_msmt_adds_up() -> None:
 
 def test_cuhk_raw_with_the_new_protocol(tmp_path: Path) -> None:
     forms.cuhk_protocol(forms.cuhk_raw(tmp_path / "cuhk03_release"))
-    dataset = load_dataset("cuhk03", tmp_path)
-    assert dataset.version == "new protocol, detected"
+    dataset = load_dataset("cuhk03", tmp_path, assert_counts="off")
+    assert dataset.version == "new protocol, detected, counts not checked"
     assert [(sample.pid, sample.camid) for sample in dataset.train] == [(2, 1), (2, 2), (3, 1), (3, 2)]
     assert [(sample.pid, sample.camid, sample.frame) for sample in dataset.query] == [
         (1, 1, 1),
@@ -140,39 +141,39 @@ def test_cuhk_raw_with_the_new_protocol(tmp_path: Path) -> None:
     assert sorted(path.name for path in dataset.root.iterdir()) == sorted(forms.CUHK_NAMES)
     # the pictures are out: neither h5py nor the raw file is needed again
     (tmp_path / "cuhk03_release" / "cuhk-03.mat").unlink()
-    assert load_dataset("cuhk03", tmp_path) == dataset
+    assert load_dataset("cuhk03", tmp_path, assert_counts="off") == dataset
 
 
 def test_cuhk_classic_splits(tmp_path: Path) -> None:
     forms.cuhk_raw(tmp_path)
-    first, second = (load_dataset("cuhk03", tmp_path, protocol="classic", split=i) for i in (0, 1))
+    first, second = (load_dataset("cuhk03", tmp_path, protocol="classic", split=i, assert_counts="off") for i in (0, 1))
     assert {sample.pid for sample in first.query} == {1} and {sample.pid for sample in second.query} == {2}
     assert [sample.path for sample in first.query] == [sample.path for sample in first.gallery]
     assert {sample.pid for sample in first.train} == {2, 3, 843 + 1}
-    assert "no mAP" in first.notes[0] and first.version == "classic split 0, detected"
+    assert "no mAP" in first.notes[0] and first.version == "classic split 0, detected, counts not checked"
     with pytest.raises(UsageError, match="splits 0 to 19"):
-        load_dataset("cuhk03", tmp_path, protocol="classic", split=20)
+        load_dataset("cuhk03", tmp_path, protocol="classic", split=20, assert_counts="off")
 
 
 def test_cuhk_repacked_in_either_kind_of_box(tmp_path: Path) -> None:
     forms.cuhk_repacked(tmp_path)
     forms.cuhk_repacked(tmp_path, "labeled")
-    assert load_dataset("cuhk03", tmp_path, boxes="labeled").root.name == "labeled"
-    assert load_dataset("cuhk03", tmp_path / "cuhk03-np" / "detected").query[0].camid == 1
+    assert load_dataset("cuhk03", tmp_path, boxes="labeled", assert_counts="off").root.name == "labeled"
+    assert load_dataset("cuhk03", tmp_path / "cuhk03-np" / "detected", assert_counts="off").query[0].camid == 1
 
 
 def test_cuhk_protocols_are_told_apart(tmp_path: Path) -> None:
     forms.cuhk_protocol(tmp_path)
     with pytest.raises(DatasetError, match="neither images_detected nor cuhk-03.mat"):
-        load_dataset("cuhk03", tmp_path)
+        load_dataset("cuhk03", tmp_path, assert_counts="off")
     with pytest.raises(DatasetError, match=r"classic protocol needs cuhk-03.mat.*protocol='new'"):
-        load_dataset("cuhk03", tmp_path, protocol="classic")
+        load_dataset("cuhk03", tmp_path, protocol="classic", assert_counts="off")
     for name in forms.CUHK_NAMES[:4]:
         picture(tmp_path / "images_detected" / name)
-    partial = load_dataset("cuhk03", tmp_path)
+    partial = load_dataset("cuhk03", tmp_path, assert_counts="off")
     assert any("Are they labeled ones?" in note for note in partial.notes)
     with pytest.raises(UsageError, match="detected or labeled"):
-        load_dataset("cuhk03", tmp_path, boxes="both")
+        load_dataset("cuhk03", tmp_path, boxes="both", assert_counts="off")
 
 
 def test_cuhk_files_that_are_not_are_refused(tmp_path: Path) -> None:
@@ -180,19 +181,19 @@ def test_cuhk_files_that_are_not_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     (tmp_path / "cuhk-03.mat").write_bytes(b"MATLAB 5.0 MAT-file, not HDF5")
     with pytest.raises(DatasetError, match=r"cannot be read as CUHK03's release, MATLAB v7.3"):
-        load_dataset("cuhk03", tmp_path, protocol="classic")
+        load_dataset("cuhk03", tmp_path, protocol="classic", assert_counts="off")
     config = tmp_path / "cuhk03_new_protocol_config_detected.mat"
     config.write_bytes(b"nonsense")
     with pytest.raises(DatasetError, match=r"cannot be read as a MATLAB v5 file"):
-        load_dataset("cuhk03", tmp_path)
+        load_dataset("cuhk03", tmp_path, assert_counts="off")
     scipy_io.savemat(config, {"filelist": ["a"]})
     with pytest.raises(DatasetError, match=r"has no labels, camId, train_idx"):
-        load_dataset("cuhk03", tmp_path)
+        load_dataset("cuhk03", tmp_path, assert_counts="off")
     forms.cuhk_protocol(tmp_path)
     table = scipy_io.loadmat(config)
     scipy_io.savemat(config, {**{k: v for k, v in table.items() if k[0] != "_"}, "query_idx": [[99]]})
     with pytest.raises(DatasetError, match=r"an index of query_idx lies outside 1..10"):
-        load_dataset("cuhk03", tmp_path)
+        load_dataset("cuhk03", tmp_path, assert_counts="off")
 
 
 def test_cuhk_protocols_are_numbers_from_one(tmp_path: Path) -> None:
@@ -207,10 +208,10 @@ def test_cuhk_protocols_are_numbers_from_one(tmp_path: Path) -> None:
     ):
         scipy_io.savemat(config, {**table, key: wrong})
         with pytest.raises(DatasetError, match=f"{key} holds something else than numbers from 1"):
-            load_dataset("cuhk03", tmp_path)
+            load_dataset("cuhk03", tmp_path, assert_counts="off")
     scipy_io.savemat(config, {**table, "labels": [[1, 2]]})
     with pytest.raises(DatasetError, match="10 names, 2 labels and 10 cameras"):
-        load_dataset("cuhk03", tmp_path)
+        load_dataset("cuhk03", tmp_path, assert_counts="off")
 
 
 @pytest.mark.parametrize(
@@ -237,8 +238,8 @@ def test_cuhk_release_that_is_spoilt_gets_a_sentence(
         spoil(file)
     expected = rf"cannot be read as CUHK03's release.*{sentence}.*Fetch the release again"
     with pytest.raises(DatasetError, match=expected):
-        load_dataset("cuhk03", tmp_path, protocol="classic")
-        load_dataset("cuhk03", tmp_path)
+        load_dataset("cuhk03", tmp_path, protocol="classic", assert_counts="off")
+        load_dataset("cuhk03", tmp_path, assert_counts="off")
     assert not (tmp_path / "images_detected").exists() or sentence == "testsets"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -256,7 +257,7 @@ def test_cuhk_release_cut_short_gets_a_sentence(tmp_path: Path) -> None:
     raw = forms.cuhk_raw(tmp_path) / "cuhk-03.mat"
     raw.write_bytes(raw.read_bytes()[:4000])
     with pytest.raises(DatasetError, match=r"MATLAB v7.3 \(HDF5\).*Fetch the release again"):
-        load_dataset("cuhk03", tmp_path, protocol="classic")
+        load_dataset("cuhk03", tmp_path, protocol="classic", assert_counts="off")
 
 
 def test_cuhk_classic_counts_persons(tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_cuhk_classic_counts_persons(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="train holds 3 ids, expected 1,367; query holds 1 ids, expected 100"):
         load_dataset("cuhk03", tmp_path, protocol="classic", boxes="labeled", assert_counts="strict")
     with pytest.raises(UsageError, match="splits 0 to 19"):
-        load_dataset("cuhk03", tmp_path, protocol="classic", split="first")
+        load_dataset("cuhk03", tmp_path, protocol="classic", split="first", assert_counts="off")
 
 
 def test_cuhk_names_count_persons_through_the_pairs() -> None:
@@ -281,7 +282,7 @@ def test_a_missing_module_names_the_line_that_installs_it(tmp_path: Path, monkey
     (tmp_path / "cuhk-03.mat").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'resight\[formats\]'"):
-        load_dataset("cuhk03", tmp_path, protocol="classic")
+        load_dataset("cuhk03", tmp_path, protocol="classic", assert_counts="off")
 
 
 # attribute files
@@ -313,13 +314,13 @@ def test_duke_attributes_leave_out_what_is_not_annotated(tmp_path: Path) -> None
 def test_a_data_set_takes_its_attributes_along(tmp_path: Path) -> None:
     root = market(tmp_path)
     with pytest.raises(DatasetError, match=r"market_attribute.mat is neither in"):
-        load_dataset("market1501", root, attributes=True)
+        load_dataset("market1501", root, attributes=True, assert_counts="off")
     file = forms.market_attributes(root / "attribute" / "market_attribute.mat")
-    dataset = load_dataset("market1501", root, attributes=True)
+    dataset = load_dataset("market1501", root, attributes=True, assert_counts="off")
     assert dataset.train[0].attributes["backpack"] == 0 and dataset.train[2].attributes["backpack"] == 1
     assert dataset.gallery[0].pid == DISTRACTOR and not dataset.gallery[0].attributes
     assert any("persons without a row in market_attribute.mat: 1" in note for note in dataset.notes)  # person 10
-    assert load_dataset("market1501", root, attributes=file).train == dataset.train
+    assert load_dataset("market1501", root, attributes=file, assert_counts="off").train == dataset.train
     with pytest.raises(DatasetError, match="is not duke_attribute.mat"):
         read_attribute_file(file, DUKE)
 
@@ -330,14 +331,14 @@ def test_a_data_set_takes_its_attributes_along(tmp_path: Path) -> None:
 def test_hand_drawn_boxes_replace_the_detectors(tmp_path: Path) -> None:
     root = market(tmp_path)
     with pytest.raises(DatasetError, match="gt_bbox"):
-        load_dataset("market1501", root, boxes="hand")
+        load_dataset("market1501", root, boxes="hand", assert_counts="off")
     picture(root / "gt_bbox" / "0002_c1s1_000001_00.jpg", 60)
     picture(root / "gt_bbox" / "0001_c4s1_000001_00.jpg", 61)
-    hand = load_dataset("market1501", root, boxes="hand")
+    hand = load_dataset("market1501", root, boxes="hand", assert_counts="off")
     assert [sample.pid for sample in hand.train] == [2] and [sample.camid for sample in hand.gallery] == [4]
     assert "hand-drawn" in hand.version
     with pytest.raises(UsageError, match="detected or hand"):
-        load_dataset("market1501", root, boxes="x")
+        load_dataset("market1501", root, boxes="x", assert_counts="off")
 
 
 # persons counted from zero
@@ -368,7 +369,7 @@ def test_zero_is_a_person_in_a_folder_and_a_table(tmp_path: Path) -> None:
 def test_joined_sets_keep_persons_and_cameras_apart(tmp_path: Path) -> None:
     market(tmp_path / "Market-1501-v15.09.15")
     forms.msmt17(tmp_path)
-    joined = load_dataset("market1501+msmt17", tmp_path, keep_junk=True, train_on="train")
+    joined = load_dataset("market1501+msmt17", tmp_path, keep_junk=True, train_on="train", assert_counts="off")
     assert joined.name == "market1501+msmt17" and "V1, train" in joined.version
     assert joined.num_ids == 3 + 2
     seen = {(sample.dataset, sample.pid) for sample in joined.train}
@@ -380,18 +381,18 @@ def test_joined_sets_keep_persons_and_cameras_apart(tmp_path: Path) -> None:
     assert {JUNK, DISTRACTOR} <= {sample.pid for sample in joined.gallery}
     assert {sample.pid for sample in joined.query} <= {sample.pid for sample in joined.gallery}
     with pytest.raises(UsageError, match="two or more different"):
-        load_dataset("market1501+market1501", tmp_path)
+        load_dataset("market1501+market1501", tmp_path, assert_counts="off")
     with pytest.raises(UsageError, match="has no option camera_file"):
-        load_dataset("market1501+msmt17", tmp_path, camera_file=1)
+        load_dataset("market1501+msmt17", tmp_path, camera_file=1, assert_counts="off")
 
 
 def test_the_sample_joins_sets_that_lie_elsewhere(tmp_path: Path) -> None:
-    joined = load_dataset("sample+msmt17", forms.msmt17(tmp_path))
+    joined = load_dataset("sample+msmt17", forms.msmt17(tmp_path), assert_counts="off")
     assert joined.num_ids == load_dataset("sample").num_ids + 2
 
 
 def test_joining_leaves_unknown_cameras_unknown(tmp_path: Path) -> None:
     forms.people(tmp_path)
     forms.msmt17(tmp_path)
-    joined = load_dataset("folder+msmt17", tmp_path)
+    joined = load_dataset("folder+msmt17", tmp_path, assert_counts="off")
     assert UNKNOWN_CAMERA in {sample.camid for sample in joined.train}

@@ -130,12 +130,12 @@ def test_a_link_is_written_under_its_own_name(tmp_path: Path) -> None:
 def test_what_a_form_cannot_hold_is_refused(tmp_path: Path) -> None:
     both = Sample(picture(tmp_path / "a.jpg"), 1, 1, "query", "made")
     classic = Dataset("made", "1", tmp_path, query=(both,), gallery=(replace(both, split="gallery"),))
-    with pytest.raises(DatasetError, match=r"a.jpg is both query and gallery.*form folder"):
+    with pytest.raises(DatasetError, match=r"a.jpg is both query and gallery.*format folder"):
         write(classic, "csv", tmp_path / "x.csv")
     write(classic, "folder", tmp_path / "both")
-    strange = Sample(picture(tmp_path / "a.gif"), 1, 1, "train", "made")
-    with pytest.raises(DatasetError, match=r"a.gif would not be found again.*form csv"):
-        write(Dataset("made", "1", tmp_path, train=(strange,)), "folder", tmp_path / "gif")
+    strange = Sample(picture(tmp_path / "a.ppm"), 1, 1, "train", "made")
+    with pytest.raises(DatasetError, match=r"a.ppm would not be found again.*format csv"):
+        write(Dataset("made", "1", tmp_path, train=(strange,)), "folder", tmp_path / "ppm")
     for name in ("line\nbreak.jpg", " blank.jpg", os.fsdecode(b"\xff.jpg")):
         odd = Sample(picture(tmp_path / name), 1, 1, "train", "made")
         with pytest.raises(DatasetError, match="cannot stand in a table"):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from resight.data import protocol_of
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import PROTOCOLS, Protocol, Report, evaluate_distances, evaluate_features
+from resight.evaluation import Protocol, Report, evaluate_distances, evaluate_features
 from tests.evaluation import spelled_out
 from tests.evaluation.examples import D1, G2, LABELS1, LABELS2, Q2, unit
 
@@ -193,7 +194,7 @@ def test_a_query_must_be_somebody() -> None:
     case = (np.array([[0.1, 0.2]]), [0], [0, 2], [0], [1, 1])
     with pytest.raises(EvaluationError, match="means distractor"):
         evaluate_distances(*case)
-    assert evaluate_distances(*case, protocol=PROTOCOLS["msmt17"]).mAP == 1
+    assert evaluate_distances(*case, protocol=Protocol.from_dict(dict(protocol_of("msmt17")))).mAP == 1
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from resight.data import protocol_of
 from resight.errors import EvaluationError
-from resight.evaluation import PROTOCOLS, evaluate_distances, read_submission, write_submission
+from resight.evaluation import Protocol, evaluate_distances, read_submission, write_submission
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 1e6])
@@ -40,7 +41,9 @@ def test_the_form(tmp_path: Path) -> None:
 def test_the_rules() -> None:
     """Cameras 0 and 1 by convention: nothing is left out, even for person 0."""
     D = np.array([[0.3, 0.1, 0.2], [0.5, 0.4, 0.4]])
-    report = evaluate_distances(D, [0, 4], [0, 4, 0], [0, 0], [1, 1, 1], protocol=PROTOCOLS["synergyreid"])
+    report = evaluate_distances(
+        D, [0, 4], [0, 4, 0], [0, 0], [1, 1, 1], protocol=Protocol.from_dict(dict(protocol_of("synergyreid")))
+    )
     np.testing.assert_allclose(report.ap, [(1 / 2 + 2 / 3) / 2, 1 / 2])  # a tie counts as one threshold
     assert report.counts.junk == 0
 

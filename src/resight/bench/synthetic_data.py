@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resight.data import Dataset, canonical_name
-from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, pku_reid_mini, synergyreid
+from resight.data import DATASETS, Dataset, canonical_name
 from resight.data.loading.base import prefetch
 from resight.types import Sample
 
@@ -20,18 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from resight.data.dataset import SplitCounts
     from resight.data.loading.base import Unreadable
 
-SIZES: dict[str, SplitCounts] = {
-    "cuhk03": cuhk03.COUNTS["detected"]["train"],
-    "dukemtmcreid": dukemtmcreid.COUNTS["train"],
-    "market1501": market1501.COUNTS["train"],
-    "msmt17": msmt17.COUNTS["train"],
-    "pku_reid_mini": pku_reid_mini.COUNTS["train"],
-    "synergyreid": synergyreid.COUNTS["train"],
-}
-SAMPLE = (40, 516, 4)  # of the bundled synthetic people: persons, pictures, cameras
 ATTRIBUTES = {"first": 2, "second": 2, "third": 4}  # for recipes that learn attributes: name -> values
 BANK = 256  # different pictures there really are; a training set takes up the memory it would, a bank does not
 
@@ -54,10 +43,7 @@ def made_up(name: str, *, attributes: bool = False) -> Dataset:
 
 
 def _size(name: str) -> tuple[int, int, int]:
-    known = canonical_name(name)
-    if known == "sample":
-        return SAMPLE
-    counts = SIZES.get(known, SIZES["market1501"])
+    counts = (DATASETS[canonical_name(name)].counts or DATASETS["market1501"].counts)["train"]
     return counts.ids, counts.images, counts.num_cameras
 
 

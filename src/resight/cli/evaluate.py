@@ -98,13 +98,14 @@ def _refuse_idle(judged: str) -> None:
 
 
 def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str, Any], chosen: Chosen) -> Result:
-    from resight.evaluation import PROTOCOLS, Protocol
+    from resight.data import protocol_of
+    from resight.evaluation import Protocol
     from resight.inference import evaluate
     from resight.models import load_model
 
     return evaluate(
         load_model(run), dataset, context=context, progress=common.counting(common.bar(), "embedding"), **how,
-        protocol=chosen.protocol(PROTOCOLS.get(dataset.name, Protocol())),
+        protocol=chosen.protocol(Protocol.from_dict(dict(protocol_of(dataset.name)))),
         rerank=chosen.rerank, expansion=chosen.expansion, memory=chosen.memory, multi_query=chosen.multi_query,
     )  # fmt: skip
 

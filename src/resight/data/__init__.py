@@ -1,7 +1,7 @@
 """Data sets, pixels, samplers and augmentation.
 
-`load_dataset` reads any of `DATASETS`.  A new data set is one file with a grammar and a table of counts, and
-one row here.  Nothing below needs torch until pixels are asked for.
+`load_dataset` reads any of `DATASETS`.  A new data set is one file, which ends in its `DatasetEntry`, and one row here.
+torch is imported only when pixels are asked for.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.data.dataset import Dataset, SplitCounts, attribute_columns, dense_labels
+from resight.data.dataset import Dataset, SplitCounts, attribute_columns
 from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, pku_reid_mini, sample, synergyreid
+from resight.data.entry import DatasetEntry
 from resight.data.formats import csv_table, folder_per_person, image_list, market_style
 from resight.data.splits import hold_out, join
 from resight.errors import DatasetError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from resight.data.augment.augmenter import Augment as Augment
     from resight.data.augment.augmenter import Augmenter as Augmenter
@@ -31,32 +32,20 @@ if TYPE_CHECKING:
     from resight.data.samplers import PKSampler as PKSampler
     from resight.data.samplers import RandomSampler as RandomSampler
 
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "csv": csv_table.read,
-    "cuhk03": cuhk03.read,
-    "dukemtmcreid": dukemtmcreid.read,
-    "folder": folder_per_person.read,
-    "list": image_list.read,
-    "market": market_style.read,
-    "market1501": market1501.read,
-    "msmt17": msmt17.read,
-    "pku_reid_mini": pku_reid_mini.read,
-    "sample": sample.read,
-    "synergyreid": synergyreid.read,
+DATASETS: dict[str, DatasetEntry] = {
+    "csv": csv_table.ENTRY,
+    "cuhk03": cuhk03.ENTRY,
+    "dukemtmcreid": dukemtmcreid.ENTRY,
+    "folder": folder_per_person.ENTRY,
+    "list": image_list.ENTRY,
+    "market": market_style.ENTRY,
+    "market1501": market1501.ENTRY,
+    "msmt17": msmt17.ENTRY,
+    "pku_reid_mini": pku_reid_mini.ENTRY,
+    "sample": sample.ENTRY,
+    "synergyreid": synergyreid.ENTRY,
 }
-ALIASES = {
-    "cuhk03_np": "cuhk03",
-    "duke": "dukemtmcreid",
-    "dukemtmc": "dukemtmcreid",
-    "dukemtmc_reid": "dukemtmcreid",
-    "market_1501": "market1501",
-    "msmt": "msmt17",
-    "pku": "pku_reid_mini",
-    "pku_reid": "pku_reid_mini",
-    "synergy": "synergyreid",
-    "synergy_reid": "synergyreid",
-    "synthetic": "sample",
-}
+ALIASES = {alias: name for name, entry in DATASETS.items() for alias in entry.aliases}
 DATA_HOME = "RESIGHT_DATA"  # the folder that is searched where no root is given
 
 _LAZY = {
@@ -76,6 +65,7 @@ __all__ = [
     "Augment",
     "Augmenter",
     "Dataset",
+    "DatasetEntry",
     "PKSampler",
     "PixelCache",
     "PixelStream",
@@ -85,24 +75,32 @@ __all__ = [
     "attribute_columns",
     "canonical_name",
     "decode",
-    "dense_labels",
     "hold_out",
     "join",
     "load_dataset",
     "open_pixels",
     "options_known_to",
+    "protocol_of",
 ]
 
 
 def load_dataset(name: str, root: str | Path | None = None, **options: object) -> Dataset:
     """Read a data set by name, or several joined by a plus, as in "market1501+msmt17".
 
-    root     where it lies; without one the folder that RESIGHT_DATA names is searched.  The sample needs none,
-             and beside other sets takes none
-    options  what the reader takes, as `assert_counts="strict"`; of several sets, each takes those it knows
+    A named data set is that data set, by its published counts, or a DatasetError; `assert_counts="warn"` reads an
+    altered copy all the same and marks its version.
 
-    Raises UnknownNameError for a name in no table, UsageError for an option no reader has, DatasetError where
-    the files are not what was asked for.
+    Args:
+        name: a key of `DATASETS` or `ALIASES`, or several joined by "+".
+        root: where it lies; without one the folder in the environment variable RESIGHT_DATA is searched.  The sample
+            needs none, and takes none beside other sets.
+        options: of the reader, as `boxes="labeled"`; of several sets, each takes those it knows.
+
+    Raises:
+        UnknownNameError: no such data set.
+        UsageError: an option that no reader has.
+        DatasetNotFoundError: the root does not exist.
+        DatasetError: the files are not what was asked for.
     """
     names = [canonical_name(part) for part in name.split("+")]
     known = {one: options_known_to(one) for one in names}
@@ -113,20 +111,26 @@ def load_dataset(name: str, root: str | Path | None = None, **options: object) -
             f"{'+'.join(names)} has no option {', '.join(strange)}; it takes {', '.join(everything) or 'none'}."
         )
     datasets = [
-        DATASETS[one](_root_of(one, names, root), **{key: options[key] for key in known[one] if key in options})
+        DATASETS[one].read(_root_of(one, names, root), **{key: options[key] for key in known[one] if key in options})
         for one in names
     ]
     return datasets[0] if len(datasets) == 1 else join(datasets)
 
 
 def options_known_to(name: str) -> list[str]:
-    """The options a reader takes."""
-    reader = DATASETS[canonical_name(name)]
+    """Names of the options a reader takes."""
+    reader = DATASETS[canonical_name(name)].read
     return [parameter for parameter in inspect.signature(reader).parameters if parameter != "root"]
 
 
+def protocol_of(name: str) -> Mapping[str, object]:
+    """Fields of `resight.evaluation.Protocol` in which a data set's rules differ from Market-1501's; {} for most."""
+    entry = DATASETS.get(name)
+    return {} if entry is None else entry.protocol
+
+
 def canonical_name(name: str) -> str:
-    """The table's name for what a person may write: `Market-1501` is market1501."""
+    """The key of `DATASETS` for a name as people write it: `Market-1501` is market1501."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     plain = ALIASES.get(plain, plain)
     if plain not in DATASETS:

@@ -1,7 +1,6 @@
-"""What a data set is to everybody else: three sorted lists of samples and where they came from.
+"""`Dataset`: sorted train, query and gallery samples with their origin, and the check against published counts.
 
-A reader (one file per naming grammar) makes one; `check_counts` holds it against the published figures.
-See docs/methods/datasets.md.
+A reader (one file per data set or format) makes one.  See docs/methods/datasets.md.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("resight.data")
 
 AssertCounts = Literal["strict", "warn", "off"]
-SAID = 6  # differences from a table of counts that are told
+SAID = 6  # differences from a table of counts that a message names
 SPLITS: tuple[Split, ...] = ("train", "query", "gallery")
 
 
@@ -32,11 +31,16 @@ SPLITS: tuple[Split, ...] = ("train", "query", "gallery")
 class Dataset:
     """Train, query and gallery of one data set, each sorted by path.
 
-    version   which release or protocol was read; goes into every result, since results on two are not
-              comparable
-    terms     what its owners allow
-    notes     what a careful reader should know of this copy: files left out, counts that differ
-    people    what persons are called whose names are words
+    Attributes:
+        name: the reader's name, as in "market1501".
+        version: release or protocol; it stands in every result, since results on two versions are not comparable.
+        root: the folder that was read.
+        train: samples of the persons to learn.
+        query: samples to search for.
+        gallery: samples to search in.
+        notes: remarks on this copy: files left out, counts that differ.
+        terms: licence or terms of use.
+        people: pid -> name, for persons whose names are words.
     """
 
     name: str
@@ -61,13 +65,18 @@ class Dataset:
         samples: tuple[Sample, ...] = getattr(self, name)
         return samples
 
-    def called(self, pids: Iterable[int]) -> list[str]:
-        """The names of persons, sorted by number; their numbers where they have no other name."""
+    @property
+    def everyone(self) -> tuple[Sample, ...]:
+        """All samples: train, query, gallery."""
+        return (*self.train, *self.query, *self.gallery)
+
+    def names_of(self, pids: Iterable[int]) -> list[str]:
+        """Names of persons, sorted by pid; the pid itself where a person has no other name."""
         return [self.people.get(pid, str(pid)) for pid in sorted(set(pids))]
 
     @property
     def num_ids(self) -> int:
-        """How many persons there are to learn: the K of an identity classifier."""
+        """Number of training persons: the K of an identity classifier."""
         return len({sample.pid for sample in self.train})
 
     def counts(self) -> dict[str, SplitCounts]:
@@ -81,16 +90,19 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What one split holds.  Junk and distractors are pictures but not persons.
+    """Identities, images and cameras of one split.  Junk and distractors count as images, not as identities.
 
-    `cameras` is images per known camera; a published table without that breakdown leaves it empty and says
-    how many cameras there are in `num_cameras`.
+    Attributes:
+        ids: persons.
+        images: pictures.
+        num_cameras: cameras that are known.
+        images_per_camera: camid -> images; empty in a published table without that breakdown.
     """
 
     ids: int
     images: int
     num_cameras: int
-    cameras: Mapping[int, int] = field(default_factory=dict)
+    images_per_camera: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> SplitCounts:
@@ -108,50 +120,62 @@ class SplitCounts:
 def check_counts(
     dataset: Dataset, expected: Mapping[str, SplitCounts], assert_counts: AssertCounts, hint: str = ""
 ) -> Dataset:
-    """Hold a data set against its table of counts.
+    """Compare a data set with its published counts.
 
-    "strict" raises DatasetError with the first difference, "warn" logs and notes each, "off" does not look.
+    Args:
+        dataset: what a reader found.
+        expected: split -> published counts.
+        assert_counts: "strict" refuses a difference, "warn" notes it and marks the version, "off" does not count.
+            A copy without any training pictures is complete for evaluation; its train split is not compared.
+        hint: what may have gone wrong, for the message.
+
+    Returns:
+        The data set; with "warn" or "off" its version says that it is not known to be the published set.
+
+    Raises:
+        DatasetError: with "strict", where a count differs.
+        UsageError: for another value of assert_counts.
     """
     if assert_counts not in ("strict", "warn", "off"):
         raise UsageError(f"assert_counts={assert_counts!r}: choose strict, warn or off.")
     if assert_counts == "off":
-        return dataset
+        return replace(dataset, version=f"{dataset.version}, counts not checked")
     found = dataset.counts()
-    differences = [text for split, want in expected.items() for text in _differences(split, found[split], want)]
+    present = {split: want for split, want in expected.items() if split != "train" or dataset.train}
+    differences = [text for split, want in present.items() for text in _differences(split, found[split], want)]
     if not differences:
         return dataset
     more = len(differences) - SAID
     missed = "; ".join([*differences[:SAID], *([f"and {more} more"] if more > 0 else [])])
     if assert_counts == "strict":
+        left_out = "".join(f" {note}." for note in dataset.notes if ": left out" in note)
         raise DatasetError(
-            f"{dataset.name}: {dataset.root} does not hold the published data set: {missed}. "
-            f"{hint or 'Fetch the missing files,'} or pass assert_counts='warn' if a partial copy is intended."
+            f"{dataset.name}: {dataset.root} is not the published data set: {missed}.{left_out} "
+            f"{hint or 'Fetch the missing files,'} or pass assert_counts='warn' (--set assert_counts=warn, in a "
+            f"recipe data.assert_counts) if a partial or altered copy is intended. `resight data check` tells which "
+            f"data set a folder holds."
         )
     note = f"counts differ from the published table: {missed}"
     log.warning("%s: %s", dataset.name, note)
-    return add_notes(dataset, [note])
+    return add_notes(replace(dataset, version=f"{dataset.version}, partial or altered copy"), [note])
 
 
 def add_notes(dataset: Dataset, notes: Sequence[str]) -> Dataset:
-    """The same data set with more to say."""
+    """The same data set with further notes."""
     return replace(dataset, notes=(*dataset.notes, *notes))
 
 
 def _differences(split: str, found: SplitCounts, want: SplitCounts) -> list[str]:
     pairs = [("ids", found.ids, want.ids), ("images", found.images, want.images)]
     pairs.append(("cameras", found.num_cameras, want.num_cameras))
-    pairs += [(f"images of camera {cam}", found.cameras.get(cam, 0), n) for cam, n in want.cameras.items()]
+    pairs += [
+        (f"images of camera {cam}", found.images_per_camera.get(cam, 0), n) for cam, n in want.images_per_camera.items()
+    ]
     return [f"{split} holds {have:,} {what}, expected {need:,}" for what, have, need in pairs if have != need]
 
 
-def dense_labels(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], tuple[int, ...]]:
-    """Training labels 0..K-1 in the order of the sorted pids: -> labels (N,), pid of each label (K,)."""
-    pids, labels = np.unique([sample.pid for sample in samples], return_inverse=True)
-    return labels.astype(np.int64).reshape(-1), tuple(int(pid) for pid in pids)
-
-
 def attribute_columns(samples: Sequence[Sample]) -> dict[str, NDArray[np.int64]]:
-    """Every attribute any sample has: name -> (N,) values, IGNORE where a sample is not annotated."""
+    """Attributes of some samples: name -> (N,) values, IGNORE where a sample is not annotated."""
     names = sorted({name for sample in samples for name in sample.attributes})
     return {
         name: np.array([sample.attributes.get(name, IGNORE) for sample in samples], dtype=np.int64) for name in names

@@ -1,4 +1,4 @@
-"""Operations on a data set after reading: junk, cameras, the numbering of persons."""
+"""Operations on a data set after reading: junk, unknown cameras, the numbering of persons."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def map_samples(dataset: Dataset, change: Callable[[Sample], Sample]) -> Dataset
 
 
 def without_junk(dataset: Dataset, keep: bool = False) -> Dataset:
-    """Boxes with pid -1 may not train or ask; `keep` leaves those of the gallery, where nobody is judged on them."""
+    """Remove boxes with pid -1; `keep` leaves those of the gallery, where they do not count in any score."""
     splits = [split for split in SPLITS if not (keep and split == "gallery")]
     kept = {split: tuple(s for s in dataset.split(split) if s.pid != JUNK) for split in splits}
     lost = sum(len(dataset.split(split)) - len(samples) for split, samples in kept.items())
@@ -40,9 +40,9 @@ def without_junk(dataset: Dataset, keep: bool = False) -> Dataset:
 
 
 def shift_pid_zero(dataset: Dataset) -> Dataset:
-    """Where train or query hold person 0, persons are counted from 0: each becomes one more.
+    """Add 1 to every pid where train or query hold person 0, that is, where persons are counted from 0.
 
-    A distractor, which 0 is by Market-1501's rule, stands in the gallery alone.
+    By Market-1501's rule 0 is a distractor, and distractors are in the gallery only.
     """
     if all(sample.pid for sample in (*dataset.train, *dataset.query)):
         return dataset
@@ -51,9 +51,9 @@ def shift_pid_zero(dataset: Dataset) -> Dataset:
 
 
 def use_cameras(dataset: Dataset, cameras: Cameras) -> Dataset:
-    """cameras="ignore" makes every camera unknown.  Where the test knows none, the version says so.
+    """Make every camera unknown for cameras="ignore"; mark the version where no camera of the test is known.
 
-    That rule is declared, never faked: it stands in every result.
+    The version stands in every result: scores under the any-camera rule are not comparable to cross-camera ones.
     """
     if cameras not in ("file", "ignore"):
         raise UsageError(f"cameras={cameras!r}: choose 'file' (as the data say) or 'ignore' (unknown).")
@@ -72,25 +72,26 @@ def knows_cameras(samples: Iterable[Sample]) -> bool:
 
 
 def number_persons(names: Iterable[str]) -> dict[str, int]:
-    """Name -> pid: its own number where all are numbers and differ, else its place among the sorted names.
+    """Number persons: name -> pid.
 
-    -1 is junk whatever the others are called.
+    The pid is the name's own number where all names are numbers and differ (one more where they count from 0), else
+    the place among the sorted names, from 1.  "-1" is junk whatever the others are called.
     """
     people = sorted(set(names) - {str(JUNK)})
     junk = {str(JUNK): JUNK}
     numeric = all(re.fullmatch(r"[0-9]{1,18}", name) for name in people)
     if numeric and len({int(name) for name in people}) == len(people):
-        shift = any(int(name) == 0 for name in people)  # persons counted from 0; our 0 is nobody
+        shift = any(int(name) == 0 for name in people)  # pid 0 is reserved for distractors
         return {name: int(name) + shift for name in people} | junk
     return {name: number for number, name in enumerate(people, start=1)} | junk
 
 
 def person_names(numbers: Mapping[str, int]) -> dict[int, str]:
-    """pid -> name, of persons whose names are words; nothing where they are called by numbers."""
+    """pid -> name, of persons whose names are words; empty where names are numbers."""
     people = {pid: name for name, pid in numbers.items() if pid > 0}
     return {} if all(re.fullmatch(r"[0-9]{1,18}", name) for name in people.values()) else people
 
 
 def number_person_folders(names: Iterable[str]) -> dict[str, int]:
-    """The same for folders, of which `distractor` and `junk` are nobody in particular."""
+    """`number_persons` for folder names, of which `distractor` and `junk` are no persons."""
     return {**number_persons(set(names) - NOBODY.keys()), **NOBODY}

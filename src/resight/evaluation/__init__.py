@@ -14,7 +14,7 @@ from resight.evaluation.evaluate import Case, evaluate_distances, evaluate_featu
 from resight.evaluation.multi_query import pool_queries
 from resight.evaluation.nearest_neighbors import nearest
 from resight.evaluation.open_set import OpenSet, open_set
-from resight.evaluation.protocol import PROTOCOLS, Protocol
+from resight.evaluation.protocol import Protocol
 from resight.evaluation.ranked_lists import RankedItem, RankedList, ranked_lists
 from resight.evaluation.report import Counts, Report
 from resight.evaluation.rerank_grid_search import evaluate_reranked, sweep_reranking
@@ -26,7 +26,6 @@ from resight.evaluation.single_shot import SingleShot, all_shots, single_shot
 from resight.evaluation.submission import read_submission, write_submission
 
 __all__ = [
-    "PROTOCOLS",
     "Calibration",
     "CameraPairs",
     "Case",

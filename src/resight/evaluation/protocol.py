@@ -71,18 +71,4 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 MARKET = Protocol()
-"""Market-1501, DukeMTMC-reID and CUHK03-NP, whose identities start at 1."""
-
-MSMT17 = Protocol(distractor=None)
-"""The same rules where person 0 is a person."""
-
-SYNERGY = Protocol(distractor=None, ties="merged")
-"""SynergyReID: query and gallery carry different camera numbers by convention, so nothing is left out."""
-
-PROTOCOLS: dict[str, Protocol] = {
-    "market1501": MARKET,
-    "dukemtmcreid": MARKET,
-    "cuhk03np": MARKET,
-    "msmt17": MSMT17,
-    "synergyreid": SYNERGY,
-}
+"""The default rules.  A data set whose rules differ says so in its own file (`resight.data.protocol_of`)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from resight import evaluation
+from resight.data import protocol_of
 from resight.data.doctor.label_checks import refuse_unusable
 from resight.data.loading.cache import find_cache
 from resight.dist.processes import on_rank_zero
@@ -73,7 +74,7 @@ def evaluate(
     for name, part in (("query", query), ("gallery", gallery)):
         if not len(part):
             raise DatasetError(f"{dataset.name}: no {name} picture could be read under {dataset.root}.")
-    rules = protocol or evaluation.PROTOCOLS.get(dataset.name, evaluation.Protocol())
+    rules = protocol or evaluation.Protocol.from_dict(dict(protocol_of(dataset.name)))
     name = f"{dataset.name} {dataset.version}".strip()
     asked = query if multi_query is None else pooled(query, multi_query)
     name += "" if multi_query is None else f", multi-query {multi_query}"

@@ -1,57 +1,96 @@
-"""From what a user names (a picture, a folder, a CSV, a list) to samples."""
+"""Samples from what a user names: a picture, a folder of pictures, a CSV file or a text list."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import DatasetError, UsageError
-from resight.types import DISTRACTOR, UNKNOWN_CAMERA, Sample
+from resight.data.dataset_ops import number_persons
+from resight.data.formats.csv_rows import rows_of, whole_number, without_point_zero
+from resight.data.formats.filenames import IMAGE_SUFFIXES, left_out, list_pictures
+from resight.errors import DatasetError, NotFoundError
+from resight.files import read_text
+from resight.types import DISTRACTOR, UNKNOWN_CAMERA, UNKNOWN_PID, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-UNKNOWN_PID = -2
+log = logging.getLogger("resight.data")
 
 
-def find(source: Path) -> tuple[list[Sample], Path]:
-    """Samples and the root they are relative to.  pid and camid are known only where a CSV tells them."""
+def find(
+    source: Path, images: Path | None = None, say: Callable[[str], None] = log.warning
+) -> tuple[list[Sample], Path]:
+    """Find the pictures a user named.
+
+    Args:
+        source: a picture; a folder, searched to the bottom without hidden files; a CSV file with a column `path` (and
+            `pid`, `camid` if known); or a text list (.txt, .lst) with a path a line.
+        images: the folder that paths of a table or list are relative to; default its own.
+        say: called with a sentence for each kind of file that was left out.
+
+    Returns:
+        Samples, and the folder they are relative to.  pid and camid are known only where a CSV gives them.  Persons
+        are numbered as the reader of the data set `csv` numbers them.
+
+    Raises:
+        NotFoundError: `source` does not exist.
+        DatasetError: it names no pictures, or a table is malformed.
+    """
     if source.is_dir():
-        return _of_paths(sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES), source), source
+        listing = list_pictures(source, source, recursive=True)
+        for note in left_out(listing, (), source, ""):
+            say(note)
+        return _of_paths(listing.pictures, source), source
     if not source.exists():
-        raise UsageError(f"there is no {source}; give a picture, a folder of pictures, a .csv or a .txt list.")
+        raise NotFoundError(f"there is no {source}; give a picture, a folder of pictures, a .csv or a .txt list.")
+    base = source.parent if images is None else images
     if source.suffix.lower() == ".csv":
-        return _of_csv(source), source.parent
+        return _of_csv(source, base), base
     if source.suffix.lower() in (".txt", ".lst"):
-        lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
-        return _of_paths([source.parent / line for line in lines if line], source), source.parent
+        lines = [line.strip() for line in read_text(source).splitlines()]
+        paths = [base / line for line in lines if line]
+        _refuse_twice(list(enumerate(paths, start=1)), source)
+        return _of_paths(paths, source), base
     return _of_paths([source], source), source.parent
 
 
 def _of_paths(paths: Sequence[Path], source: Path) -> list[Sample]:
     if not paths:
-        raise DatasetError(f"{source} holds no pictures; the endings known are {', '.join(sorted(SUFFIXES))}.")
+        raise DatasetError(f"{source} holds no pictures; the endings known are {', '.join(sorted(IMAGE_SUFFIXES))}.")
     return [_sample(path) for path in paths]
 
 
-def _of_csv(source: Path) -> list[Sample]:
-    """Persons who are words are numbered as the reader of the data set numbers them."""
-    from resight.data.dataset_ops import number_persons
-    from resight.data.formats.csv_rows import NUMBER, rows_of, whole_number
-
+def _of_csv(source: Path, base: Path) -> list[Sample]:
     rows = rows_of(source, ["path"], "path, perhaps pid and camid")
-    named = {row["pid"] for _, row in rows if row.get("pid") and row.get("split") != "distractor"}
-    words = not all(map(NUMBER.fullmatch, named))
-    people = number_persons(named) if words else {name: int(name) for name in named}
+    _refuse_twice([(line, base / row["path"]) for line, row in rows], source)
+    named = [row for _, row in rows if row.get("pid") and row.get("split") != "distractor"]
+    people = number_persons(without_point_zero(row["pid"]) for row in named)
+
+    def pid_of(row: dict[str, str]) -> int:
+        if row.get("split") == "distractor":
+            return DISTRACTOR
+        return people[without_point_zero(row["pid"])] if row.get("pid") else UNKNOWN_PID
+
     return [
         _sample(
-            source.parent / row["path"],
-            people.get(row["pid"], DISTRACTOR) if row.get("pid") else UNKNOWN_PID,
+            base / row["path"],
+            pid_of(row),
             whole_number(row["camid"], "camid", source, line, -1) if row.get("camid") else UNKNOWN_CAMERA,
         )
         for line, row in rows
     ]
+
+
+def _refuse_twice(rows: Sequence[tuple[int, Path]], source: Path) -> None:
+    """DatasetError for a picture that is listed twice, as the reader of the data set `csv` says it."""
+    first: dict[Path, int] = {}
+    for line, path in rows:
+        if first.setdefault(path, line) != line:
+            raise DatasetError(
+                f"{source}, line {line}: {path.name} is already in line {first[path]}. Remove one of the two."
+            )
 
 
 def _sample(path: Path, pid: int = UNKNOWN_PID, camid: int = UNKNOWN_CAMERA) -> Sample:

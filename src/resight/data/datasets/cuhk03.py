@@ -1,6 +1,6 @@
 """CUHK03.  Li et al., CVPR 2014; new protocol by Zhong et al., CVPR 2017.
 
-Three forms are read.  The raw file cuhk-03.mat (MATLAB v7.3) with or without the new protocol's
+Three layouts are read.  The raw file cuhk-03.mat (MATLAB v7.3) with or without the new protocol's
 cuhk03_new_protocol_config_*.mat (v5); pictures already taken out of it, named P_III_V_NN.png (pair of
 cameras, person, view, number); and the repacked folders cuhk03-np/{detected,labeled} in Market-1501's layout.
 The camera is the view, 1 or 2, as in the official evaluation.
@@ -16,8 +16,9 @@ from typing import Literal
 from resight.data.dataset import AssertCounts, Dataset, SplitCounts, add_notes, check_counts
 from resight.data.dataset_ops import with_splits
 from resight.data.datasets.cuhk03_mat import NewProtocol, RawFile, read_protocol
-from resight.data.formats.filenames import Parsed, find_root, first_few, list_pictures
-from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
+from resight.data.entry import DatasetEntry, Detection
+from resight.data.formats.filenames import ENDING, Parsed, find_root, first_few, list_pictures
+from resight.data.formats.split_folders import FOLDERS, MARKET, TEST_FOLDERS, has_test_folders, read_splits
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample, Split
 
@@ -44,7 +45,7 @@ PERSONS = (843, 440, 77, 58, 49)  # of each pair of cameras
 INNER = ("cuhk03", "cuhk03_release", "cuhk03/cuhk03_release", "CUHK03", "cuhk03-np", "cuhk03/cuhk03-np")
 RAW, CONFIG = "cuhk-03.mat", "cuhk03_new_protocol_config_{}.mat"
 PATTERN, EXAMPLE = "P_III_V_NN.png", "1_001_1_01.png"
-_NAME = re.compile(r"([1-5])_(\d{3})_([12])_(\d{2})\.png", re.ASCII)
+_NAME = re.compile(r"([1-5])_(\d{3})_([12])_(\d{2})" + ENDING, re.ASCII)
 
 
 def read(
@@ -53,17 +54,20 @@ def read(
     boxes: Boxes = "detected",
     protocol: Literal["new", "classic"] = "new",
     split: int = 0,
-    assert_counts: AssertCounts = "warn",
+    assert_counts: AssertCounts = "strict",
 ) -> Dataset:
-    """`root` holds one of the forms, or a folder that does.
+    """Read CUHK03.
 
-    boxes     by a detector, or labeled by hand
-    protocol  new: 767 persons to learn, 700 to find; classic: one of 20 splits with 100 to find, whose query
-              and gallery are the same pictures (single-gallery-shot CMC, mean over the splits, no mAP)
-    split     which of the 20, from 0
-
-    Pictures are taken out of cuhk-03.mat once, into images_detected or images_labeled beside it; that needs the
+    Pictures are extracted from cuhk-03.mat once, into images_detected or images_labeled beside it; that needs the
     extra `formats`.
+
+    Args:
+        root: one of the layouts, or a folder that holds one.
+        boxes: drawn by a detector, or labeled by hand.
+        protocol: "new" has 767 training and 700 test persons; "classic" is one of 20 splits with 100 test persons,
+            whose query and gallery are the same pictures (single-gallery-shot CMC, mean over the splits, no mAP).
+        split: which of the 20, from 0.
+        assert_counts: what to do where the counts are not the published ones, see `check_counts`.
     """
     if boxes not in ("detected", "labeled") or protocol not in ("new", "classic"):
         raise UsageError(f"boxes={boxes!r}, protocol={protocol!r}: choose detected or labeled, and new or classic.")
@@ -73,8 +77,8 @@ def read(
         return check_counts(
             dataset, {s: SplitCounts(ids, found[s].images, 2) for s, ids in CLASSIC.items()}, assert_counts
         )
-    repacked = [place for place in _places(root) if (place / boxes / FOLDERS["train"]).is_dir()]
-    if not repacked and all((root / folder).is_dir() for folder in FOLDERS.values()):
+    repacked = [place for place in _places(root) if has_test_folders(place / boxes)]
+    if not repacked and has_test_folders(root):
         repacked = [root.resolve().parent] if root.resolve().name == boxes else []
     dataset = _repacked(repacked[0], boxes) if repacked else _by_protocol(root, boxes)
     return _check(dataset, boxes, assert_counts)
@@ -89,7 +93,7 @@ def _first(root: Path, name: str) -> Path | None:
 
 
 def _repacked(root: Path, boxes: Boxes) -> Dataset:
-    where = find_root("cuhk03", root / boxes, list(FOLDERS.values()))
+    where = find_root("cuhk03", root / boxes, TEST_FOLDERS)
     return read_splits("cuhk03", f"new protocol, {boxes}", where, MARKET, terms=TERMS)
 
 
@@ -117,7 +121,7 @@ def _by_protocol(root: Path, boxes: Boxes) -> Dataset:
 
 
 def _instead(root: Path, boxes: Boxes) -> str:
-    """What to do where the boxes asked for have no protocol."""
+    """Advice where the boxes asked for have no protocol."""
     other = _other(boxes)
     if _first(root, CONFIG.format(other)) or _first(root, f"{other}/{FOLDERS['train']}"):
         return f"It holds the {other} boxes: pass boxes='{other}'."
@@ -143,7 +147,7 @@ def _splits_of(protocol: NewProtocol, folder: Path, have: set[str]) -> dict[Spli
 
 
 def _pictures(root: Path, boxes: Boxes) -> Path:
-    """The folder of pictures, taken out of the raw file where that has not been done."""
+    """The folder of pictures, extracted from the raw file where that has not been done."""
     done = _first(root, f"images_{boxes}")
     if done is not None:
         return done
@@ -167,9 +171,12 @@ def _classic(root: Path, boxes: Boxes, split: int) -> Dataset:
     folder = _pictures(root, boxes)
     train: list[Sample] = []
     test: list[Sample] = []
+    strange: list[str] = []
     for path in list_pictures(folder, folder).pictures:
         parsed = parse(path.name)
-        if parsed is not None:
+        if parsed is None:
+            strange.append(path.name)
+        else:
             (test if path.name[:5] in held else train).append(
                 Sample(path, parsed.pid, parsed.camid, "train", "cuhk03", parsed.frame)
             )
@@ -184,7 +191,10 @@ def _classic(root: Path, boxes: Boxes, split: int) -> Dataset:
             "gallery": tuple(replace(sample, split="gallery") for sample in test),
         },
     )
-    return add_notes(dataset, ["query and gallery are the same pictures; report the mean CMC of 20 splits, no mAP"])
+    notes = ["query and gallery are the same pictures; report the mean CMC of 20 splits, no mAP"]
+    if strange:
+        notes.append(f"left out pictures not named {PATTERN} ({len(strange):,}): {first_few(strange)}")
+    return add_notes(dataset, notes)
 
 
 def parse(name: str) -> Parsed | None:
@@ -207,3 +217,20 @@ def _check(dataset: Dataset, boxes: Boxes, assert_counts: AssertCounts) -> Datas
             hint = f"These are the {other} boxes: pass boxes='{other}',"
     checked = check_counts(dataset, COUNTS[boxes], assert_counts, hint)
     return add_notes(checked, [hint.rstrip(",") + "."]) if hint and assert_counts != "off" else checked
+
+
+def _detect(root: Path) -> Detection | None:
+    """The release, with or without the new protocol's files, or the repack; with one kind of boxes, those."""
+    where = root.resolve()
+    if has_test_folders(root):
+        repack = where.name in COUNTS and "cuhk03" in where.parent.name.lower()
+        return Detection("CUHK03's repacked folders", {"boxes": where.name}) if repack else None
+    kinds = [boxes for boxes in COUNTS if (root / CONFIG.format(boxes)).is_file() or has_test_folders(root / boxes)]
+    if not kinds and not (root / RAW).is_file():
+        return None
+    return Detection("CUHK03's release or its repack", {"boxes": kinds[0]} if len(kinds) == 1 else {})
+
+
+ENTRY = DatasetEntry(
+    read, _detect, COUNTS["detected"], pattern=PATTERN, example=EXAMPLE, aliases=("cuhk03_np", "cuhk03np")
+)

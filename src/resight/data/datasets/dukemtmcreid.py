@@ -1,7 +1,7 @@
 """DukeMTMC-reID, withdrawn.  Zheng et al., ICCV 2017; video by Ristani et al., ECCVW 2016.
 
 `PPPP_cC_fFFFFFFF.jpg`: person, camera, frame of that camera.  No junk, no distractors by number: 408 persons
-seen by one camera stand in the gallery and are never asked for.
+seen by one camera are in the gallery and have no query.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_counts
 from resight.data.datasets.attribute_mat import DUKE, with_attribute_file
+from resight.data.entry import DatasetEntry, Detection
 from resight.data.formats.filenames import find_root, regex_grammar
-from resight.data.formats.split_folders import FOLDERS, read_splits
+from resight.data.formats.split_folders import TEST_FOLDERS, first_names, has_test_folders, read_splits
 from resight.errors import UsageError
 
 log = logging.getLogger("resight.data")
@@ -32,7 +33,7 @@ WITHDRAWN = (
 GRAMMAR = regex_grammar(
     "PPPP_cC_fFFFFFFF.jpg",
     "0005_c2_f0046985.jpg",
-    r"(?P<pid>\d{4})_c(?P<camid>[1-8])_f(?P<frame>\d+)\.jpg",
+    r"(?P<pid>\d{4})_c(?P<camid>[1-8])_f(?P<frame>\d+)",
 )
 COUNTS = {
     "train": SplitCounts(702, 16522, 8, {1: 2809, 2: 3009, 3: 1088, 4: 1395, 5: 1685, 6: 3700, 7: 1330, 8: 1506}),
@@ -45,27 +46,49 @@ def read(
     root: Path,
     *,
     acknowledge_withdrawn: bool = False,
-    assert_counts: AssertCounts = "warn",
+    assert_counts: AssertCounts = "strict",
     attributes: bool | str | Path = False,
 ) -> Dataset:
-    """`root` is the folder DukeMTMC-reID or the one that contains it.
+    """Read DukeMTMC-reID.
 
-    acknowledge_withdrawn  must be True: you know that the set was withdrawn, and why
-    attributes             True, or the path of duke_attribute.mat
+    Args:
+        root: the folder DukeMTMC-reID, or the one that contains it; bounding_box_train may be missing.
+        acknowledge_withdrawn: must be True: you know that the set was withdrawn, and why.
+        assert_counts: what to do where the counts are not the published ones, see `check_counts`.
+        attributes: True, or the path of duke_attribute.mat.
+
+    Raises:
+        UsageError: without acknowledge_withdrawn.
     """
     if acknowledge_withdrawn is not True:
         raise UsageError(
             f"{WITHDRAWN} To read your copy all the same, pass acknowledge_withdrawn=True (on the "
             "command line --set acknowledge_withdrawn=true, in a recipe data.acknowledge_withdrawn = true)."
         )
-    _say_so()
-    root = find_root("dukemtmcreid", root, list(FOLDERS.values()), ["DukeMTMC-reID", "dukemtmc-reid"])
+    _warn_withdrawn()
+    root = find_root("dukemtmcreid", root, TEST_FOLDERS, ["DukeMTMC-reID", "dukemtmc-reid"])
     dataset = read_splits("dukemtmcreid", "DukeMTMC-reID (withdrawn)", root, GRAMMAR, terms=TERMS)
     dataset = check_counts(dataset, COUNTS, assert_counts)
     return with_attribute_file(dataset, attributes, DUKE)
 
 
 @cache
-def _say_so() -> None:
-    """Once in a run."""
+def _warn_withdrawn() -> None:
+    """Log the withdrawal, once in a process."""
     log.warning(WITHDRAWN)
+
+
+def _detect(root: Path) -> Detection | None:
+    names = first_names(root) if has_test_folders(root) else []
+    return Detection("DukeMTMC-reID's names") if any(GRAMMAR.read(name) for name in names) else None
+
+
+ENTRY = DatasetEntry(
+    read,
+    _detect,
+    COUNTS,
+    pattern=GRAMMAR.pattern,
+    example=GRAMMAR.example,
+    aliases=("duke", "dukemtmc", "dukemtmc_reid"),
+    doctor_options={"acknowledge_withdrawn": True},  # who asks the doctor is told, and may look at what they hold
+)

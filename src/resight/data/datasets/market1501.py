@@ -1,7 +1,7 @@
 """Market-1501.  Zheng et al., ICCV 2015.
 
-`PPPP_cCsS_FFFFFF_BB.jpg`: person (-1 junk, 0 distractor), camera, sequence, frame, box.  See
-docs/methods/datasets.md for where each count comes from.
+`PPPP_cCsS_FFFFFF_BB.jpg`: person (-1 junk, 0 distractor), camera, sequence, frame, box.  24 names of the published
+test end in `.jpg.jpg`; they are part of the benchmark.  docs/methods/datasets.md says where each count comes from.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from resight.data.dataset import AssertCounts, Dataset, SplitCounts, add_notes, 
 from resight.data.dataset_ops import with_splits, without_junk
 from resight.data.datasets.attribute_mat import MARKET1501 as ATTRIBUTES
 from resight.data.datasets.attribute_mat import with_attribute_file
+from resight.data.entry import DatasetEntry, Detection
 from resight.data.formats.filenames import find_root, list_pictures, read_names, regex_grammar
-from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
+from resight.data.formats.split_folders import MARKET, TEST_FOLDERS, first_names, has_test_folders, read_splits
 from resight.errors import DatasetError, UsageError
 from resight.types import DISTRACTOR
 
@@ -28,7 +29,7 @@ TERMS = (
 GRAMMAR = regex_grammar(
     "PPPP_cCsS_FFFFFF_BB.jpg",
     "0001_c1s1_001051_00.jpg",
-    r"(?P<pid>-1|\d{4})_c(?P<camid>[1-6])s\d+_(?P<frame>\d+)_\d+\.jpg",
+    r"(?P<pid>-1|\d{4})_c(?P<camid>[1-6])s\d+_(?P<frame>\d+)_\d+",
 )
 COUNTS = {
     "train": SplitCounts(751, 12936, 6, {1: 2017, 2: 1709, 3: 2707, 4: 920, 5: 2338, 6: 3245}),
@@ -36,25 +37,29 @@ COUNTS = {
     "gallery": SplitCounts(750, 15913, 6, {1: 2738, 2: 2224, 3: 3199, 4: 1365, 5: 2762, 6: 3625}),  # junk not counted
 }
 MORE_DISTRACTORS = 500_000
+ENOUGH = 1000  # queries; fewer in these names are a data set of one's own
 
 
 def read(
     root: Path,
     *,
-    assert_counts: AssertCounts = "warn",
+    assert_counts: AssertCounts = "strict",
     more_distractors: bool = False,
     keep_junk: bool = False,
     boxes: Literal["detected", "hand"] = "detected",
     attributes: bool | str | Path = False,
 ) -> Dataset:
-    """Market-1501 v15.09.15; `root` is that folder or the one that contains it.
+    """Read Market-1501 v15.09.15.
 
-    more_distractors  add the 500,000 extra boxes of `images/` to the gallery
-    keep_junk         keep the 3,819 boxes with pid -1 in the gallery; they have no effect on any score
-    boxes             "hand" takes train and gallery from gt_bbox, whose boxes were drawn by hand, for the same persons
-    attributes        True, or the path of market_attribute.mat
+    Args:
+        root: the folder Market-1501-v15.09.15, or the one that contains it; bounding_box_train may be missing.
+        assert_counts: what to do where the counts are not the published ones, see `check_counts`.
+        more_distractors: add the 500,000 boxes of `images/` to the gallery.
+        keep_junk: keep the 3,819 boxes with pid -1 in the gallery; they have no effect on any score.
+        boxes: "hand" takes train and gallery from gt_bbox, whose boxes were drawn by hand, for the same persons.
+        attributes: True, or the path of market_attribute.mat.
     """
-    root = find_root("market1501", root, list(FOLDERS.values()), ["Market-1501-v15.09.15", "market1501"])
+    root = find_root("market1501", root, TEST_FOLDERS, ["Market-1501-v15.09.15", "market1501"])
     everything = read_splits("market1501", "v15.09.15", root, GRAMMAR, terms=TERMS)
     dataset = check_counts(without_junk(everything), COUNTS, assert_counts, "Unpack the archive again,")
     if keep_junk:
@@ -92,3 +97,15 @@ def _with_more_distractors(dataset: Dataset) -> Dataset:
         notes.append(f"images holds {len(extra):,} distractors, expected {MORE_DISTRACTORS:,}")
     grown = replace(dataset, gallery=dataset.gallery + extra, version=f"{dataset.version}+500k")
     return add_notes(grown, notes)
+
+
+def _detect(root: Path) -> Detection | None:
+    """By names and size: smaller sets in these names are read by `market`."""
+    names = first_names(root) if has_test_folders(root) else []
+    if not names or not all(GRAMMAR.read(name) for name in names):
+        return None
+    queries = len(list_pictures(root / "query", root).pictures)
+    return Detection("Market-1501's names and size") if queries >= ENOUGH else None
+
+
+ENTRY = DatasetEntry(read, _detect, COUNTS, pattern=GRAMMAR.pattern, example=GRAMMAR.example, aliases=("market_1501",))

@@ -13,7 +13,8 @@ from typing import Literal
 
 from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_counts
 from resight.data.dataset_ops import with_splits
-from resight.data.formats.filenames import first_few
+from resight.data.entry import DatasetEntry, Detection
+from resight.data.formats.filenames import ENDING, first_few
 from resight.data.formats.image_list import lines_of
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample, Split
@@ -37,7 +38,7 @@ LISTS: dict[Split, tuple[str, ...]] = {
     "query": ("list_query.txt",),
     "gallery": ("list_gallery.txt",),
 }
-NAME = re.compile(r"\d{4}_\d+_(\d{2})_\d{4}(?:morning|noon|afternoon)_\d+_\d+(?:_ex)?\.jpg", re.ASCII)
+NAME = re.compile(r"\d+_\d+_(\d{1,2})_[^/]+" + ENDING, re.ASCII)
 PATTERN, EXAMPLE = "PPPP_III_CC_MMDDpart_FFFF_K.jpg", "0000_000_01_0303morning_0008_0.jpg"
 
 
@@ -46,12 +47,15 @@ def read(
     *,
     version: Literal["auto", "v1", "v2"] = "auto",
     train_on: Literal["train+val", "train"] = "train+val",
-    assert_counts: AssertCounts = "warn",
+    assert_counts: AssertCounts = "strict",
 ) -> Dataset:
-    """`root` is MSMT17_V1 or MSMT17_V2, or the folder that contains one of them.
+    """Read MSMT17.
 
-    version   which of the two, where both are there
-    train_on  both training lists, as most papers do, or list_train alone
+    Args:
+        root: MSMT17_V1 or MSMT17_V2, or the folder that contains one of them; the training part may be missing.
+        version: which of the two, where both are there.
+        train_on: both training lists, as most papers do, or list_train alone.
+        assert_counts: what to do where the counts are not the published ones, see `check_counts`.
     """
     if train_on not in ("train+val", "train"):
         raise UsageError(f"train_on={train_on!r}: choose 'train+val' or 'train'.")
@@ -60,6 +64,9 @@ def read(
     splits: dict[Split, tuple[Sample, ...]] = {}
     notes: list[str] = []
     for split, names in LISTS.items():
+        if split == "train" and not (root / folders[0]).is_dir():
+            notes.append(f"there is no {folders[0]}: this copy can be evaluated on, not trained on")
+            continue
         names = names[:1] if split == "train" and train_on == "train" else names
         folder = root / folders[split != "train"]
         samples, lost = _read_lists(root, folder, names, split)
@@ -78,9 +85,9 @@ def _find(root: Path, version: str) -> tuple[Literal["v1", "v2"], Path]:
         raise UsageError(f"version={version!r}: choose auto, v1 or v2.")
     found: dict[Literal["v1", "v2"], Path] = {}
     for name in ("v1", "v2"):
-        outer, train, test = FORMS[name]
+        outer, _, test = FORMS[name]
         for folder in (root, root / outer, root / "msmt17" / outer):
-            if (folder / train).is_dir() and (folder / test).is_dir():
+            if (folder / test).is_dir() and (folder / LISTS["query"][0]).is_file():
                 found.setdefault(name, folder)
     if version != "auto":
         found = {name: folder for name, folder in found.items() if name == version}
@@ -126,3 +133,25 @@ def _read_lists(root: Path, folder: Path, names: tuple[str, ...], split: Split) 
             f"{lost[0]}. Lists of one version do not fit pictures of the other: take both from one archive."
         )
     return samples, lost
+
+
+def _detect(root: Path) -> Detection | None:
+    found = any((root / outer).is_dir() for outer, _, _ in FORMS.values()) or (root / FORMS["v2"][2]).is_dir()
+    return Detection("MSMT17's folders and lists") if found or _lists_its_names(root) else None
+
+
+def _lists_its_names(root: Path) -> bool:
+    file = next((root / name for name in ("list_train.txt", "list_query.txt") if (root / name).is_file()), None)
+    first = "" if file is None else file.read_text("utf-8", errors="replace").split("\n", 1)[0]
+    return NAME.fullmatch(Path(first.split(" ")[0]).name) is not None
+
+
+ENTRY = DatasetEntry(
+    read,
+    _detect,
+    COUNTS,
+    protocol={"distractor": None},  # person 0 is a person
+    pattern=PATTERN,
+    example=EXAMPLE,
+    aliases=("msmt",),
+)

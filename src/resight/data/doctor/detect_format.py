@@ -1,4 +1,4 @@
-"""Which form of which data set a folder holds, and whether the root is a level too high or too deep."""
+"""Detection of the data set or format a folder holds, and of a root that is a level too high or too deep."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, synergyreid
+from resight.data import DATASETS
 from resight.data.formats.csv_rows import columns_of
 from resight.data.formats.csv_table import tables_in
 from resight.data.formats.filenames import IMAGE_SUFFIXES, first_few, list_pictures
-from resight.data.formats.split_folders import FOLDERS, MARKET
+from resight.data.formats.split_folders import FOLDERS, MARKET, has_test_folders
 from resight.data.formats.unsplit import CAMERA
-from resight.errors import DatasetError, printable
+from resight.errors import DatasetError, DatasetNotFoundError, printable
 
-ENOUGH = 1000  # training pictures; fewer in Market-1501's names are somebody's own set
-UNSPLIT = ("people", "flat", "table")  # forms that are not read but split
+UNSPLIT = ("people", "flat", "table")  # formats that have to be split before they are read
 SEVERAL = 2  # folders of pictures; one is no folder per person
 DEEP = 3  # levels below a root that are searched
 FEW = 20  # folders beside each other; more are persons, and are not searched further
 PARTS = {*FOLDERS.values(), "train", "test", "gallery", "mask_train_v2", "mask_test_v2", "reid_training", "reid_test"}
-NAMES = {  # as the field's sets have them, and the reader of each
-    MARKET.example: f"market, {MARKET.pattern}",
-    dukemtmcreid.GRAMMAR.example: f"dukemtmcreid, {dukemtmcreid.GRAMMAR.pattern}",
-    msmt17.EXAMPLE: f"msmt17, {msmt17.PATTERN}",
-    cuhk03.EXAMPLE: f"cuhk03, {cuhk03.PATTERN}",
-    synergyreid.GRAMMAR.example: f"synergyreid, {synergyreid.GRAMMAR.pattern}",
-}
 
 
 @dataclass(frozen=True)
 class DetectedFormat:
-    """A reader's name, the root to give it, and the options that follow from what lies there."""
+    """What a folder holds.
+
+    Attributes:
+        name: the reader's name, or one of UNSPLIT.
+        root: the folder or file to give the reader.
+        why: what it was recognized by.
+        options: reader options that follow from what lies there.
+    """
 
     name: str
     root: Path
@@ -47,10 +46,15 @@ class DetectedFormat:
 
 
 def detect_format(root: Path) -> DetectedFormat:
-    """The form of `root`, of the folder around it or of one inside it; DatasetError that says what lies there."""
+    """Detect the format of `root`, of the folder around it, or of one inside it.
+
+    Raises:
+        DatasetNotFoundError: `root` does not exist.
+        DatasetError: it holds no data set, or several; the message says what is there.
+    """
     root = root.expanduser()
     if not root.exists():
-        raise DatasetError(f"{root} does not exist. Name the folder that holds the data set.")
+        raise DatasetNotFoundError(f"{root} does not exist. Name the folder that holds the data set.")
     if root.is_file():
         if root.suffix.lower() == ".csv":
             return _table(root) or DetectedFormat("csv", root, "a CSV file")
@@ -61,40 +65,14 @@ def detect_format(root: Path) -> DetectedFormat:
 
 
 def _named(root: Path) -> DetectedFormat | None:
-    """The form of this very folder."""
-    if all((root / folder).is_dir() for folder in FOLDERS.values()):
-        return _market_like(root)
-    if any((root / outer).is_dir() for outer, _, _ in msmt17.FORMS.values()) or _is_msmt17(root):
-        return DetectedFormat("msmt17", root, "MSMT17's folders and lists")
-    if (root / synergyreid.FOLDERS["train"]).is_dir():
-        return DetectedFormat("synergyreid", root, "SynergyReID's folders")
-    if (root / "list_train.txt").is_file():
-        return DetectedFormat("list", root, "text lists")
-    if (root / "train").is_dir() and _folders(root / "train"):
-        return DetectedFormat("folder", root, "a folder per person in train")
-    return _cuhk03(root) or _tables(root)
-
-
-def _is_msmt17(root: Path) -> bool:
-    if (root / "mask_train_v2").is_dir():
-        return True
-    file = root / "list_train.txt"
-    first = file.read_text("utf-8", errors="replace").split("\n", 1)[0] if file.is_file() else ""
-    return msmt17.NAME.fullmatch(Path(first.split(" ")[0]).name) is not None
-
-
-def _cuhk03(root: Path) -> DetectedFormat | None:
-    """The release, with or without the new protocol's files, or the repack; with one kind of boxes, those."""
-    kinds = [
-        boxes
-        for boxes in cuhk03.COUNTS
-        if (root / cuhk03.CONFIG.format(boxes)).is_file() or (root / boxes / FOLDERS["train"]).is_dir()
-    ]
-    if not kinds and not (root / cuhk03.RAW).is_file():
-        return None
-    return DetectedFormat(
-        "cuhk03", root, "CUHK03's release or its repack", {"boxes": kinds[0]} if len(kinds) == 1 else {}
-    )
+    """The format of this very folder: named data sets come before the formats they are laid out in."""
+    _refuse_other_names(root)
+    for name in sorted(DATASETS, key=lambda name: not DATASETS[name].counts):
+        detect = DATASETS[name].detect
+        found = detect(root) if detect is not None else None
+        if found is not None:
+            return DetectedFormat(name, root, found.why, found.options)
+    return _tables(root)
 
 
 def _tables(root: Path) -> DetectedFormat | None:
@@ -116,32 +94,27 @@ def _table(file: Path) -> DetectedFormat | None:
     return DetectedFormat("table", file, "a table without the column split")
 
 
-def _market_like(root: Path) -> DetectedFormat:
-    names = {folder: [path.name for path in list_pictures(root / folder, root).pictures] for folder in FOLDERS.values()}
-    train = names[FOLDERS["train"]]
-    if any(dukemtmcreid.GRAMMAR.read(name) for name in train[:20]):
-        return DetectedFormat("dukemtmcreid", root, "DukeMTMC-reID's names")
-    for folder, found in names.items():
-        if found and not any(MARKET.read(name) for name in found):
+def _refuse_other_names(root: Path) -> None:
+    """DatasetError for Market-1501's folders with names in no known pattern."""
+    if not has_test_folders(root):
+        return
+    readers = [DATASETS["market"].example, *(entry.example for entry in DATASETS.values() if entry.counts)]
+    shapes = {_shape(example) for example in readers if example}
+    for folder in FOLDERS.values():
+        found = [path.name for path in list_pictures(root / folder, root).pictures] if (root / folder).is_dir() else []
+        if found and not any(MARKET.read(name) or _shape(name) in shapes for name in found):
             raise DatasetError(
                 f"{root} has Market-1501's folders, but none of the {len(found):,} names in {folder} is "
                 f"{MARKET.pattern}; the first is {found[0]}. {_nearest(found[0])}"
             )
-    where = root.resolve()
-    if where.name in cuhk03.COUNTS and "cuhk03" in where.parent.name.lower():
-        return DetectedFormat("cuhk03", root, "CUHK03's repacked folders", {"boxes": where.name})
-    if where.name == "pku-reid-mini":
-        return DetectedFormat("pku_reid_mini", root, "its name")
-    if len(train) >= ENOUGH and all(market1501.GRAMMAR.read(name) for name in train[:20]):
-        return DetectedFormat("market1501", root, "Market-1501's names and size")
-    return DetectedFormat("market", root, "Market-1501's layout")
 
 
 def _nearest(name: str) -> str:
-    """Which of the known ways to name pictures this name is most like."""
-    shapes = {_shape(example): said for example, said in NAMES.items()}
+    """The known naming rule that a name is most like, and what to do."""
+    named_first = sorted(DATASETS.items(), key=lambda row: not row[1].counts)  # a format replaces a set in its names
+    shapes = {_shape(e.example): f"{reader}, {e.pattern}" for reader, e in named_first if e.example}
     near = difflib.get_close_matches(_shape(name), shapes, n=1)
-    guess = f"Nearest is the form {shapes[near[0]]}. " if near else ""
+    guess = f"Nearest is the format {shapes[near[0]]}. " if near else ""
     return f"{guess}Rename them, or write a table with the columns path,pid,camid,split."
 
 
@@ -150,7 +123,7 @@ def _shape(name: str) -> str:
 
 
 def _near(root: Path) -> DetectedFormat | None:
-    """The form of a folder some levels down or one up, the root moved there."""
+    """The format of a folder some levels down or one up, with the root moved there."""
     inside = _inside(root, 1)
     if len(inside) > 1:
         found = first_few([f"{form.root.relative_to(root)} ({form.name})" for form in inside], 5)
@@ -163,7 +136,7 @@ def _near(root: Path) -> DetectedFormat | None:
 
 
 def _inside(root: Path, level: int) -> list[DetectedFormat]:
-    """The forms of the folders in `root`, and of those further down where they have none."""
+    """The formats of the folders in `root`, and of those further down where they have none."""
     folders = _folders(root)
     found: list[DetectedFormat] = []
     for child in folders:
@@ -177,13 +150,13 @@ def _inside(root: Path, level: int) -> list[DetectedFormat]:
 
 
 def _unsplit(root: Path) -> DetectedFormat:
-    """People or pictures without splits; else an error that says what there is."""
-    halves = [folder for folder in FOLDERS.values() if (root / folder).is_dir()]
+    """Pictures without splits, sorted into folders or not; else DatasetError that says what there is."""
+    halves = [folder for folder in FOLDERS.values() if (root / folder).is_dir()]  # not a whole test, or detected above
     if FOLDERS["train"] in halves or FOLDERS["gallery"] in halves:
         missing = [folder for folder in FOLDERS.values() if folder not in halves]
         raise DatasetError(
             f"{root} holds {' and '.join(halves)}, and lacks {' and '.join(missing)}. Unpack the data set again; "
-            f"a set without queries can be read as the form folder or csv."
+            f"a set without queries can be read in the format folder or csv."
         )
     listing = list_pictures(root, root, recursive=True)
     if not listing.pictures:

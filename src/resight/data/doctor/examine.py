@@ -1,4 +1,4 @@
-"""The doctor: which data set lies here, what is wrong with it, and what to do."""
+"""Examination of a data set on disk (`resight data check`): what it is, what is wrong with it, and what to do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shlex
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resight.data import canonical_name, load_dataset
+from resight.data import DATASETS, canonical_name, load_dataset, options_known_to
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.doctor.detect_format import DetectedFormat, detect_format
 from resight.data.doctor.image_checks import ImageFacts, inspect, picture_findings
-from resight.data.doctor.label_checks import Finding, check_labels
+from resight.data.doctor.label_checks import Finding, Level, check_labels
 from resight.data.doctor.statistics import statistics
 from resight.data.formats.filename_pattern import usual_pattern
 from resight.data.formats.filenames import list_pictures
@@ -21,10 +21,23 @@ if TYPE_CHECKING:
 
     from resight.data.loading.base import Progress
 
+COUNTS_DIFFER = (
+    "Fetch the rest, or pass assert_counts='warn' (--set assert_counts=warn) if this copy is meant: its results are "
+    "then marked and cannot be compared with published figures."
+)
+
 
 @dataclass(frozen=True)
 class Checkup:
-    """What the doctor found.  `dataset` is None where pictures have no splits yet."""
+    """The outcome of `examine`.
+
+    Attributes:
+        form: what was recognized.
+        dataset: what the reader made of it; None where pictures have no splits yet.
+        findings: what a reader should know, gravest first.
+        statistics: see `resight.data.doctor.statistics`.
+        facts: of each picture, where pictures were opened.
+    """
 
     form: DetectedFormat
     dataset: Dataset | None
@@ -34,11 +47,11 @@ class Checkup:
 
     @property
     def sound(self) -> bool:
-        """Nothing that must be mended."""
+        """Whether there is no finding of level "error"."""
         return not any(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the facts of single pictures."""
+        """Plain JSON values: everything but the facts of single pictures."""
         return {
             "form": {**asdict(self.form), "root": str(self.form.root)},
             "sound": self.sound,
@@ -56,21 +69,29 @@ def examine(
     near: bool = False,
     progress: Progress | None = None,
 ) -> Checkup:
-    """Examine what lies at `root`.
+    """Examine the data set at `root`.
 
-    name      read it as this data set; without one the form is recognized
-    options   for its reader
-    pictures  open every picture: unreadable ones, duplicates, sizes, brightness
-    near      also look for near-duplicates across train and test
+    Args:
+        root: a folder or a CSV file.
+        name: read it as this data set; default: as what it is recognized to be.
+        options: of its reader.
+        pictures: open every picture: unreadable ones, duplicates, sizes, brightness.
+        near: also look for near-duplicates across train and test.
+        progress: called with (done, total) while pictures are opened.
 
-    Raises DatasetError where there is nothing that can be read at all.
+    Raises:
+        DatasetError: there is nothing that can be read at all.
     """
     form = detect_format(root) if name is None else DetectedFormat(canonical_name(name), root.expanduser(), "as asked")
     if not form.is_split:
         return Checkup(form, None, (_needs_split(form),), {})
     form = replace(form, options=_options(form, options or {}))
-    dataset = load_dataset(form.name, form.root, **form.options)
-    findings = [*_moved(root, form), *check_labels(dataset), *_notes(dataset)]
+    counting = (
+        {"assert_counts": "warn"} if "assert_counts" in options_known_to(form.name) else {}
+    )  # a finding, no error
+    dataset = load_dataset(form.name, form.root, **{**counting, **form.options})
+    asked = "assert_counts" in (options or {})
+    findings = [*_moved(root, form), *check_labels(dataset), *_notes(dataset, asked)]
     facts: list[ImageFacts] = []
     if pictures:
         samples = {sample.path: sample for split in SPLITS for sample in dataset.split(split)}
@@ -82,9 +103,8 @@ def examine(
 
 
 def _options(form: DetectedFormat, options: Mapping[str, object]) -> dict[str, object]:
-    """The reader's options; whoever asks the doctor about DukeMTMC is told, and may look at what they hold."""
-    acknowledged = {"acknowledge_withdrawn": True} if form.name == "dukemtmcreid" else {}
-    return {**acknowledged, **form.options, **options}
+    """Reader options: the doctor's own, those recognized, those asked for."""
+    return {**DATASETS[form.name].doctor_options, **form.options, **options}
 
 
 def _needs_split(form: DetectedFormat) -> Finding:
@@ -106,19 +126,20 @@ def _needs_split(form: DetectedFormat) -> Finding:
 
 
 def _moved(root: Path, form: DetectedFormat) -> list[Finding]:
-    """The root was a level too high or too deep: said, so that it is given right elsewhere."""
+    """A finding where the root was a level too high or too deep."""
     given, right = root.expanduser().resolve(), form.root.resolve()
     if right in (given, given / form.root.name) and (right == given or form.root.is_file()):
         return []
     return [Finding("warning", "root", f"{root} is not the root: the data set is {form.why}.", f"Use {form.root}.")]
 
 
-def _notes(dataset: Dataset) -> list[Finding]:
-    """What the reader noted, graver where a published table is missed."""
+def _notes(dataset: Dataset, asked: bool) -> list[Finding]:
+    """The reader's notes; an error where published counts are missed, unless the caller `asked` for such a copy."""
     findings = []
     for note in dataset.notes:
         counted = note.startswith("counts differ")
         sentence = note[:1].upper() + note[1:] + ("" if note.endswith((".", "?")) else ".")
-        cure = "A partial copy cannot be compared with published figures; fetch the rest." if counted else ""
-        findings.append(Finding("warning" if counted else "note", "counts" if counted else "reader", sentence, cure))
+        cure = COUNTS_DIFFER if counted else ""
+        level: Level = "note" if not counted else "warning" if asked else "error"
+        findings.append(Finding(level, "counts" if counted else "reader", sentence, cure))
     return findings

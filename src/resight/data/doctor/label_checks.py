@@ -86,7 +86,7 @@ def _training(dataset: Dataset) -> Iterable[Finding]:
             "note",
             "single",
             f"{counted(len(single), 'training person has', 'training persons have')} one picture "
-            f"({first_few(dataset.called(single))}).",
+            f"({first_few(dataset.names_of(single))}).",
             "They serve an identity loss; a metric loss sees them as their own positive only when repeated.",
         )
 
@@ -111,7 +111,7 @@ def _overlap(dataset: Dataset) -> Iterable[Finding]:
             "error",
             "overlap",
             f"{counted(len(both), 'person is', 'persons are')} in train and in the test "
-            f"({first_few(dataset.called(both))}).",
+            f"({first_few(dataset.names_of(both))}).",
             "Split by person, not by picture (`resight data split`). If numbers restart in the test and mean other "
             "people, shift them.",
         )
@@ -177,7 +177,7 @@ def _same_camera(dataset: Dataset, unmatched: Sequence[Sample], cameras: set[int
 
 
 def _people(dataset: Dataset, samples: Iterable[Sample]) -> str:
-    return "persons " + first_few(dataset.called(sample.pid for sample in samples))
+    return "persons " + first_few(dataset.names_of(sample.pid for sample in samples))
 
 
 def _cameras(dataset: Dataset) -> Iterable[Finding]:

@@ -1,4 +1,4 @@
-"""A CSV file that says it all: `path,pid,camid,split`, and perhaps `frame` and `attr.NAME` columns.
+"""One CSV file as a data set: `path,pid,camid,split`, and perhaps `frame` and `attr.NAME` columns.
 
 Split is train, query, gallery or distractor (a gallery picture of nobody in particular).  An empty camid is
 an unknown camera.  Persons may be words; they are then numbered in sorted order.
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.dataset_ops import Cameras, number_persons, person_names, use_cameras, with_splits, without_junk
+from resight.data.entry import DatasetEntry
 from resight.data.formats.attributes_csv import PREFIX, SIDECAR, attributes_of
 from resight.data.formats.cameras_csv import SIDECAR as CAMERAS
-from resight.data.formats.csv_rows import rows_of, whole_number
+from resight.data.formats.csv_rows import rows_of, whole_number, without_point_zero
 from resight.data.formats.filenames import first_few, leaves_root
 from resight.data.splits import AutoQuery, choose_missing_queries
-from resight.errors import DatasetError
+from resight.errors import DatasetError, DatasetNotFoundError
 from resight.types import DISTRACTOR, UNKNOWN_CAMERA, Sample, Split
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ def read(
     seed: int = 0,
     keep_junk: bool = False,
 ) -> Dataset:
-    """`root` is the CSV file, or a folder with one CSV file in it.
+    """Read a CSV file.
 
-    images   the folder the paths are relative to; the CSV's own where left out
-    cameras  "ignore" declares every camera unknown
+    Args:
+        root: the file, or a folder with one CSV file in it.
+        images: the folder the paths are relative to; default the file's own.
+        cameras: "ignore" declares every camera unknown.
+        auto_query: where there is no query, take one picture per person and camera out of the gallery, or "never".
+        seed: of that choice.
+        keep_junk: keep gallery pictures with pid -1.
     """
     file = _the_file(root)
     base = Path(str(images)).expanduser() if images is not None else file.parent
@@ -53,7 +59,9 @@ def _the_file(root: Path) -> Path:
     if root.is_file():
         return root
     if not root.is_dir():
-        raise DatasetError(f"csv: {root} does not exist. Point the root at a CSV file with path,pid,camid,split.")
+        raise DatasetNotFoundError(
+            f"csv: {root} does not exist. Point the root at a CSV file with path,pid,camid,split."
+        )
     files = tables_in(root)
     if len(files) != 1:
         found = first_few([file.name for file in files]) if files else "none"
@@ -62,16 +70,23 @@ def _the_file(root: Path) -> Path:
 
 
 def tables_in(folder: Path) -> list[Path]:
-    """The CSV files of a folder, but those that stand beside another form."""
+    """The CSV files of a folder, without the side tables of other formats."""
     return sorted(file for file in folder.glob("*.csv") if file.name not in (SIDECAR, CAMERAS))
 
 
 def samples_of(
     file: Path, base: Path, name: str, needed: tuple[str, ...]
 ) -> tuple[list[Sample], tuple[str, ...], dict[int, str]]:
-    """A sample for each row of a table whose picture exists, notes on those that do not, the names of persons.
+    """Read a table of pictures.
 
-    Without "split" among the columns needed all is train.
+    Args:
+        file: the table.
+        base: the folder its paths are relative to.
+        name: `Sample.dataset`.
+        needed: columns it must have; without "split" among them all samples are train.
+
+    Returns:
+        Samples of the rows whose picture exists, notes on the others, and pid -> name of persons named by words.
     """
     rows = rows_of(file, needed, ",".join([*needed[:2], "camid", *needed[2:]]))
     notes = _unread(rows[0][1], file)
@@ -86,7 +101,7 @@ def samples_of(
                 f"A picture belongs to one person and one split; remove one of the two rows."
             )
         split: Split = _split(row, file, line) if "split" in needed else "train"
-        pid = DISTRACTOR if _distracts(row) else people[row["pid"]]
+        pid = DISTRACTOR if _distracts(row) else people[_pid(row, file, line)]
         camid = whole_number(row["camid"], "camid", file, line, -1) if row.get("camid") else UNKNOWN_CAMERA
         frame = whole_number(row["frame"], "frame", file, line) if row.get("frame") else None
         samples.append(Sample(path, pid, camid, split, name, frame, attributes_of(row, file, line)))
@@ -95,7 +110,7 @@ def samples_of(
 
 
 def _unread(columns: Iterable[str], file: Path) -> tuple[str, ...]:
-    """A note on columns nobody reads, such as `camera`: a slip there would make every camera unknown."""
+    """A note on columns that are not read, such as `camera`: such a slip makes every camera unknown."""
     strange = [name for name in columns if name not in COLUMNS and not name.startswith(PREFIX)]
     note = (
         f"{file.name}: columns that are not read: {first_few(strange)}; those that are: {', '.join(COLUMNS)}, "
@@ -111,13 +126,15 @@ def _distracts(row: Mapping[str, str]) -> bool:
 def _pid(row: Mapping[str, str], file: Path, line: int) -> str:
     if not row["pid"]:
         raise DatasetError(
-            f"{file}, line {line}: pid is empty. Name the person; a picture of nobody in particular has the split "
+            f"{file}, line {line}: pid is empty. Name the person; a picture of no known person has the split "
             f"distractor."
         )
-    return row["pid"]
+    return without_point_zero(row["pid"])
 
 
 def _path(name: str, base: Path, file: Path, line: int) -> Path:
+    if "\\" in name and not (base / name).exists():  # written on Windows
+        name = name.replace("\\", "/")
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise DatasetError(
             f"{file}, line {line}: path {name!r} is not a path inside {base}. Write paths relative to that folder."
@@ -156,3 +173,6 @@ def _existing(samples: Iterable[Sample], base: Path, file: Path) -> tuple[list[S
         for paths, reason in reasons
         if paths
     )
+
+
+ENTRY = DatasetEntry(read)

@@ -1,7 +1,7 @@
-"""Person and camera out of a file name, by a pattern given once and tried on ten names before it is applied.
+"""Person and camera from a file name, by a pattern that is tried on ten names before it is applied to all.
 
-`{pid}_c{camid}_{frame}` reads `anna_c2_0017.jpg`.  `{pid}` is letters, digits and hyphens, `{camid}` and `{frame}`
-are digits, `*` is anything; the rest stands for itself.  The whole base name without its ending must fit; a pattern
+`{pid}_c{camid}_{frame}` reads `anna_c2_0017.jpg`.  `{pid}` is anything without a slash up to the text that
+follows it in the pattern, `{camid}` and `{frame}` are digits, `*` is anything; the rest stands for itself.  The whole base name without its ending must fit; a pattern
 with a slash is held against the path below the root instead.
 """
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FIELDS = {"pid": r"-1|[A-Za-z0-9-]+?", "camid": r"[0-9]{1,18}", "frame": r"[0-9]{1,18}"}
+FIELDS = {"pid": r"-1|(?:{not_next}[^/])+?", "camid": r"[0-9]{1,18}", "frame": r"[0-9]{1,18}"}
 TRIED = 10
-USUAL = (  # the field's habits, the strictest first
+USUAL = (  # common in the field, the strictest first
     "{pid}_c{camid}s*_{frame}_*",
     "{pid}_c{camid}_f{frame}",
     "{pid}_c{camid}_{frame}",
@@ -38,14 +38,14 @@ USUAL = (  # the field's habits, the strictest first
 
 @dataclass(frozen=True)
 class Reading:
-    """What the pattern reads in one name; None where it does not fit."""
+    """The fields a pattern reads in one name; None where it does not fit."""
 
     name: str
     fields: dict[str, str] | None
 
 
 class Pattern:
-    """A pattern, compiled; UsageError where it is none."""
+    """A compiled pattern; UsageError where the text is none."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -59,7 +59,7 @@ class Pattern:
                 else "lacks {pid} or repeats a field"
             )
             raise UsageError(f"pattern {text!r} {wrong}. Use {{pid}} once, perhaps {{camid}} and {{frame}}, and *.")
-        self._regex = re.compile("".join(map(_piece, parts)), re.ASCII)
+        self._regex = re.compile("".join(map(_piece, parts, [*parts[1:], ""])), re.ASCII)
 
     def read(self, path: Path, root: Path) -> Reading:
         """The fields of one picture's name."""
@@ -70,16 +70,22 @@ class Pattern:
         return Reading(shown, match.groupdict() if match else None)
 
 
-def _piece(part: str) -> str:
+def _piece(part: str, following: str) -> str:
+    """The regular expression of one part; a person's name does not hold the literal text that follows it."""
     if part == "*":
         return ".*?"
-    return f"(?P<{part[1:-1]}>{FIELDS[part[1:-1]]})" if part.startswith("{") else re.escape(part)
+    if not part.startswith("{"):
+        return re.escape(part)
+    literal = following if following and following[0] not in "{*" else ""
+    field = FIELDS[part[1:-1]].replace("{not_next}", f"(?!{re.escape(literal)})" if literal else "")
+    return f"(?P<{part[1:-1]}>{field})"
 
 
 def try_pattern(pattern: Pattern, paths: Sequence[Path], root: Path) -> list[Reading]:
-    """Ten names, spread over all, read by the pattern; an error where one does not fit or all give one person.
+    """Read ten names, spread over all, by the pattern.
 
-    Raises DatasetError with the name that does not fit.
+    Raises:
+        DatasetError: a name does not fit, or all ten give one person.
     """
     chosen = [paths[i * len(paths) // TRIED] for i in range(TRIED)] if len(paths) > TRIED else list(paths)
     readings = [pattern.read(path, root) for path in chosen]

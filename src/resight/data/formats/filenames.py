@@ -1,7 +1,7 @@
-"""Finding pictures on disk: the right root, sorted names, what was left out and why.
+"""Image files on disk: suffixes, naming rules, sorted listings, the root of a data set, what was left out and why.
 
-File lists are sorted before anything else happens to them, a name must match its grammar from end to end, and
-only the base name is looked at, so a folder called `run_3_c2` is never read as a person.
+Listings are sorted, a name must match its grammar from end to end, and only the base name is read, so that a folder
+called `run_3_c2` is never taken for a person.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import DatasetError, printable
+from resight.errors import DatasetError, DatasetNotFoundError, printable
 from resight.types import Sample, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-NEVER_MIND = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"}
+)
+ENDING = rf"(?:\.(?i:{'|'.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))}))+"  # .jpg, .PNG, .jpg.jpg
+SYSTEM_FILES = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a file name says."""
+    """Person, camera, frame and attributes read from a file name."""
 
     pid: int
     camid: int
@@ -34,7 +37,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Grammar:
-    """A naming rule: the words a person reads and the function that reads the name."""
+    """A naming rule: its description and the function that parses a name by it."""
 
     pattern: str  # as in "PPPP_cCsS_FFFFFF_BB.jpg"
     example: str
@@ -42,8 +45,15 @@ class Grammar:
 
 
 def regex_grammar(pattern: str, example: str, regex: str) -> Grammar:
-    """A grammar from an expression with groups pid, camid and perhaps frame, matched from end to end."""
-    compiled = re.compile(regex, re.ASCII)
+    """A grammar from a regular expression of the name without its ending.
+
+    Args:
+        pattern: the rule in words, as in "PPPP_cCsS_FFFFFF_BB.jpg".
+        example: one name.
+        regex: groups pid, camid and perhaps frame; matched from end to end, before any image ending, repeated or in
+            capitals, which some data sets hold.
+    """
+    compiled = re.compile(regex + ENDING, re.ASCII)
 
     def read(name: str) -> Parsed | None:
         match = compiled.fullmatch(name)
@@ -58,39 +68,57 @@ def regex_grammar(pattern: str, example: str, regex: str) -> Grammar:
 
 @dataclass(frozen=True)
 class Listing:
-    """Pictures of a folder in sorted order, and what else lay there."""
+    """Pictures of a folder in sorted order, and what was not taken."""
 
     pictures: tuple[Path, ...]
-    others: tuple[Path, ...] = ()
+    others: tuple[Path, ...] = ()  # not pictures by their suffix
     links: tuple[Path, ...] = ()  # not followed: to a folder, or out of the root
+    closed: tuple[Path, ...] = ()  # folders that may not be read
 
 
 def list_pictures(folder: Path, root: Path, *, recursive: bool = False) -> Listing:
-    """Sorted pictures of a folder.  Hidden files are passed over; no link is followed to a folder or out of `root`."""
+    """Sorted pictures of a folder.
+
+    Args:
+        folder: where to look.
+        root: links that lead out of it are not followed, nor links to folders.
+        recursive: also in the folders below.
+
+    Hidden files and folders, such as `.ipynb_checkpoints`, are ignored.
+    """
     pictures: list[Path] = []
     others: list[Path] = []
     links: list[Path] = []
-    for entry in _entries(folder, recursive):
+    closed: list[Path] = []
+    for entry in _entries(folder, recursive, closed):
         path = Path(entry.path)
         if entry.is_symlink() and (entry.is_dir() or leaves_root(path, root)):
             links.append(path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             pictures.append(path)
-        elif path.name.lower() not in NEVER_MIND:
+        elif path.name.lower() not in SYSTEM_FILES:
             others.append(path)
-    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(links)))
+    return Listing(*(tuple(sorted(found)) for found in (pictures, others, links, closed)))
 
 
 def leaves_root(path: Path, root: Path) -> bool:
-    """Whether a file is a link to something outside of `root`."""
+    """Whether a file is a link to a place outside `root`."""
     return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
 
 
-def _entries(folder: Path, recursive: bool) -> Iterable[os.DirEntry[str]]:
-    """Files and links of a folder, or of all below it; hidden ones are passed over."""
+def _entries(folder: Path, recursive: bool, closed: list[Path]) -> Iterable[os.DirEntry[str]]:
+    """Files and links of a folder, or of all below it; folders that may not be read are added to `closed`."""
     waiting = [folder]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        here = waiting.pop()
+        try:
+            entries = os.scandir(here)
+        except OSError:
+            if here == folder:
+                raise
+            closed.append(here)
+            continue
+        with entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
@@ -101,7 +129,7 @@ def _entries(folder: Path, recursive: bool) -> Iterable[os.DirEntry[str]]:
 
 
 def _opens(entry: os.DirEntry[str]) -> bool:
-    """Not a pipe, a socket, a link to nothing or to itself."""
+    """Whether it is a file or folder, not a pipe, a socket or a broken link."""
     try:
         return entry.is_file() or entry.is_dir()
     except OSError:
@@ -111,7 +139,14 @@ def _opens(entry: os.DirEntry[str]) -> bool:
 def read_names(
     listing: Listing, split: Split, dataset: str, grammar: Grammar, folder: Path
 ) -> tuple[list[Sample], list[str]]:
-    """Parse the names of a folder -> samples, notes.  A folder where nothing parses is an error."""
+    """Parse the names of a folder.
+
+    Returns:
+        Samples, and notes on what was left out.
+
+    Raises:
+        DatasetError: no name matches the grammar.
+    """
     samples: list[Sample] = []
     strange: list[Path] = []
     for path in listing.pictures:
@@ -130,11 +165,12 @@ def read_names(
 
 
 def left_out(listing: Listing, strange: Sequence[Path], folder: Path, reason: str) -> list[str]:
-    """One sentence per reason why files of a folder were not read; `reason` is that of the strange ones."""
+    """Notes on files of a folder that were not read, one per reason; `reason` is that of the `strange` ones."""
     reasons = [
         (strange, reason),
         (listing.others, "files that are not pictures"),
         (listing.links, "links to folders or out of the data set's root"),
+        (listing.closed, "folders that may not be read"),
     ]
     return [
         f"{printable(folder.name)}: left out {reason} ({len(paths):,}): {first_few([path.name for path in paths])}"
@@ -144,7 +180,7 @@ def left_out(listing: Listing, strange: Sequence[Path], folder: Path, reason: st
 
 
 def first_few(names: Sequence[str], limit: int = 3) -> str:
-    """The first few names and how many more there are."""
+    """The first few names and the number of the others, as in `a, b, c and 7 more`."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(map(printable, names[:limit])) + more
 
@@ -155,14 +191,23 @@ def counted(number: int, one: str, several: str) -> str:
 
 
 def find_root(dataset: str, root: Path, needed: Sequence[str], inner: Sequence[str] = ()) -> Path:
-    """The folder that holds all of `needed`: `root` itself, one of `inner`, or a single child.
+    """Find the folder that holds all of `needed`.
 
-    Raises DatasetError that says what lies there instead; when `root` is one of the needed folders, that its
-    parent was meant.
+    Args:
+        dataset: its name, for messages.
+        root: the folder given; it, one of `inner` in it, or its only fitting child is the answer.
+        needed: files or folders that must be there.
+        inner: names the data set's folder usually has.
+
+    Raises:
+        DatasetNotFoundError: `root` does not exist.
+        DatasetError: no folder fits, or several; the message says what is there, or that the parent was meant.
     """
     if not root.is_dir():
-        kind = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DatasetError(f"{dataset}: {root} {kind}. Point the root at the folder that holds {_and(needed)}.")
+        kind, error = (
+            ("is a file, not a folder", DatasetError) if root.exists() else ("does not exist", DatasetNotFoundError)
+        )
+        raise error(f"{dataset}: {root} {kind}. Point the root at the folder that holds {_and(needed)}.")
     candidates = [root, *(root / name for name in inner)]
     candidates += sorted(child for child in root.iterdir() if child.is_dir() and child not in candidates)
     fitting = [folder for folder in candidates if all((folder / name).exists() for name in needed)]

@@ -1,7 +1,7 @@
-"""A folder per person: `train/0001/a.jpg`.  The camera from the file name, from `cameras.csv`, or unknown.
+"""A folder per person, `train/0001/a.jpg`, with the camera from the file name, from `cameras.csv`, or unknown.
 
-Persons may be numbers or words; words are numbered in sorted order over all splits, so one person keeps one
-number.  In the gallery `distractor` and `junk` are nobody.  Queries that are missing are chosen (`auto_query`).
+Persons may be numbers or words; words are numbered in sorted order over all splits, so that a person keeps one pid.
+In the gallery `distractor` and `junk` are no persons.  Missing queries are chosen from the gallery (`auto_query`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from resight.data.dataset_ops import (
     with_splits,
     without_junk,
 )
+from resight.data.entry import DatasetEntry, Detection
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.filenames import find_root, left_out, list_pictures
@@ -39,16 +40,23 @@ def read(
     seed: int = 0,
     keep_junk: bool = False,
 ) -> Dataset:
-    r"""`train`, `query` and `gallery` (or `test`), each with a folder per person.
+    r"""Read `train`, `query` and `gallery` (or `test`), each with a folder per person.
 
-    camera      a regular expression whose first group finds the camera number in the file name, as in
-                "c(\d+)"; without it `cameras.csv` (columns path, camid) is read, and without that cameras are
-                unknown
-    cameras     "ignore" declares every camera unknown
-    auto_query  where there is no `query`, take one picture per person and camera out of the gallery
+    Args:
+        root: the folder with the splits; `train` may be missing.
+        camera: a regular expression whose first group finds the camera number in the file name, as in "c(\d+)";
+            without it `cameras.csv` (columns path, camid) is read, and without that cameras are unknown.
+        cameras: "ignore" declares every camera unknown.
+        auto_query: where there is no `query`, take one picture per person and camera out of the gallery, or "never".
+        seed: of that choice.
+        keep_junk: keep pictures of the gallery's folder `junk`.
     """
-    root = find_root("folder", root, ["train"])
-    splits, notes, numbers = _read_folders(root, CameraFinder(root, camera))
+    tested = next((name for name in ("gallery", "test") if (root / name).is_dir()), "train")
+    root = find_root("folder", root, [tested])
+    finder = CameraFinder(root, camera)
+    splits, notes, numbers = _read_folders(root, finder)
+    if cameras != "ignore":
+        notes += finder.notes()
     dataset = with_splits(
         Dataset("folder", root.resolve().name, root, notes=tuple(notes), people=person_names(numbers)), splits
     )
@@ -95,5 +103,16 @@ def by_person(pictures: Iterable[Path], folder: Path) -> dict[str, list[Path]]:
 
 
 def _pid(number: int, split: Split) -> int:
-    """Nobody in particular can neither train nor ask."""
+    """A distractor outside the gallery is junk: it neither trains nor is a query."""
     return JUNK if number == DISTRACTOR and split != "gallery" else number
+
+
+def _detect(root: Path) -> Detection | None:
+    for split in ("train", "gallery", "test"):
+        place = root / split
+        if place.is_dir() and any(child.is_dir() and child.name[0] != "." for child in place.iterdir()):
+            return Detection(f"a folder per person in {split}")
+    return None
+
+
+ENTRY = DatasetEntry(read, _detect)

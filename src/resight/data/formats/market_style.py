@@ -1,13 +1,14 @@
-"""Any folder in Market-1501's layout and naming: somebody's own data, a subset, a repack."""
+"""Any folder in Market-1501's layout and naming: data of your own, a subset, a repack."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from resight.data.dataset_ops import Cameras, shift_pid_zero, use_cameras, without_junk
+from resight.data.entry import DatasetEntry, Detection
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.filenames import find_root
-from resight.data.formats.split_folders import FOLDERS, MARKET, read_splits
+from resight.data.formats.split_folders import MARKET, TEST_FOLDERS, has_test_folders, read_splits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,14 @@ def read(root: Path, *, cameras: Cameras = "file", keep_junk: bool = False) -> D
 
     cameras="ignore" declares every camera unknown.  `attributes.csv` in the root is read where there is one.
     """
-    root = find_root("market", root, list(FOLDERS.values()))
+    root = find_root("market", root, TEST_FOLDERS)
     dataset = use_cameras(with_sidecar(read_splits("market", root.resolve().name, root, MARKET)), cameras)
     dataset = shift_pid_zero(dataset)
     return without_junk(dataset, keep_junk)
+
+
+def _detect(root: Path) -> Detection | None:
+    return Detection("Market-1501's layout") if has_test_folders(root) else None
+
+
+ENTRY = DatasetEntry(read, _detect, pattern=MARKET.pattern, example=MARKET.example)

@@ -1,4 +1,4 @@
-"""Somebody's own pictures, not yet split: a folder per person, names with a pattern, or a CSV without splits."""
+"""Pictures that have no splits yet: a folder per person, names with a pattern, or a CSV without the column split."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ from resight.data.formats.filenames import first_few, left_out, list_pictures
 from resight.data.formats.folder_per_person import by_person
 from resight.data.formats.split_folders import FOLDERS
 from resight.data.splits import choose_queries
-from resight.errors import DatasetError, UsageError
+from resight.errors import DatasetError, DatasetNotFoundError, UsageError
 from resight.types import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-SPLIT_ALREADY = {"train", "test", "query", "gallery", *FOLDERS.values()}  # no person is called so
-CAMERA = re.compile(r"cam(?:era)?[ _-]?\d+", re.IGNORECASE | re.ASCII)  # nor so, where all are
+
+SPLIT_ALREADY = {"train", "test", "query", "gallery", *FOLDERS.values()}  # not names of persons
+CAMERA = re.compile(r"cam(?:era)?[ _-]?\d+", re.IGNORECASE | re.ASCII)  # nor these, where all folders are named so
 
 
 def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None = None) -> Dataset:
-    r"""All pictures below `root` as one training split.
+    r"""Read all pictures below `root` as one training split.
 
-    pattern  person and camera in the name, as in "{pid}_c{camid}_{frame}" (see resight.data.formats.filename_pattern)
-    camera   for a folder per person: a regular expression whose first group is the camera, as in "_c(\d+)"
-
-    `root` may be a CSV file with path and pid.
+    Args:
+        root: a folder, or a CSV file with the columns path and pid.
+        pattern: person and camera in the name, as in "{pid}_c{camid}_{frame}" (`formats.filename_pattern`).
+        camera: for a folder per person, a regular expression whose first group is the camera, as in "_c(\d+)".
     """
     if root.is_file():
         return _from_table(root)
     if not root.is_dir():
-        raise DatasetError(f"{root} does not exist. Name the folder that holds the pictures, or a CSV file.")
+        raise DatasetNotFoundError(f"{root} does not exist. Name the folder that holds the pictures, or a CSV file.")
     listing = list_pictures(root, root, recursive=True)
     if not listing.pictures:
         raise DatasetError(f"{root} holds no picture. Name the folder that holds them.")
@@ -57,13 +58,17 @@ def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None =
         samples, said, numbers = read_people(compiled, listing.pictures, root)
         notes += said
     else:
-        samples, numbers = _by_folder(root, listing.pictures, camera)
+        samples, numbers, said = _by_folder(root, listing.pictures, camera)
+        notes += said
     dataset = Dataset("people", root.resolve().name, root, train=tuple(samples), notes=tuple(notes))
     dataset = replace(dataset, people=person_names(numbers))
     return with_sidecar(dataset, numbers)
 
 
-def _by_folder(root: Path, pictures: tuple[Path, ...], camera: str | None) -> tuple[list[Sample], dict[str, int]]:
+def _by_folder(
+    root: Path, pictures: tuple[Path, ...], camera: str | None
+) -> tuple[list[Sample], dict[str, int], list[str]]:
+    """Samples, name -> pid, and notes on cameras."""
     people = by_person(pictures, root)
     _refuse_others(root, people)
     finder = CameraFinder(root, camera)
@@ -73,11 +78,11 @@ def _by_folder(root: Path, pictures: tuple[Path, ...], camera: str | None) -> tu
         for name, paths in people.items()
         for path in paths
     ]
-    return samples, numbers
+    return samples, numbers, finder.notes()
 
 
 def _refuse_others(root: Path, people: Mapping[str, Sequence[Path]]) -> None:
-    """Folders that are no persons, and pictures in none."""
+    """DatasetError for folders that are not persons, and for pictures in no folder."""
     names = sorted(people)
     if "" in people:
         raise DatasetError(
@@ -103,10 +108,17 @@ def _from_table(file: Path) -> Dataset:
 
 
 def split(everyone: Dataset, *, test: float = 0.5, cameras: Cameras = "file", seed: int = 0) -> Dataset:
-    """Persons, not pictures, go to train or test; of a test person one picture per camera is asked for.
+    """Split by person into train and test; of a test person one picture per camera is the query.
 
-    test     fraction of the persons to test on; those of them nobody can be asked about stay gallery only
-    cameras  "ignore" declares cameras unknown: any other picture of a person is then a match
+    Args:
+        everyone: all samples as train, as `read_unsplit` gives them.
+        test: fraction of the persons to test on; those without a valid match are in the gallery only.
+        cameras: "ignore" declares cameras unknown: any other picture of a person is then a match.
+        seed: which persons are tested on.
+
+    Raises:
+        UsageError: test is not a fraction.
+        DatasetError: fewer than three persons, or no test person has two cameras.
     """
     if not 0 < test < 1:
         raise UsageError(f"test is {test}, expected a fraction between 0 and 1, as in 0.5.")
@@ -121,8 +133,8 @@ def split(everyone: Dataset, *, test: float = 0.5, cameras: Cameras = "file", se
     query, gallery = choose_queries(aside, generator)
     if not query:
         raise DatasetError(
-            f"{everyone.root}: none of the {number} test persons is seen by two cameras: nobody could be found again. "
-            f"If cameras are not known, declare it with --cameras ignore."
+            f"{everyone.root}: none of the {number} test persons is seen by two cameras, so no query would have a "
+            f"match. If cameras are not known, declare it with --cameras ignore."
         )
     train = tuple(sample for sample in everyone.train if sample.pid > 0 and sample.pid not in tested)
     parted = with_splits(everyone, {"train": train, "query": query, "gallery": gallery})

@@ -1,12 +1,13 @@
-"""Writing a data set in another form: a table, Market-1501's names, a folder per person, or lists.
+"""Writing a data set in another format: a table, Market-1501's names, a folder per person, or lists.
 
-Pictures are linked, never changed; a CSV only names them.  What a form cannot say is returned as a note.
+Pictures are linked, never changed; a CSV only names them.  What a format cannot hold is returned as a note.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -33,20 +34,24 @@ Placed = list[tuple["Sample", str]]  # a sample and the path it is given, below 
 
 @dataclass(frozen=True)
 class Written:
-    """What a form could not keep, and the options its reader needs."""
+    """Notes on what the format could not keep, and the options its reader needs."""
 
     notes: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bool = False) -> Written:
-    """Write `dataset` to `out` in one of FORMS.
+    """Write a data set in one of FORMS.
 
-    csv      `out` is the file; the pictures stay where they are
-    others   `out` is a new or empty folder; pictures are hard links (how="link") or copies
+    Args:
+        dataset: what to write.
+        form: "csv", "folder", "list" or "market".
+        out: for csv the file, the pictures stay where they are; else a new or empty folder.
+        how: hard links or copies of the pictures; not for csv.
+        replace: write over a CSV file that is there.
 
-    Raises DatasetError where something is in the way (a CSV file gives way to replace=True) or the form cannot hold
-    the set.
+    Raises:
+        DatasetError: something is in the way, or the format cannot hold the set.
     """
     if form not in FORMS:
         raise UnknownNameError("form to write", form, FORMS)
@@ -86,7 +91,7 @@ def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pi
 
 
 def _names(dataset: Dataset) -> Mapping[int, str]:
-    """What persons are called in a table: by their names, where all have one that a cell can hold."""
+    """pid -> name for a table, where every person has a name that a cell can hold; else empty."""
     pids = {sample.pid for sample in _everyone(dataset) if sample.pid > 0}
     fit = all(name == name.strip() and not UNSAFE.search(name) for name in dataset.people.values())
     fit = fit and len(set(dataset.people.values())) == len(dataset.people)
@@ -94,17 +99,17 @@ def _names(dataset: Dataset) -> Mapping[int, str]:
 
 
 def _check_names(paths: Sequence[Path]) -> None:
-    """Names that a table cannot hold, and pictures that stand twice."""
+    """DatasetError for names that a table cannot hold, and for pictures that are both query and gallery."""
     for path in paths:
         if UNSAFE.search(str(path)) or path.name != path.name.strip():
             raise DatasetError(
                 f"{path.name} cannot stand in a table: its name or folder has line breaks, broken signs or "
-                f"blanks at an end. Rename it, or choose the form folder."
+                f"blanks at an end. Rename it, or choose the format folder."
             )
     twice, count = Counter(paths).most_common(1)[0]
     if count > 1:
         raise DatasetError(
-            f"{twice.name} is both query and gallery, and a table has one row a picture. Choose the form folder."
+            f"{twice.name} is both query and gallery, and a table has one row a picture. Choose the format folder."
         )
 
 
@@ -113,7 +118,7 @@ def _market(dataset: Dataset, out: Path, how: How) -> Written:
     if unknown:
         raise DatasetError(
             f"the camera of {unknown:,} pictures is unknown, and Market-1501's names must say one. "
-            f"Choose the form csv or folder, which can say that nobody knows."
+            f"Choose the format csv or folder, which can leave it open."
         )
     made_up = sum(sample.frame is None for sample in _everyone(dataset))
     taken: Counter[str] = Counter()
@@ -127,11 +132,12 @@ def _market(dataset: Dataset, out: Path, how: How) -> Written:
     _place(placed, out, how)
     _write_attributes(placed, out)
     note = f"{made_up:,} pictures have no frame number; theirs are running numbers"
-    return Written((note,) if made_up else ())
+    return Written(((note,) if made_up else ()) + _lost_names(dataset))
 
 
 def _folder(dataset: Dataset, out: Path, how: How) -> Written:
-    placed = _numbered(dataset, lambda sample: f"{sample.split}/{_person(sample.pid)}")
+    names = _folder_names(dataset)
+    placed = _numbered(dataset, lambda sample: f"{sample.split}/{names.get(sample.pid) or _person(sample.pid)}")
     _place(placed, out, how)
     rows = [
         (path, "" if sample.camid == UNKNOWN_CAMERA else sample.camid, "" if sample.frame is None else sample.frame)
@@ -139,7 +145,23 @@ def _folder(dataset: Dataset, out: Path, how: How) -> Written:
     ]
     _write_table(out / CAMERAS, ("path", "camid", "frame"), rows)
     _write_attributes(placed, out)
-    return Written()
+    return Written(() if names else _lost_names(dataset))
+
+
+def _folder_names(dataset: Dataset) -> Mapping[int, str]:
+    """pid -> name, where every name can be the name of a folder that the reader takes for a person."""
+    names = _names(dataset)
+    taken = {"distractor", "junk", str(JUNK)}
+    fit = all(not re.search(r'[/\\<>:"|?*]|^\.|\.$', name) and name not in taken for name in names.values())
+    return names if fit else {}
+
+
+def _lost_names(dataset: Dataset) -> tuple[str, ...]:
+    """A note on the names of persons, in a format that has only numbers."""
+    if not dataset.people:
+        return ()
+    named = [f"{name} is {pid}" for pid, name in sorted(dataset.people.items())]
+    return (f"the names of {len(named):,} persons are not kept; they are numbered: {first_few(named)}",)
 
 
 def _list(dataset: Dataset, out: Path, how: How) -> Written:
@@ -150,7 +172,8 @@ def _list(dataset: Dataset, out: Path, how: How) -> Written:
         (out / f"list_{split}.txt").write_text("".join(lines), "utf-8")
     _write_attributes(placed, out)
     frames = sum(sample.frame is not None for sample, _ in placed)
-    return Written((f"the frame numbers of {frames:,} pictures are not kept; lists have none",) if frames else ())
+    lost = (f"the frame numbers of {frames:,} pictures are not kept; lists have none",) if frames else ()
+    return Written(lost + _lost_names(dataset))
 
 
 FORMS: dict[str, Callable[[Dataset, Path, How], Written]] = {
@@ -182,7 +205,7 @@ def _place(placed: Placed, out: Path, how: How) -> None:
     if strange:
         raise DatasetError(
             f"{first_few(strange)} would not be found again: pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}. "
-            f"Rename them, or choose the form csv."
+            f"Rename them, or choose the format csv."
         )
     for sample, path in placed:
         target = out / path
@@ -196,7 +219,7 @@ def _place(placed: Placed, out: Path, how: How) -> None:
         except OSError as refused:
             raise DatasetError(
                 f"{source} cannot be linked to {target} ({refused.strerror}). "
-                f"Write to the same disk, copy instead (--copy), or choose the form csv."
+                f"Write to the same disk, copy instead (--copy), or choose the format csv."
             ) from refused
 
 
