@@ -213,7 +213,7 @@ def test_wrong_files_are_sentences(run: Path, people: Path, recipe: Path, tmp_pa
         (["embed", run, gallery, "--out", tmp_path / "x.csv"], "an embedding file ends in"),
         (["search", gallery, tmp_path / "zero.jpg", "--model", run], "zero bytes"),
         (["search", gallery, tmp_path / "none.jpg", "--model", run], "none.jpg"),
-        (["evaluate", run, "--dataset", "market1501", "--root", tmp_path / "empty"], "bounding_box_train"),
+        (["evaluate", run, "--dataset", "market1501", "--root", tmp_path / "empty"], "bounding_box_test"),
     ):
         done = resight(*arguments)
         assert sentence in done.stderr, done.stderr

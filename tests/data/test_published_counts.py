@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from . import forms
 from .made import market, picture
 
 NAMED = sorted(name for name, entry in DATASETS.items() if entry.counts)
+BUILD: dict[str, Callable[[Path], Path]] = {
+    "msmt17": forms.msmt17, "cuhk03": forms.cuhk_repacked, "dukemtmcreid": forms.duke, "folder": forms.people,
+    "synergyreid": forms.synergy, "list": forms.lists}  # fmt: skip
 ONES = {"train": SplitCounts(3, 6, 5), "query": SplitCounts(2, 2, 2), "gallery": SplitCounts(2, 4, 3)}
 
 
@@ -62,8 +66,7 @@ def test_msmt_and_cuhk_take_repeated_endings() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_another_data_set_is_not_read_under_a_published_name(name: str, tmp_path: Path) -> None:
-    built = {"msmt17": forms.msmt17, "cuhk03": forms.cuhk_repacked, "dukemtmcreid": forms.duke,
-             "synergyreid": forms.synergy}.get(name, market)(tmp_path / "set")  # fmt: skip
+    built = BUILD.get(name, market)(tmp_path / "set")
     options = dict(DATASETS[name].doctor_options)
     with pytest.raises(DatasetError, match=r"is not the published data set: .* expected .*resight data check"):
         load_dataset(name, built, **options)
@@ -109,8 +112,6 @@ TRAINING = {
     "msmt17": ["MSMT17_V1/train", "MSMT17_V1/list_train.txt", "MSMT17_V1/list_val.txt"],
     "cuhk03": ["cuhk03-np/detected/bounding_box_train"], "folder": ["train"], "list": ["train", "list_train.txt"],
 }  # fmt: skip
-BUILD = {"msmt17": forms.msmt17, "cuhk03": forms.cuhk_repacked, "dukemtmcreid": forms.duke, "folder": forms.people,
-         "synergyreid": forms.synergy, "list": forms.lists}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(TRAINING))

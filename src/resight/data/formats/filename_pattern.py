@@ -1,8 +1,8 @@
 """Person and camera from a file name, by a pattern that is tried on ten names before it is applied to all.
 
-`{pid}_c{camid}_{frame}` reads `anna_c2_0017.jpg`.  `{pid}` is anything without a slash up to the text that
-follows it in the pattern, `{camid}` and `{frame}` are digits, `*` is anything; the rest stands for itself.  The whole base name without its ending must fit; a pattern
-with a slash is held against the path below the root instead.
+`{pid}_c{camid}_{frame}` reads `anna_c2_0017.jpg`.  `{pid}` is anything without a slash up to the text that follows it
+in the pattern, `{camid}` and `{frame}` are digits, `*` is anything; the rest stands for itself.  The whole base name
+without its ending must fit; a pattern with a slash is compared with the path below the root instead.
 """
 
 from __future__ import annotations
