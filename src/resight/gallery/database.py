@@ -24,6 +24,7 @@ NAME = "gallery.sqlite"
 APPLICATION = 0x52474C59  # tells our files from any other SQLite database
 VERSION = 1
 PATIENCE = 30.0  # seconds to wait for another process's write
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF", "cell_size_check=ON")
 SCHEMA = """
 CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE state(seq INTEGER NOT NULL, next_row INTEGER NOT NULL, epoch INTEGER NOT NULL);
@@ -175,8 +176,7 @@ def many(values: Iterable[object]) -> str:
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF",
-                   "cell_size_check=ON"):  # fmt: skip
+    for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

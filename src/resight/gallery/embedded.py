@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resight.errors import GalleryBusyError
 from resight.gallery.backend import Found, Vectors, blocks
 from resight.gallery.database import NAME, Database, many, next_seq
 from resight.gallery.records import Field, Filter, Record
@@ -48,6 +49,7 @@ ON CONFLICT DO UPDATE SET row=:row, pid=coalesce(:pid, pid), camera=coalesce(:ca
   time=coalesce(:time, time), source=CASE :source WHEN '' THEN source ELSE :source END,
   label=coalesce(:label, label), note=coalesce(:note, note), seq=:seq
 """
+RETRIES = 20  # of a search whose hits are deleted before they are read
 BLOCK = 1024  # rows a statement or a fetch
 
 
@@ -136,12 +138,13 @@ class Embedded:
             return sql.execute(f"SELECT {field}, count(*) FROM records WHERE {clause} GROUP BY 1", values).fetchall()
 
     def nearest(self, queries: Vectors, k: int, where: Filter, exact: bool) -> list[Found]:
-        while True:
+        for _ in range(RETRIES):
             found = self.searcher.nearest(queries, k, where, exact)
             rows = {row for hits in found for row, _ in hits}
             records = self._of_rows(rows)
             if len(records) == len(rows):  # else somebody has deleted one just now
                 return [[(records[row], similarity) for row, similarity in hits] for hits in found]
+        raise GalleryBusyError(f"records of {self.folder} are being deleted faster than they can be read. Try again.")
 
     def _of_rows(self, rows: set[int]) -> dict[int, Record]:
         query = f"SELECT {SELECT}, row FROM records WHERE row IN (SELECT value FROM json_each(?))"

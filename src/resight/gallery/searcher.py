@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,10 @@ import numpy as np
 from resight.errors import GalleryError
 from resight.gallery import segments
 from resight.gallery.columns import Columns
-from resight.gallery.database import next_seq
-from resight.gallery.neighbors import NOTHING, Mask, Positions, exact, faiss, merge, nothing, score
+from resight.gallery.database import many, next_seq
+from resight.gallery.neighbors import NOTHING, Mask, faiss, merge, nothing
+from resight.gallery.parts import Part, Tail, search_part
+from resight.gallery.records import Filter
 from resight.gallery.sql_filter import clause_of
 
 if TYPE_CHECKING:
@@ -27,28 +28,20 @@ if TYPE_CHECKING:
 
     from resight.gallery.backend import Vectors
     from resight.gallery.database import Database
-    from resight.gallery.records import Filter
     from resight.gallery.segments import Segment
     from resight.types import Metric
 
 LOG = logging.getLogger(__name__)
 EXACT_UP_TO = 50_000  # rows
 SEGMENT = 16_384  # rows of the tail that become a segment
-CANDIDATES = 1_000  # scored exactly for each query, and at least ...
+CANDIDATES = 1_000  # scored exactly for each query until `optimize` has measured how many it takes, and at least ...
 OVER = 8  # ... times k
+MOST = 16_000  # candidates `optimize` goes up to
+RECALL = 0.998  # it looks for, over TRIED records of the gallery and the DEPTH nearest of each
+TRIED, DEPTH = 64, 50
 SMALL = 20_000  # a subset up to this many rows is compared exactly
-WIDEST = 8  # candidates are at most an 8th of a segment; beyond, comparing the subset is as quick
 NEW = "SELECT row, vector FROM vectors WHERE row > ? ORDER BY row"
 CHANGED = "SELECT row, pid, camera, label, time, added FROM records WHERE seq > ? ORDER BY row"
-
-
-@dataclass(frozen=True)
-class Part:
-    """Vectors to search and their positions in the columns."""
-
-    vectors: Vectors
-    at: Positions
-    codes: Any = None
 
 
 class Searcher:
@@ -61,17 +54,21 @@ class Searcher:
 
     def _reset(self) -> None:
         self._seen = (-1, -1)  # epoch, seq
+        self._candidates = CANDIDATES
         self._columns = Columns()
         self._segments: dict[str, Segment] = {}
         self._parts: list[Part] = []
         self._tail = Tail(self.dim)
 
-    def nearest(self, queries: Vectors, k: int, where: Filter, always_exact: bool) -> list[list[tuple[int, float]]]:
+    def nearest(
+        self, queries: Vectors, k: int, where: Filter, always_exact: bool, candidates: int | None = None
+    ) -> list[list[tuple[int, float]]]:
         """For each query (Q, D) rows and similarities, best first."""
         with self._lock:
             self._sync()
             parts, rows = [*self._parts, self._tail.part(self._columns)], self._columns.rows
             mask = self._mask(where)
+            candidates = max(candidates or self._candidates, OVER * k)
         k = min(k, int(mask.sum()))
         if k == 0:
             return [[] for _ in queries]
@@ -79,7 +76,9 @@ class Searcher:
         best = nothing(len(queries), k)
         for part in parts:
             if len(part.at):
-                scores, found = _search(queries, part, k, self.metric, mask[part.at], always_exact)
+                scores, found = search_part(
+                    queries, part, k, self.metric, mask[part.at], 0 if always_exact else candidates
+                )
                 found = np.where(found < 0, NOTHING, part.at[found])
                 best = merge(best, (scores, found), k)
         return [
@@ -112,6 +111,8 @@ class Searcher:
                 return
             if epoch != self._seen[0]:
                 self._reset()
+            measured = sql.execute("SELECT value FROM settings WHERE key='candidates'").fetchone()
+            self._candidates = int(measured[0]) if measured else CANDIDATES
             whole = self._take_segments(sql) and self._take_rows(sql, self._seen[1])
         if whole:
             self._seen = (epoch, seq)
@@ -180,13 +181,36 @@ class Searcher:
             self._replace(sql, absorbed, first)
 
     def optimize(self) -> None:
-        """One segment of all rows, if there are so many that a search is not exact anyway."""
+        """One segment of all rows, if there are so many that a search is not exact anyway; then measure recall."""
         with self.database.writing() as sql:
             names = sql.execute("SELECT name FROM segments").fetchall()
             if sql.execute("SELECT count(*) FROM records").fetchone()[0] <= EXACT_UP_TO:
                 return
             if len(names) != 1 or _tail_length(sql):
                 self._replace(sql, names, 0)
+        if faiss() is not None:
+            self.database.set(candidates=self._measured())
+
+    def _measured(self) -> int:
+        """How many candidates it takes on these very vectors."""
+        sample = self._sample(TRIED)
+        truth = [{row for row, _ in hits} for hits in self.nearest(sample, DEPTH, Filter(), True)]
+        candidates = CANDIDATES // 2
+        while candidates < MOST:
+            found = self.nearest(sample, DEPTH, Filter(), False, candidates)
+            same = sum(len(true & {row for row, _ in hits}) for true, hits in zip(truth, found, strict=True))
+            if same >= RECALL * sum(map(len, truth)):
+                break
+            candidates *= 2
+        return candidates
+
+    def _sample(self, count: int) -> Vectors:
+        """Vectors of records spread evenly over the gallery."""
+        with self.database.reading() as sql:
+            rows = [row for (row,) in sql.execute("SELECT row FROM records ORDER BY row")]
+            chosen = many(rows[:: max(1, len(rows) // count)][:count])
+            found = sql.execute("SELECT vector FROM vectors WHERE row IN (SELECT value FROM json_each(?))", (chosen,))
+            return np.frombuffer(b"".join(blob for (blob,) in found), np.float32).reshape(-1, self.dim)
 
     def _replace(self, sql: sqlite3.Connection, names: list[tuple[str]], first: int) -> None:
         """In place of some segments one of all rows from `first` on."""
@@ -240,80 +264,6 @@ class Searcher:
     def close(self) -> None:
         with self._lock:
             self._reset()
-
-
-class Tail:
-    """Rows and vectors that are in no segment.  Appended to; a search keeps the length it began with."""
-
-    def __init__(self, dim: int) -> None:
-        self.n = 0
-        self._rows, self._vectors = np.empty(0, np.int64), np.empty((0, dim), np.float32)
-
-    @property
-    def rows(self) -> Positions:
-        return self._rows[: self.n]
-
-    @property
-    def last(self) -> int:
-        return int(self._rows[self.n - 1]) if self.n else 0
-
-    def part(self, columns: Columns) -> Part:
-        return Part(self._vectors[: self.n], columns.positions(self.rows)[0])
-
-    def append(self, lines: Any) -> None:
-        """Lines (row, vector) in order."""
-        while block := lines.fetchmany(segments.FETCH):
-            end = self.n + len(block)
-            if end > len(self._rows):
-                size = max(end, 2 * self.n)
-                rows, vectors = np.empty(size, np.int64), np.empty((size, self._vectors.shape[1]), np.float32)
-                rows[: self.n], vectors[: self.n] = self.rows, self._vectors[: self.n]
-                self._rows, self._vectors = rows, vectors
-            self._rows[self.n : end] = [row for row, _ in block]
-            self._vectors[self.n : end] = np.frombuffer(b"".join(v for _, v in block), np.float32).reshape(
-                len(block), -1
-            )
-            self.n = end
-
-    def drop(self, last: int) -> None:
-        """Forget rows up to `last`, which are in a segment now."""
-        start = int(np.searchsorted(self.rows, last, "right"))
-        if start:
-            self._rows, self._vectors = self.rows[start:].copy(), self._vectors[start : self.n].copy()
-            self.n -= start
-
-
-def _search(
-    queries: Vectors, part: Part, k: int, metric: Metric, keep: Mask, always_exact: bool
-) -> tuple[Vectors, Positions]:
-    """Scores and positions (Q, k) in one part."""
-    kept = int(keep.sum())
-    if part.codes is None or always_exact or kept <= SMALL // 8:
-        return exact(queries, part.vectors, k, metric, keep)
-    need = min(kept, max(CANDIDATES, OVER * k))
-    scores, positions = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), NOTHING, np.int64)
-    waiting, wide = np.arange(len(queries)), int(need * len(keep) / kept * 1.1) + 1
-    while len(waiting) and wide <= len(keep) // WIDEST:
-        _, found = part.codes.candidates(queries[waiting], wide)
-        passed = keep[found]
-        enough = passed.sum(1) >= need
-        for query, row, passes in zip(waiting[enough], found[enough], passed[enough], strict=True):
-            scores[query], positions[query] = _rescored(queries[query], part.vectors, row[passes][:need], k, metric)
-        waiting, wide = waiting[~enough], 4 * wide
-    if len(waiting):
-        scores[waiting], positions[waiting] = exact(queries[waiting], part.vectors, k, metric, keep)
-    return scores, positions
-
-
-def _rescored(query: Vectors, vectors: Vectors, found: Positions, k: int, metric: Metric) -> tuple[Vectors, Positions]:
-    """The k best of the candidates by their vectors, padded."""
-    found = np.sort(found)
-    scores = score(query, vectors[found], metric)
-    order = np.lexsort((found, -scores))[:k]
-    lacking = k - len(order)
-    return np.pad(scores[order], (0, lacking), constant_values=-np.inf), np.pad(
-        found[order], (0, lacking), constant_values=NOTHING
-    )
 
 
 def _last_row(sql: sqlite3.Connection) -> int:
