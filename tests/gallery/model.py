@@ -78,8 +78,10 @@ class Programs(RuleBasedStateMachine):
         """Programs begin with a gallery that is not empty: conditions then have something to choose among."""
         self.gallery = self.begin()
         rng = np.random.default_rng(seed)
-        choices = {"pid": [None, *PIDS], "camera": [None, *CAMERAS], "time": [None, *TIMES], "source": SOURCES,
-                   "label": [None, *LABELS], "note": [None, "a note"]}  # fmt: skip
+        choices: dict[str, list[Any]] = {
+            "pid": [None, *PIDS], "camera": [None, *CAMERAS], "time": [None, *TIMES], "source": SOURCES,
+            "label": [None, *LABELS], "note": [None, "a note"],
+        }  # fmt: skip
         drawn = [{name: values[rng.integers(len(values))] for name, values in choices.items()} for _ in IDS[::2]]
         vectors = rng.integers(0, len(POOL), len(drawn)).tolist()
         self.add([
@@ -88,7 +90,8 @@ class Programs(RuleBasedStateMachine):
 
     @rule(batch=st.lists(entries, min_size=2, max_size=8))
     def add(self, batch: list[dict[str, Any]]) -> None:
-        columns = {f"{name}s": [entry[name] for entry in batch] for name in batch[0] if name != "vector"}
+        names = [name for name in batch[0] if name != "vector"]
+        columns: dict[str, Any] = {f"{name}s": [entry[name] for entry in batch] for name in names}
         vectors = POOL[[entry["vector"] for entry in batch]]
         assert self.gallery.add(vectors, **columns) == columns["ids"]
         for entry, vector in zip(batch, vectors, strict=True):

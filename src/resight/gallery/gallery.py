@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import getpass
+import json
 import time as clock
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-import numpy.typing as npt
-
 from resight.errors import GalleryError, UsageError
-from resight.gallery import ranking
-from resight.gallery.backend import Backend, Vectors
-from resight.gallery.database import NAME, Database, write_log
-from resight.gallery.embedded import Embedded
-from resight.gallery.identity import check_identity, identity, other_model
-from resight.gallery.intake import checked_vectors, latest_of, record_of
-from resight.gallery.pictures import thumbnail as make_thumbnail
+from resight.gallery import ranking, transfer
+from resight.gallery.intake import checked_vectors
 from resight.gallery.ranking import Fuse, SameCamera
-from resight.gallery.records import FIELDS, Conditions, Field, Filter, Hit, Moment, Person, Record, column, moment, text
+from resight.gallery.recall import Recall, measure
+from resight.gallery.records import Conditions, Filter, Hit, LogEntry, Mark, Person, Record, text
+from resight.gallery.store import Store
+from resight.gallery.transfer import Embed, Progress
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from resight.evaluation import Calibration, Reranking
-    from resight.types import Metric
+    import numpy.typing as npt
 
-Records = list[Record]  # `list` is a method below
-Answer = list[Hit]
-Hits = list[Answer]
-Persons = list[list[Person]]
-Counts = list[tuple[str | None, int]]
-Texts = list[str]
-DAY = 86_400.0
-CHUNK = 4096  # records a transaction
+    from resight.evaluation import Reranking
+
+Hits = list[list[Hit]]
 
 
-class Gallery:
+class Gallery(Store):
     """People that can be searched: records with vectors of one model, in one folder.
 
         gallery = Gallery.open("galleries/mall", model=model)      # made where there is none
@@ -53,221 +42,6 @@ class Gallery:
     dim, metric, fingerprint: of the vectors it holds.  calibration: turns similarities into probabilities.
     settings: what was fixed when it was made.
     """
-
-    def __init__(
-        self, folder: Path, backend: Backend, settings: dict[str, Any],
-        calibration: Calibration | None = None, actor: str | None = None,
-    ) -> None:  # fmt: skip
-        self.folder, self.backend, self.settings = folder, backend, settings
-        self.dim: int = settings["dim"]
-        self.metric: Metric = settings["metric"]
-        self.fingerprint: str = settings["fingerprint"]
-        self.calibration = calibration
-        self.actor = _user() if actor is None else actor
-
-    @classmethod
-    def open(
-        cls, path: str | Path, *, model: Any = None, dim: int | None = None, metric: Metric | None = None,
-        fingerprint: str | None = None, thumbnail: int = 256, audit: bool = False, server: str = "",
-        collection: str = "", calibration: Calibration | None = None, actor: str | None = None,
-    ) -> Self:  # fmt: skip
-        """Open the gallery in a folder, or make one where there is none and `model` or `dim` is given.
-
-        Args:
-            path: the folder.
-            model: the model its vectors come from; a gallery made for another one is refused.
-            dim: width of the vectors, for vectors of your own.  metric: "cosine" if not said otherwise.
-            fingerprint: names where vectors of your own come from.
-            thumbnail: longest side in pixels of the pictures kept in a new gallery; 0 keeps none.
-            audit: log every change and search of a new gallery; deletions are always logged.
-            server, collection: keep a new gallery's vectors on a Milvus server instead of in the folder.
-            calibration: for probabilities.
-            actor: who acts, for the log; the user's name if not given.
-
-        Raises:
-            GalleryError: there is no gallery and nothing to make one from; it is damaged; or it is another model's.
-        """
-        folder = Path(path)
-        wanted = identity(model, dim, metric, fingerprint)
-        database = Database.open(folder / NAME)
-        if database is None:
-            if "dim" not in wanted:
-                raise GalleryError(
-                    f"there is no gallery in {folder}. Make one with: resight index MODEL PICTURES --gallery {folder}"
-                )
-            if thumbnail < 0:
-                raise UsageError(f"thumbnail={thumbnail}: give the longest side in pixels, or 0 to keep no pictures.")
-            settings = {"metric": "cosine", "fingerprint": "", **wanted, "thumbnail": thumbnail, "audit": audit,
-                        "created": clock.time(), "server": server, "collection": collection}  # fmt: skip
-            database = Embedded.create(folder, settings)
-        settings = database.settings()
-        try:
-            check_identity(folder, settings, wanted)
-            backend = _backend(folder, database, settings)
-        except BaseException:
-            database.close()
-            raise
-        return cls(folder, backend, settings, calibration, actor)
-
-    @classmethod
-    def create(cls, path: str | Path, **options: Any) -> Self:
-        """Like `open`, for a folder that holds no gallery yet."""
-        if (Path(path) / NAME).exists():
-            raise GalleryError(f"there is a gallery in {path} already; open it, or choose another folder.")
-        return cls.open(path, **options)
-
-    def close(self) -> None:
-        self.backend.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return self.count()
-
-    # writing
-
-    def add(
-        self, vectors: npt.ArrayLike, *, ids: Sequence[str | None] | None = None, pids: Sequence[Any] | None = None,
-        cameras: Sequence[Any] | None = None, times: Sequence[Any] | None = None,
-        sources: Sequence[str | None] | None = None, labels: Sequence[Any] | None = None,
-        notes: Sequence[Any] | None = None, images: Sequence[Any] | None = None, fingerprint: str | None = None,
-    ) -> Texts:  # fmt: skip
-        """Add records, or update those whose id is there: the vector and what is given replace the old.
-
-        Args:
-            vectors: (N, D) of this gallery's model; brought to unit length where the metric is cosine.
-            ids: without them an id is the hash of picture (of the vector where there is none), source, camera, time.
-            pids, cameras, times, labels, notes: one entry a vector, None where unknown.  Whole numbers become text;
-                a time is seconds since 1970, a datetime or ISO 8601 text, in UTC where it has no zone.
-            sources: where each picture comes from; the path where `images` are paths.
-            images: paths, bytes, PIL images or RGB arrays; a thumbnail of each is kept.
-            fingerprint: of the model the vectors come from, to be checked.
-
-        Returns:
-            The ids, in the order of the vectors.
-
-        Raises:
-            GalleryError: vectors of another width or model, or not finite.
-            ImageError: an image cannot be read; nothing of this call from its block of records on is added.
-        """
-        self._check_fingerprint(fingerprint)
-        rows = checked_vectors(vectors, self.dim, self.metric)
-        given = {"ids": ids, "pids": pids, "cameras": cameras, "times": times, "sources": sources, "labels": labels,
-                 "notes": notes, "images": images}  # fmt: skip
-        columns = {name: column(values, len(rows), name) for name, values in given.items()}
-        added: Texts = []
-        for start in range(0, len(rows), CHUNK):
-            part = {name: values[start : start + CHUNK] for name, values in columns.items()}
-            added += self._add(rows[start : start + CHUNK], part)
-        return added
-
-    def _add(self, vectors: Vectors, columns: Mapping[str, Sequence[Any]]) -> Texts:
-        """One transaction.  The last of several with one id counts, with what only an earlier one says kept."""
-        now, longest = clock.time(), self.settings["thumbnail"]
-        latest: dict[str, tuple[Record, Vectors, bytes | None]] = {}
-        ids = []
-        for at, vector in enumerate(vectors):
-            entry = {name: values[at] for name, values in columns.items()}
-            record, data = record_of(entry, vector, now)
-            picture = make_thumbnail(entry["images"], data, longest) if data is not None and longest else None
-            before = latest.get(record.id)
-            latest[record.id] = (
-                (record, vector, picture) if before is None else latest_of(before, (record, vector, picture))
-            )
-            ids.append(record.id)
-        records, rows, pictures = zip(*latest.values(), strict=True)
-        new = self.backend.upsert(records, np.stack(rows), pictures)
-        self._log("add", records=len(records), new=new)
-        return ids
-
-    def update(self, ids: str | Sequence[str], **changes: Any) -> int:
-        """Set pid, camera, time, source, label or note of records; None clears.  Returns how many there were."""
-        known = {"pid": "pids", "camera": "cameras", "label": "labels", "note": "notes", "source": "sources"}
-        clean: dict[str, Any] = {}
-        for name, value in changes.items():
-            if name not in known and name != "time":
-                raise UsageError(f"a record has no field {name!r} to set. Known: {', '.join([*known, 'time'])}.")
-            clean[name] = moment(value) if name == "time" else text(value, known[name])
-        if "source" in clean:
-            clean["source"] = clean["source"] or ""
-        ids = [ids] if isinstance(ids, str) else list(ids)
-        if not clean or not ids:
-            return 0
-        done = self.backend.update(ids, clean)
-        self._log("update", records=done, fields=sorted(clean))
-        return done
-
-    def delete(
-        self, ids: str | Sequence[str] | None = None, *, where: Filter | None = None, everything: bool = False,
-        **conditions: Unpack[Conditions],
-    ) -> int:  # fmt: skip
-        """Delete records with their vectors and pictures, by id, `pids=`, any other condition, or a filter.
-
-        They are gone from every answer at once; `compact` removes the last trace from the files.
-
-        Returns:
-            How many were deleted.
-
-        Raises:
-            UsageError: nothing was asked for; `everything=True` empties the gallery.
-        """
-        chosen = Filter.of(where, conditions)
-        if ids is not None:
-            chosen = replace(chosen, ids=(ids,) if isinstance(ids, str) else tuple(ids))
-        if not chosen and not everything:
-            raise UsageError("delete what? Give ids, pids or another condition, or everything=True.")
-        gone = self.backend.delete(chosen)
-        if gone:
-            self._write_log("delete", records=len(gone), ids=gone[:1000])
-        return len(gone)
-
-    def expire(self, keep_days: float, now: Moment | None = None) -> int:
-        """Delete what is older than so many days, by its time, or by when it was added where it has none."""
-        if not keep_days >= 0:
-            raise UsageError(f"keep_days={keep_days}: give a number of days, 0 or more.")
-        return self.delete(older_than=(clock.time() if now is None else moment(now) or 0.0) - keep_days * DAY)
-
-    # reading
-
-    def get(self, id: str) -> Record | None:
-        """The record, or None."""
-        return self.backend.fetch([id]).get(id)
-
-    def list(
-        self, *, limit: int = 100, after_id: str = "", where: Filter | None = None, **conditions: Unpack[Conditions]
-    ) -> Records:  # fmt: skip
-        """Records by id, `limit` at a time; the next page starts after the last id of this one."""
-        if limit < 1:
-            raise UsageError(f"limit={limit}; give at least 1.")
-        return self.backend.page(Filter.of(where, conditions), after_id, limit)
-
-    def count(self, *, where: Filter | None = None, **conditions: Unpack[Conditions]) -> int:
-        """How many records there are, or match."""
-        return self.backend.count(Filter.of(where, conditions))
-
-    def facets(
-        self, field: Field, *, where: Filter | None = None, **conditions: Unpack[Conditions]
-    ) -> Counts:  # fmt: skip
-        """Values of pid, camera, label or source and how many records have them, the most frequent first."""
-        if field not in FIELDS:
-            raise UsageError(f"facets of {field!r} are not counted; choose {', '.join(FIELDS)}.")
-        found = self.backend.facets(field, Filter.of(where, conditions))
-        return sorted(found, key=lambda pair: (-pair[1], pair[0] is None, pair[0] or ""))
-
-    def vectors(self, ids: Sequence[str]) -> Vectors:
-        """Vectors (N, D) of records.  Raises GalleryError for an id that is not there."""
-        found = self.backend.vectors(ids)
-        if missing := [id for id in ids if id not in found]:
-            raise GalleryError(f"there is no record {missing[0]!r} in {self.folder}.")
-        return np.stack([found[id] for id in ids]) if ids else np.empty((0, self.dim), np.float32)
-
-    def picture(self, id: str) -> bytes | None:
-        """The thumbnail of a record as JPEG, or None."""
-        return self.backend.database.picture(id)
 
     # searching
 
@@ -321,11 +95,11 @@ class Gallery:
         found = self.search(vectors, k + len(ids), **options)
         return [[hit for hit in hits if hit.id not in records][:k] for hits in found]
 
-    def search_people(self, vectors: npt.ArrayLike, k: int = 10, **options: Any) -> Persons:
+    def search_people(self, vectors: npt.ArrayLike, k: int = 10, **options: Any) -> list[list[Person]]:
         """Like `search`, for k persons instead of k records; a record without pid stands alone."""
         return ranking.people(lambda wide: self.search(vectors, wide, **options), k)
 
-    def _hits(self, found: Sequence[tuple[Record, float]], least: float | None) -> Answer:
+    def _hits(self, found: Sequence[tuple[Record, float]], least: float | None) -> list[Hit]:
         kept = [(record, similarity) for record, similarity in found if least is None or similarity >= least]
         chances: Sequence[float | None] = [None] * len(kept)
         if self.calibration is not None and kept:
@@ -345,9 +119,9 @@ class Gallery:
     def compact(self) -> None:
         """Leave no trace of what was deleted in any file of the folder, and give its space back."""
         self.backend.compact()
-        self._write_log("compact")
+        self.note("compact")
 
-    def verify(self) -> Texts:
+    def verify(self) -> list[str]:
         """What is damaged, one sentence each; nothing where all is well."""
         return self.backend.problems()
 
@@ -357,29 +131,71 @@ class Gallery:
         about = {"records": self.count(), "dim": self.dim, "metric": self.metric, "fingerprint": self.fingerprint}
         return about | {"bytes": size} | self.backend.stats()
 
-    # inside
+    def mark(self, id: str, same: bool, similarity: float, query: str = "") -> None:
+        """Keep a user's word on a hit: it shows the person asked for, or another one.
 
-    def _check_fingerprint(self, fingerprint: str | None) -> None:
-        if fingerprint is not None and fingerprint != self.fingerprint:
-            raise other_model(self.folder, self.fingerprint, fingerprint)
-
-    def _log(self, action: str, **detail: Any) -> None:
-        if self.settings["audit"]:
-            self._write_log(action, **detail)
-
-    def _write_log(self, action: str, **detail: Any) -> None:
+        Said again for the same query and record it replaces what was said.  Marks go when their record is deleted.
+        """
+        if self.get(id) is None:
+            raise GalleryError(f"there is no record {id!r} in {self.folder}.")
+        query = text(query, "query") or ""
         with self.backend.database.writing() as sql:
-            write_log(sql, self.actor, action, **detail)
+            sql.execute("DELETE FROM marks WHERE id=? AND query=?", (id, query))
+            row = (clock.time(), self.actor, id, query, float(similarity), bool(same))
+            sql.execute("INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)", row)
 
+    def marks(self) -> list[Mark]:
+        """Every mark, in the order they were made."""
+        query = "SELECT id, same, similarity, query, at, actor FROM marks ORDER BY at"
+        with self.backend.database.reading() as sql:
+            return [
+                Mark(id=id, same=bool(same), similarity=similarity, query=asked, at=at, actor=actor)
+                for id, same, similarity, asked, at, actor in sql.execute(query)
+            ]
 
-def _backend(folder: Path, database: Database, settings: dict[str, Any]) -> Backend:
-    if settings["server"]:
-        raise GalleryError("this build of resight has no Milvus back-end.")
-    return Embedded(folder, database, settings["dim"], settings["metric"])
+    def log(self, limit: int = 100) -> list[LogEntry]:
+        """The latest lines of the log, newest first: every deletion, and with `audit` every change and search."""
+        query = "SELECT at, actor, action, detail FROM log ORDER BY rowid DESC LIMIT ?"
+        with self.backend.database.reading() as sql:
+            return [
+                LogEntry(at, actor, action, json.loads(detail))
+                for at, actor, action, detail in sql.execute(query, (limit,))
+            ]
 
+    def measure_recall(self, k: int = 10, queries: int = 100, seed: int = 0) -> list[Recall]:
+        """What share of the exact answer searches find on this very gallery, and how long they take."""
+        return measure(self, self.search, k, queries, seed)
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no entry for this user
-        return ""
+    # to and from other places
+
+    def backup(self, path: str | Path) -> None:
+        """Write one file with everything, consistent while others write; `restore` makes a gallery of it."""
+        transfer.backup(self, Path(path))
+        self.note("backup")
+
+    @classmethod
+    def restore(cls, backup: str | Path, path: str | Path) -> Self:
+        """Make a gallery in a folder from a file that `backup` wrote, and open it."""
+        transfer.restore(Path(backup), Path(path))
+        return cls.open(path)
+
+    def export_parquet(self, path: str | Path, progress: Progress | None = None) -> int:
+        """Write records, vectors and pictures into a Parquet file; returns how many records."""
+        return transfer.export_parquet(self, Path(path), progress)
+
+    def import_parquet(self, path: str | Path, progress: Progress | None = None) -> int:
+        """Add the records of a Parquet file that `export_parquet` wrote; returns how many."""
+        count = transfer.import_parquet(self, Path(path), progress)
+        self._log("import", records=count)
+        return count
+
+    def copy_to(self, target: Gallery, progress: Progress | None = None) -> int:
+        """Copy every record into another gallery of the same model, whatever its back-end; returns how many."""
+        return transfer.copy(self, target, progress)
+
+    def reembed_to(self, target: Gallery, embed: Embed, progress: Progress | None = None) -> list[Record]:
+        """Fill a gallery of another model: `embed` turns each record's picture into its new vector.
+
+        Returns the records that have no readable picture and are therefore left out.
+        """
+        return transfer.reembed(self, target, embed, progress)

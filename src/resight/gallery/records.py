@@ -61,6 +61,28 @@ class Person:
         return self.hits[0].similarity
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A user's word on a hit: right or wrong.  Marks are what a calibration on one's own people is made from."""
+
+    id: str  # of the record that was hit
+    same: bool  # whether it shows the person asked for
+    similarity: float
+    query: str = ""  # the record or picture that was asked with
+    at: float = 0.0  # seconds since 1970-01-01 UTC
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A line of the log: who did what, when."""
+
+    at: float
+    actor: str
+    action: str
+    detail: dict[str, Any]
+
+
 class Conditions(TypedDict, total=False):
     """The keyword arguments every method with a filter takes; `Filter` says what they mean."""
 
