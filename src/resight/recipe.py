@@ -25,6 +25,7 @@ from resight.training.config import TrainConfig
 from resight.training.lr_schedule import ScheduleConfig
 from resight.training.objective import TermConfig
 from resight.training.optimizer import OptimConfig
+from resight.training.pseudo_labels import LabelsConfig
 from resight.training.weighting import WeightingConfig
 
 
@@ -78,6 +79,7 @@ class Recipe:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     feed: dict[str, SourceConfig] = field(default_factory=lambda: {"main": SourceConfig()})
     augment: Augment = field(default_factory=Augment)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -145,6 +147,8 @@ class Recipe:
         values = self.to_dict()
         values.pop("about")
         values["data"].pop("root")
+        if self.labels == LabelsConfig():  # recipes had no such table once
+            values.pop("labels")
         for key in ASIDE:
             values["train"].pop(key)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

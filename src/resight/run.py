@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +31,7 @@ from resight.training.optimizer import build_optimizer, named_parameters, sparse
 from resight.training.parallel import Parallel, check_alike
 from resight.training.profiler import Profile, take_profile
 from resight.training.progress import Silent
+from resight.training.pseudo_labels import PseudoLabels
 from resight.training.trainer import Judge, Trainer
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from resight.types import Sample
 
 T = TypeVar("T")
+
+UNKNOWN_PID = -2  # nobody said who it is
 
 OWN = ("recipe.toml", "model.safetensors", "last.safetensors", "state.pt", "state.pt.next", "state.pt.previous",
        "journal.jsonl", "card.json", "calibration.json", "evaluation", "profile", "report", "tensorboard")  # fmt: skip
@@ -92,18 +95,20 @@ def train(
     fresh: bool = False,
     display: Display | None = None,
     dataset: Dataset | None = None,
+    start: ReIDModel | None = None,
 ) -> Run:
     """Train `recipe` into the folder `out`, going on where an earlier call stopped.
 
-    dataset: use this one instead of the recipe's.  fresh: throw an earlier run in `out` away first.  Under torchrun,
+    dataset: use this one instead of the recipe's.  start: train these weights on, in place of the recipe's model, which
+    must be built alike.  fresh: throw an earlier run in `out` away first.  Under torchrun,
     or in a process group, all processes call this together: the batch is spread over them, and rank 0 writes.
     Raises RecipeError before any picture is read, DatasetError, TrainingError, and Interrupted when told to stop.
     """
     recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
     with process_group(device):
         shown = display if display is not None and rank() == 0 else Silent()
-        dataset, judge = _validation(recipe, _sound(dataset or load_data(recipe), shown), device)
-        trainer = build_trainer(recipe, dataset, judge, folder, resolve_device(device), shown, fresh=fresh)
+        dataset, judge = _validation(recipe, _sound(recipe, dataset or load_data(recipe), shown), device)
+        trainer = build_trainer(recipe, dataset, judge, folder, resolve_device(device), shown, fresh=fresh, start=start)
         on_rank_zero(lambda: _clear_drafts(folder))
         trainer.resume()
         on_rank_zero(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
@@ -126,13 +131,16 @@ def profile(
     What is in the folder stays as it is, but for `profile/`.  Raises what `train` raises, UsageError under torchrun.
     """
     recipe, shown = Recipe.load(recipe) if isinstance(recipe, str) else recipe, display or Silent()
-    dataset, _ = _validation(recipe, _sound(dataset or load_data(recipe), shown), device)
+    dataset, _ = _validation(recipe, _sound(recipe, dataset or load_data(recipe), shown), device)
     trainer = build_trainer(recipe, dataset, None, Path(out), resolve_device(device), shown)
     trainer.resume()
     return take_profile(trainer, steps)
 
 
-def _sound(dataset: Dataset, display: Display) -> Dataset:
+def _sound(recipe: Recipe, dataset: Dataset, display: Display) -> Dataset:
+    """The data set, after a look at what would spoil training.  Where no label is used, none is looked at, nor kept."""
+    if recipe.labels.source == "clusters":
+        return replace(dataset, train=tuple(replace(sample, pid=UNKNOWN_PID) for sample in dataset.train))
     for finding in refuse_unusable(dataset, "train"):
         if finding.level != "note":
             display.say(f"{finding.level}: {finding}")
@@ -149,19 +157,22 @@ def build_trainer(
     *,
     fresh: bool = False,
     pixels: Callable[[tuple[int, int]], Pixels] | None = None,
+    start: ReIDModel | None = None,
 ) -> Trainer:
     """All parts of a run, put together; nothing in its folder is touched, unless it is to be `fresh`.
 
     pixels: what gives the training pictures at a size (H, W), in place of the recipe's own way to them.
+    start: a model to train on, in place of a new one.
     """
     _check_labels(recipe, dataset)
-    model, objective = build_model(recipe, dataset), build_objective(recipe, dataset)
+    model, objective = start or build_model(recipe, dataset), build_objective(recipe, dataset)
+    begun_from = f" {start.fingerprint()[:12]}" if start is not None else ""
     _check_shares(recipe, dataset, objective)
     if fresh:
         on_rank_zero(lambda: _clear(folder))
     opened = pixels or partial(_pixels, recipe, dataset, device=device, display=display)
     held = local_rank_zero_first(lambda: opened(model.input_size))
-    labels, augment = _labels(held.samples, dataset), Augmenter(recipe.augment)
+    labels, augment = _labels(recipe, held.samples, dataset), Augmenter(recipe.augment)
     feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device)
     data_hash = _data_hash(held.samples)
     if world_size() > 1:
@@ -180,11 +191,16 @@ def build_trainer(
         folder,
         seed=recipe.seed,
         clip_norm=recipe.optim.clip_norm,
-        fingerprint=f"{recipe.hash} {data_hash}",
+        fingerprint=f"{recipe.hash} {data_hash}{begun_from}",
         display=display,
         parallel=parallel,
         judge=judge,
+        labels=partial(_pseudo_labels, recipe) if recipe.labels.source == "clusters" else None,
     )
+
+
+def _pseudo_labels(recipe: Recipe, trainer: Trainer) -> PseudoLabels:
+    return PseudoLabels(recipe.labels, trainer.objective, trainer.feed, trainer.autocast)
 
 
 def load_data(recipe: Recipe) -> Dataset:
@@ -209,7 +225,7 @@ def build_objective(recipe: Recipe, dataset: Dataset) -> Objective:
     """Checked against what the model would give, before any weight or picture exists."""
     offers = offered(_named_model(models.probe, recipe, dataset))
     terms, weighting = recipe.objective.terms, recipe.objective.weighting
-    return Objective(terms, offers, dataset.num_ids, tuple(recipe.feed), weighting, recipe.seed)
+    return Objective(terms, offers, _classes(recipe, dataset), tuple(recipe.feed), weighting, recipe.seed)
 
 
 def _named_model(make: Callable[..., T], recipe: Recipe, dataset: Dataset) -> T:
@@ -219,9 +235,14 @@ def _named_model(make: Callable[..., T], recipe: Recipe, dataset: Dataset) -> T:
         columns = data.attribute_columns(dataset.train)
         options["attributes"] = {name: int(values.max()) + 1 for name, values in columns.items()}
     try:
-        return make(recipe.model.name, dataset.num_ids, **options)
+        return make(recipe.model.name, _classes(recipe, dataset), **options)
     except UsageError as error:
         raise RecipeError(f"model: {error}") from error
+
+
+def _classes(recipe: Recipe, dataset: Dataset) -> int:
+    """Identities a classifier has to know: those of the data, none where clusters come and go."""
+    return 0 if recipe.labels.source == "clusters" else dataset.num_ids
 
 
 def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset, Judge | None]:
@@ -251,6 +272,8 @@ def _test_pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int]) -> Tes
 
 
 def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
+    if recipe.labels.source == "clusters":
+        return
     if dataset.num_ids < 2:
         raise DatasetError(
             f"{dataset.name}: {len(dataset.train)} training pictures of {dataset.num_ids} identities in "
@@ -306,9 +329,11 @@ def _pixels(
     return pixels
 
 
-def _labels(samples: Sequence[Sample], dataset: Dataset) -> Labels:
-    """Row by row of what is trained on; classes are those of the whole training set."""
+def _labels(recipe: Recipe, samples: Sequence[Sample], dataset: Dataset) -> Labels:
+    """Row by row of what is trained on; classes are those of the whole training set, none where clusters are to be."""
     label = {pid: number for number, pid in enumerate(sorted({sample.pid for sample in dataset.train}))}
+    if recipe.labels.source == "clusters":
+        label = dict.fromkeys(label, -1)
     return Labels(
         pids=torch.tensor([label[sample.pid] for sample in samples]),
         camids=torch.tensor([sample.camid for sample in samples]),
@@ -358,7 +383,8 @@ def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, pictures: int) -
             "name": dataset.name,
             "version": dataset.version,
             "terms": dataset.terms,
-            "identities": dataset.num_ids,
+            "identities": dataset.num_ids if recipe.labels.source == "data" else "unknown",
+            "labels_used": pictures if recipe.labels.source == "data" else 0,
             "pictures": pictures,
         },
         "licence": f"Weights trained on {dataset.name}: {dataset.terms}",

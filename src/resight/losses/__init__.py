@@ -20,12 +20,14 @@ from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_ancho
 from resight.losses.centre import Centre
 from resight.losses.circle import PairwiseCircle
 from resight.losses.classification import CrossEntropy
+from resight.losses.cluster_contrast import ClusterContrast
 from resight.losses.cross_batch_memory import CrossBatchMemory
 from resight.losses.curriculum import Curriculum, CurriculumTriplet
 from resight.losses.focal import AttentionLoss, SigmoidFocal, SoftmaxFocal
 from resight.losses.hard_example_mining import AdaptiveHard
 from resight.losses.margin_softmax import ArcFace, Circle, CosFace, Cosine
 from resight.losses.partial_fc import ShardedClassifier
+from resight.losses.pseudo_labels import PseudoLabelLoss
 from resight.losses.quadruplet import Quadruplet
 from resight.losses.soft_mining import HAP2S, AdaptiveTriplet, GeneralisedLifted, Lifted
 from resight.losses.triplet import Contrastive, ImprovedTriplet, TriHard, Triplet
@@ -40,6 +42,7 @@ LOSSES: dict[str, type[Loss]] = {
     "attribute": Attribute,
     "centre": Centre,
     "circle": Circle,
+    "cluster_contrast": ClusterContrast,
     "contrastive": Contrastive,
     "cosface": CosFace,
     "cosine": Cosine,
@@ -112,6 +115,7 @@ __all__ = [
     "Centre",
     "Circle",
     "Clocked",
+    "ClusterContrast",
     "Contrastive",
     "CosFace",
     "Cosine",
@@ -130,6 +134,7 @@ __all__ = [
     "PairClassifier",
     "PairVerification",
     "PairwiseCircle",
+    "PseudoLabelLoss",
     "Quadruplet",
     "ShardedClassifier",
     "SigmoidFocal",

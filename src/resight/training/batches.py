@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from resight.data import Augmenter, Pixels
 
+LABELS = "labels of the pictures"  # in a saved state, beside the names of the sources
+
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -41,6 +43,12 @@ class SourceConfig:
     def batch_size(self) -> int:
         return self.ids * self.images if self.sampler == "pk" else self.batch
 
+    def fitting(self, ids: int, pictures: int) -> SourceConfig:
+        """The same with batches no larger than so many identities and pictures allow, shared by all processes."""
+        world = world_size()
+        most_ids, most = max(ids // world * world, world), max(pictures // world * world, world)
+        return replace(self, ids=min(self.ids, most_ids), batch=min(self.batch, most))
+
 
 class Sampler(Protocol):
     """All batches of one pass, the same for the same (seed, pass)."""
@@ -49,10 +57,21 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True)
+class RowsOf:
+    """A sampler over some rows (n,) of the training set."""
+
+    sampler: Sampler
+    rows: NDArray[np.int64]
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        return [self.rows[batch] for batch in self.sampler.epoch(epoch)]
+
+
+@dataclass(frozen=True)
 class Labels:
     """What the training set knows of its pictures, row by row.  All (N,)."""
 
-    pids: Tensor  # dense, 0..K-1
+    pids: Tensor  # dense, 0..K-1; below 0 where nobody knows
     camids: Tensor
     attributes: Mapping[str, Tensor]
 
@@ -76,9 +95,11 @@ class Feed:
     ) -> None:
         self.pixels, self.labels, self.augment = pixels, labels, augment
         self.seed, self.device = seed, device
-        pids, camids = labels.pids.numpy(), labels.camids.numpy()
+        self.relabeled = False
+        self.sources = sources
+        given = bool((labels.pids >= 0).any())  # else `relabel` tells who is who, before the first batch
         self.samplers: dict[str, Sampler] = {
-            name: _sampler(name, config, pids, camids, seed) for name, config in sources.items()
+            name: _sampler(name, config, labels.pids, labels.camids, seed) for name, config in sources.items() if given
         }
         self.place = {name: [0, 0] for name in sources}  # pass, batch within the pass
         self._passes: dict[str, tuple[int, Sequence[NDArray[np.int64]]]] = {}
@@ -107,12 +128,34 @@ class Feed:
     def _fetch(self, index: NDArray[np.int64]) -> Tensor:
         return to_device(self.pixels.take(index), self.device)
 
-    def state_dict(self) -> dict[str, list[int]]:
-        return {name: list(place) for name, place in self.place.items()}
+    def relabel(self, pids: Tensor) -> None:
+        """Other identities (N,), below 0 for pictures to leave out; every source begins a new pass.
 
-    def load_state_dict(self, state: Mapping[str, list[int]]) -> None:
+        A batch has fewer identities where there are fewer.
+        """
+        self._take_labels(pids)
+        self.place = {name: [number + 1, 0] for name, (number, _) in self.place.items()}
+
+    def _take_labels(self, pids: Tensor) -> None:
+        self.labels = replace(self.labels, pids=pids)
+        self.relabeled = True
+        known = torch.nonzero(pids >= 0)[:, 0]
+        for name, config in self.sources.items():
+            fitting = config.fitting(len(pids[known].unique()), len(known))
+            chosen = _sampler(name, fitting, pids[known], self.labels.camids[known], self.seed)
+            self.samplers[name] = RowsOf(chosen, known.numpy())
+        self._passes.clear()
+        self._ahead.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {name: list(place) for name, place in self.place.items()}
+        return state | {LABELS: self.labels.pids} if self.relabeled else state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._ahead.clear()
         self.place = {name: list(state[name]) for name in self.place}
+        if LABELS in state:
+            self._take_labels(state[LABELS])
 
     def _spot(self, name: str) -> tuple[str, int, int]:
         number, position = self.place[name]
@@ -158,10 +201,11 @@ def mix(*numbers: int) -> int:
 def _sampler(
     name: str,
     config: SourceConfig,
-    pids: NDArray[np.int64],
-    camids: NDArray[np.int64],
+    labels: Tensor,
+    cameras: Tensor,
     seed: int,
 ) -> Sampler:
+    pids, camids = labels.numpy(), cameras.numpy()
     people = len(np.unique(pids))
     if config.sampler == "pk" and config.ids > people:
         raise RecipeError(

@@ -79,7 +79,7 @@ class Term(nn.Module):
                 values.append(self._call(*arguments))
             elif self.memories:
                 values.append(self.memories[number](*arguments, target, batch.index))
-            elif isinstance(self.loss, losses.MetricLoss):  # which may leave out pairs of one picture drawn twice
+            elif isinstance(self.loss, losses.MetricLoss | losses.PseudoLabelLoss):  # which look at the pictures' rows
                 values.append(self._call(*arguments, target, batch.index))
             elif self._annotated(target):  # a head nobody annotated here is left out of the mean
                 values.append(self._call(*arguments, target))
@@ -205,7 +205,7 @@ class Step(nn.Module):
         compiled in thirty pieces for a millisecond's work.
         """
         for module in self.objective.terms.modules():
-            if isinstance(module, losses.CrossBatchMemory | losses.Clocked):
+            if isinstance(module, losses.CrossBatchMemory | losses.PseudoLabelLoss | losses.Clocked):
                 module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign, no-untyped-call]
         return cast("Step", torch.compile(self))
 

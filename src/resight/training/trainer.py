@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from resight.training.objective import Step
     from resight.training.parallel import Parallel
     from resight.training.progress import Display
+    from resight.training.pseudo_labels import PseudoLabels
 
 GO_ON, SAVE, STOP = range(3)
 COLLAPSED = 1e-3  # spread under which all descriptors are practically one
@@ -78,6 +79,7 @@ class Trainer:
         display: Display,
         parallel: Parallel,
         judge: Judge | None = None,
+        labels: Callable[[Trainer], PseudoLabels] | None = None,
     ) -> None:
         self.model, self.feed, self.optimizer, self.parallel = model, feed, optimizer, parallel
         self.objective = step.objective
@@ -87,8 +89,9 @@ class Trainer:
         self.display, self.judge = display, judge
         self.average = MovingAverage(parallel.copy(), config.ema) if config.ema else None
         self.precision = resolve_precision(config.precision, feed.device)
-        self.way = backward.build(config.accumulate, config.gradient_cache, self._autocast)
+        self.way = backward.build(config.accumulate, config.gradient_cache, self.autocast)
         self.recovery = Recovery(config.recover, config.recover_factor)
+        self.labels = labels(self) if labels is not None else None
         self.best = -math.inf
         self.meter = Meter()
         self._warned = self._resumed = False
@@ -156,6 +159,8 @@ class Trainer:
     def _after_step(self, journal: Journal | Unwritten, stop: threading.Event) -> None:
         """What is written.  Raises NotFiniteError with nothing broken on the disk, Interrupted when asked to stop."""
         last = self.clock.step == self.steps
+        if self.labels and (news := self.labels.news()):
+            self._say_clusters(news, journal)
         if last or self.clock.step % self.config.log_every == 0:
             self._log(journal)
         if self.clock.at_epoch_end:
@@ -178,6 +183,9 @@ class Trainer:
     def advance(self) -> None:
         """One step, and what follows it; nothing is written.  Raises NotFiniteError with no weight changed."""
         with repeatable(self.feed.device, self.config.deterministic):
+            if self.labels and self.labels.due(self.clock):
+                self.labels.renew(self.result)
+                self.parallel.put_away()
             report = self._one_step()
         self.clock.tick()
         self.objective.advance(report)
@@ -202,7 +210,7 @@ class Trainer:
         self.meter.add(report, world_size() * len(batch.pids), waited, time.perf_counter() - began)
         return report
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         return torch.autocast(self.feed.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _descend(self) -> None:
@@ -261,6 +269,13 @@ class Trainer:
         return type(error)(
             f"{error} Training stopped at {self.clock}; what was saved is in {self.folder}. Bring the pictures back "
             f"and give the same command to go on."
+        )
+
+    def _say_clusters(self, news: dict[str, Any], journal: Journal | Unwritten) -> None:
+        journal.write("clusters", self.clock.step, epoch=self.clock.epoch, **news)
+        self.display.say(
+            f"epoch {self.clock.epoch + 1}: {news['clusters']} groups, {news['left_out']:.0%} left out, "
+            f"radius {news['eps']:g}, silhouette {news['silhouette']:.2f}"
         )
 
     def _log(self, journal: Journal | Unwritten) -> None:

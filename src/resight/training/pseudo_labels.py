@@ -1,0 +1,164 @@
+"""Identities found by clustering the training pictures' own descriptors, again every epoch.
+
+At the start of an epoch all pictures are described, grouped by `resight.clustering`, and the groups become the labels
+of the batches and the classes of the losses.  No label of the data is read.  What a clustering gives depends on the
+weights alone, so a run that is resumed at the start of an epoch makes the same one; inside an epoch the labels are
+part of the saved state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from resight.clustering import ClusterConfig, cluster
+from resight.data.transfer import sent
+from resight.dist import rank, sum_over_ranks, world_size
+from resight.dist.processes import everyones, on_first
+from resight.errors import RecipeError, TrainingError
+from resight.losses import PseudoLabelLoss
+from resight.training.objective import Objective, Term, flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from resight.clustering import Clusters
+    from resight.models import ReIDModel
+    from resight.training.batches import Feed
+    from resight.training.clock import Clock
+
+DESCRIPTOR = "descriptor"
+FEWEST = 2  # clusters that can be told apart
+
+
+@dataclass(frozen=True)
+class LabelsConfig:
+    """Where the identities of the training pictures come from: the data, or clusters of their descriptors."""
+
+    source: Literal["data", "clusters"] = "data"
+    every: int = 1  # epochs a clustering lasts
+    center_cameras: bool = False  # subtract each camera's mean descriptor before clustering
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise RecipeError(f"labels.every is {self.every}; at least 1 epoch.")
+
+
+class PseudoLabels:
+    """The clusters of a run: found by `renew`, given to the feed and to the losses that remember clusters."""
+
+    def __init__(
+        self,
+        config: LabelsConfig,
+        objective: Objective,
+        feed: Feed,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        batch_size: int = 256,
+    ) -> None:
+        self.config, self.feed, self.autocast, self.batch_size = config, feed, autocast, batch_size
+        self.losses = memories(objective)
+        self._news: dict[str, Any] | None = None
+
+    def due(self, clock: Clock) -> bool:
+        """Whether the next step begins an epoch with clusters of its own."""
+        return clock.step % (clock.steps_per_epoch * self.config.every) == 0
+
+    def renew(self, model: ReIDModel) -> None:
+        """Describe, cluster, relabel.  Raises TrainingError where there is nothing to tell apart."""
+        described = describe(model, self.feed, {output for _, output in self.losses}, self.autocast, self.batch_size)
+        camids = self.feed.labels.camids
+        found = on_first(lambda: self._clusters(described[DESCRIPTOR], camids.numpy(), model))
+        if found.count < FEWEST:
+            raise TrainingError(
+                f"{len(found.labels)} pictures gave {found.count} groups of alike ones, and learning needs at least "
+                f"{FEWEST} people to tell apart. Give more pictures, of several people, or the model as it is."
+            )
+        labels = torch.from_numpy(found.labels)
+        self.feed.relabel(labels)
+        for loss, output in self.losses:
+            loss.begin(described[output], labels.to(described[output].device), camids.to(described[output].device))
+        self._news = found.facts()
+
+    def news(self) -> dict[str, Any] | None:
+        """What the last clustering was like, once."""
+        news, self._news = self._news, None
+        return news
+
+    def _clusters(self, descriptors: Tensor, camids: NDArray[np.int64], model: ReIDModel) -> Clusters:
+        vectors = descriptors.cpu().numpy()
+        if self.config.center_cameras:
+            vectors = centered(vectors, camids)
+        return cluster(vectors, self.config.cluster, metric=model.metric)
+
+
+def memories(objective: Objective) -> list[tuple[PseudoLabelLoss, str]]:
+    """The losses that remember clusters, each with the output it judges.  Raises RecipeError."""
+    found = []
+    for name, term in objective.terms.items():
+        loss, outputs = cast("Term", term).loss, sorted(cast("Term", term).outputs)
+        if isinstance(loss, PseudoLabelLoss):
+            if len(outputs) != 1:
+                raise RecipeError(
+                    f"objective.terms.{name}: a memory of clusters belongs to one output, and {', '.join(outputs)} "
+                    f"match. Give each its own term."
+                )
+            found.append((loss, outputs[0]))
+    return found
+
+
+@torch.no_grad()
+def describe(
+    model: ReIDModel,
+    feed: Feed,
+    outputs: Iterable[str],
+    autocast: Callable[[], AbstractContextManager[Any]],
+    batch_size: int = 256,
+) -> dict[str, Tensor]:
+    """The `descriptor` and some named outputs of all training pictures, as they are, (N, D) float32 on the device.
+
+    Descriptors are of unit length where the model's metric is cosine.  Processes take turns batch by batch, so all get
+    what one would find.
+    """
+    was_training = model.training
+    model.to(feed.device).eval()
+    count, names = len(feed.pixels), {DESCRIPTOR, *outputs}
+    whole: dict[str, Tensor] = {}
+    for start in range(rank() * batch_size, count, world_size() * batch_size):
+        rows = np.arange(start, min(start + batch_size, count))
+        with autocast():
+            output = model(sent(feed.pixels.take(rows), feed.device))
+        found = flatten(output) | {DESCRIPTOR: model.descriptor(output.features)}
+        for name in names:
+            part = found[name].float()
+            if name == DESCRIPTOR and model.metric == "cosine":
+                part = nn.functional.normalize(part, dim=1)
+            whole.setdefault(name, part.new_zeros(count, part.shape[1]))[start : start + len(rows)] = part
+    model.train(was_training)
+    return whole if world_size() == 1 else _from_all(whole, count, feed.device)
+
+
+def _from_all(mine: dict[str, Tensor], count: int, device: torch.device) -> dict[str, Tensor]:
+    """The rows of all processes together; one that had no batch gives none."""
+    widths: dict[str, int] = {}
+    for theirs in everyones({name: rows.shape[1] for name, rows in mine.items()}):
+        widths |= theirs
+    empty = {name: torch.zeros(count, width, device=device) for name, width in sorted(widths.items())}
+    return {name: sum_over_ranks(mine.get(name, rows)) for name, rows in empty.items()}
+
+
+def centered(vectors: NDArray[np.float32], camids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Each vector less the mean of its camera, of unit length again.  (N, D), (N,) -> (N, D)."""
+    moved = vectors.copy()
+    for camera in np.unique(camids):
+        own = camids == camera
+        moved[own] -= moved[own].mean(axis=0)
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    return moved / np.where(length > 0, length, 1)
