@@ -18,7 +18,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("recipe", "recipes", "sweeps"),
     ("training", "tracks", "gallery"),
     ("inference",),
-    ("models",),
+    ("models", "clustering"),
     ("losses", "data", "evaluation", "synth"),
     ("dist", "files", "options", "precision"),
     ("types", "errors", "_version"),

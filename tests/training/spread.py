@@ -40,6 +40,7 @@ PAIRS = {"name": "pairs", "loss": "verification", "on": "features.global"}
 RESTING = {**PAIRS, "weight": 0.0}
 CENTRES = {"name": "centres", "loss": "centre", "on": "features.global", "update": "learned", "weight": 0.01}
 SHARDED = {"name": "many", "loss": "sharded", "on": "features.global", "head": "arcface", "scale": 8.0}
+CLUSTERS = {"name": "clusters", "loss": "cluster_contrast", "on": "features.global"}
 
 NETWORK = {"model": {"name": "strong_baseline", "backbone": {"name": "resnet10", "width": 4}, "pooling": "gem"}}
 ADAM = {"optim": {"name": "adam", "lr": 1e-3}}
@@ -49,6 +50,7 @@ CONTROLLER = {
     "train": {"epochs": 4},
 }
 run: Any = resight.run  # of which parts are replaced below
+STOPPED = ("in pieces", "plain", "clustered")
 READY = 5  # patches in the pool before any is pasted
 
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
@@ -58,6 +60,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "batch norm": ([IDENTITY, TRIPLET], NETWORK),
     "controller": ([IDENTITY, TRIPLET], CONTROLLER),
     "remembered": ([IDENTITY, {**TRIPLET, "memory": 24}], {}),
+    "clustered": ([CLUSTERS], {"labels": {"source": "clusters", "cluster": {"k1": 4, "k2": 2, "min_samples": 2}}}),
     "cached": ([IDENTITY, TRIPLET, CENTRES], {"train": {"gradient_cache": 3}}),
     "recovered": ([IDENTITY, TRIPLET], {"optim": {"lr": 1e300}, "train": {"recover": 1, "recover_factor": 5e-302}}),
 }
@@ -152,7 +155,9 @@ def other_ways(people: str, folder: str) -> dict[str, Any]:
         "pieces": {name: tuple(each.to_local().shape) for name, each in local_parts()},
         "fsdp, cached": trained(chunks, f"{folder}/chunks"),
         "own statistics": trained(own, f"{folder}/own"),
-        "stopped": {case: stopped(recipe(people, case), f"{folder}/{case}") for case in ("in pieces", "plain")},
+        "stopped": {
+            case: stopped(recipe(people, case), f"{folder}/{case}") for case in ("in pieces", "plain", "clustered")
+        },
         "differs": refused(recipe(people, "plain", seed=rank()), f"{folder}/differs"),
         "unshared": refused(recipe(people, "plain", feed={"main": {"ids": 5}}), f"{folder}/unshared"),
     }

@@ -31,7 +31,7 @@ class ClusterConfig:
 
     method: Literal["dbscan", "agglomerative"] = "dbscan"
     distance: Literal["jaccard", "plain"] = "jaccard"  # k-reciprocal Jaccard, or the model's own metric
-    k1: int = 20  # length of the rank lists whose overlap is the Jaccard distance
+    k1: int = 15  # length of the rank lists whose overlap is the Jaccard distance: about the crops of a person
     k2: int = 6  # length of the lists whose encodings are averaged
     eps: float | None = None  # radius of DBSCAN, or threshold of agglomeration; None: what suits the features
     min_samples: int = 4  # neighbors within the radius, itself counted, that make the core of a cluster

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.errors import EvaluationError, MissingExtraError, UsageError
-from resight.evaluation.distances import FeatureSource
+from resight.evaluation.distances import Features, FeatureSource
 from resight.evaluation.reranking.jaccard import averaged, encode
 from resight.evaluation.reranking.joint_features import Joint
 from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY, Columns, Reranking, lists_for
@@ -150,6 +150,7 @@ def _check(features: NDArray[np.float32], reach: float, longest: float) -> None:
         raise EvaluationError(f"features of shape {features.shape}: clustering needs a matrix of at least two vectors.")
     if not 0 < reach < longest:
         raise UsageError(f"reach is {reach}; expected a distance above 0 and below {longest:g}.")
+    Features("descriptors", features)  # names the rows that are not finite
 
 
 def _assemble(

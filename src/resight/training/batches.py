@@ -141,7 +141,7 @@ class Feed:
         self.relabeled = True
         known = torch.nonzero(pids >= 0)[:, 0]
         for name, config in self.sources.items():
-            fitting = config.fitting(len(pids[known].unique()), len(known))
+            fitting = config.fitting(len(set(pids[known].tolist())), len(known))
             chosen = _sampler(name, fitting, pids[known], self.labels.camids[known], self.seed)
             self.samplers[name] = RowsOf(chosen, known.numpy())
         self._passes.clear()

@@ -206,7 +206,7 @@ class Step(nn.Module):
         """
         for module in self.objective.terms.modules():
             if isinstance(module, losses.CrossBatchMemory | losses.PseudoLabelLoss | losses.Clocked):
-                module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign, no-untyped-call]
+                module.forward = torch.compiler.disable(module.forward)  # type: ignore[no-untyped-call]
         return cast("Step", torch.compile(self))
 
     def forward(self, batch: Batch, task: Literal["both", "look", "judge", "pull"] = "both", given: Any = None) -> Any:

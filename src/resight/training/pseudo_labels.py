@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from resight.clustering import ClusterConfig, cluster
 from resight.data.transfer import sent
 from resight.dist import rank, sum_over_ranks, world_size
-from resight.dist.processes import everyones, on_first
+from resight.dist.processes import everyones, on_rank_zero
 from resight.errors import RecipeError, TrainingError
 from resight.losses import PseudoLabelLoss
+from resight.precision import lift
 from resight.training.objective import Objective, Term, flatten
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class PseudoLabels:
         """Describe, cluster, relabel.  Raises TrainingError where there is nothing to tell apart."""
         described = describe(model, self.feed, {output for _, output in self.losses}, self.autocast, self.batch_size)
         camids = self.feed.labels.camids
-        found = on_first(lambda: self._clusters(described[DESCRIPTOR], camids.numpy(), model))
+        found = on_rank_zero(lambda: self._clusters(described[DESCRIPTOR], camids.numpy(), model))
         if found.count < FEWEST:
             raise TrainingError(
                 f"{len(found.labels)} pictures gave {found.count} groups of alike ones, and learning needs at least "
@@ -93,7 +94,7 @@ class PseudoLabels:
         return news
 
     def _clusters(self, descriptors: Tensor, camids: NDArray[np.int64], model: ReIDModel) -> Clusters:
-        vectors = descriptors.cpu().numpy()
+        vectors = descriptors.float().cpu().numpy()
         if self.config.center_cameras:
             vectors = centered(vectors, camids)
         return cluster(vectors, self.config.cluster, metric=model.metric)
@@ -122,7 +123,8 @@ def describe(
     autocast: Callable[[], AbstractContextManager[Any]],
     batch_size: int = 256,
 ) -> dict[str, Tensor]:
-    """The `descriptor` and some named outputs of all training pictures, as they are, (N, D) float32 on the device.
+    """The `descriptor` and some named outputs of all training pictures, as they are, (N, D) on the device,
+    half precision lifted to float32.
 
     Descriptors are of unit length where the model's metric is cosine.  Processes take turns batch by batch, so all get
     what one would find.
@@ -137,7 +139,7 @@ def describe(
             output = model(sent(feed.pixels.take(rows), feed.device))
         found = flatten(output) | {DESCRIPTOR: model.descriptor(output.features)}
         for name in names:
-            part = found[name].float()
+            part = lift(found[name])
             if name == DESCRIPTOR and model.metric == "cosine":
                 part = nn.functional.normalize(part, dim=1)
             whole.setdefault(name, part.new_zeros(count, part.shape[1]))[start : start + len(rows)] = part
@@ -147,10 +149,10 @@ def describe(
 
 def _from_all(mine: dict[str, Tensor], count: int, device: torch.device) -> dict[str, Tensor]:
     """The rows of all processes together; one that had no batch gives none."""
-    widths: dict[str, int] = {}
-    for theirs in everyones({name: rows.shape[1] for name, rows in mine.items()}):
-        widths |= theirs
-    empty = {name: torch.zeros(count, width, device=device) for name, width in sorted(widths.items())}
+    kinds: dict[str, tuple[int, torch.dtype]] = {}
+    for theirs in everyones({name: (rows.shape[1], rows.dtype) for name, rows in mine.items()}):
+        kinds |= theirs
+    empty = {name: torch.zeros(count, kinds[name][0], dtype=kinds[name][1], device=device) for name in sorted(kinds)}
     return {name: sum_over_ranks(mine.get(name, rows)) for name, rows in empty.items()}
 
 
@@ -161,4 +163,4 @@ def centered(vectors: NDArray[np.float32], camids: NDArray[np.int64]) -> NDArray
         own = camids == camera
         moved[own] -= moved[own].mean(axis=0)
     length = np.linalg.norm(moved, axis=1, keepdims=True)
-    return moved / np.where(length > 0, length, 1)
+    return np.asarray(moved / np.where(length > 0, length, 1), np.float32)
