@@ -22,8 +22,9 @@ from resight.models import MODELS, PRESETS
 from resight.recipe import ModelConfig, Recipe, recipes
 from resight.run import build_model, build_objective, train
 from resight.training.clock import Clock
-from resight.training.objective import Objective, Step, TermConfig
+from resight.training.objective import Objective, Step, TermConfig, flatten
 from resight.training.optimizer import build_optimizer, named_parameters
+from resight.training.pseudo_labels import memories
 from resight.training.weighting import DynamicFocal
 from resight.types import Batch, Sample
 from tests.people import write_people
@@ -152,7 +153,10 @@ def test_every_parameter_learns(name: str, made: Dataset) -> None:
     model, objective = put_together(small(name), made)
     if isinstance(objective.weighting, DynamicFocal):
         objective.weighting.mode = "joint"
-    report = Step(model, objective)(batch_of(model, made))
+    batch = batch_of(model, made)
+    for loss, output in memories(objective):
+        loss.begin(flatten(model(batch.images))[output].detach(), batch.pids, batch.camids)
+    report = Step(model, objective)(batch)
     report.total.backward()
     assert all(part.isfinite() for part in report.parts.values())
     for parameter, tensor in named_parameters(model, objective):

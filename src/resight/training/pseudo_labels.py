@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from resight.clustering import ClusterConfig, cluster
-from resight.data.transfer import sent
+from resight.data.transfer import to_device
 from resight.dist import rank, sum_over_ranks, world_size
-from resight.dist.processes import everyones, on_rank_zero
+from resight.dist.processes import gather_objects, on_rank_zero
 from resight.errors import RecipeError, TrainingError
 from resight.losses import PseudoLabelLoss
 from resight.precision import lift
@@ -136,7 +136,7 @@ def describe(
     for start in range(rank() * batch_size, count, world_size() * batch_size):
         rows = np.arange(start, min(start + batch_size, count))
         with autocast():
-            output = model(sent(feed.pixels.take(rows), feed.device))
+            output = model(to_device(feed.pixels.take(rows), feed.device))
         found = flatten(output) | {DESCRIPTOR: model.descriptor(output.features)}
         for name in names:
             part = lift(found[name])
@@ -150,7 +150,7 @@ def describe(
 def _from_all(mine: dict[str, Tensor], count: int, device: torch.device) -> dict[str, Tensor]:
     """The rows of all processes together; one that had no batch gives none."""
     kinds: dict[str, tuple[int, torch.dtype]] = {}
-    for theirs in everyones({name: (rows.shape[1], rows.dtype) for name, rows in mine.items()}):
+    for theirs in gather_objects({name: (rows.shape[1], rows.dtype) for name, rows in mine.items()}):
         kinds |= theirs
     empty = {name: torch.zeros(count, kinds[name][0], dtype=kinds[name][1], device=device) for name in sorted(kinds)}
     return {name: sum_over_ranks(mine.get(name, rows)) for name, rows in empty.items()}
