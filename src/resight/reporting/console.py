@@ -32,17 +32,19 @@ def score_table(results: Sequence[Result]) -> Table:
 
 
 def hits_table(answer: Mapping[str, Any]) -> Table:
-    """The hits of one answer of a search: see `lists.answered_rows`."""
+    """The hits of one answer of a search: see `ranked_lists.answered_rows`."""
     hits = answer["hits"]
     measure = "distance" if any("distance" in hit for hit in hits) else "similarity"
     optional = [name for name in ("pid", "camera") if any(name in hit for hit in hits)]
-    calibrated = ["same person %"] if any("probability" in hit for hit in hits) else []
-    table = _table("rank", measure, *calibrated, *optional, title=printable(answer["query"]))
+    calibrated = ["right %"] if any("probability" in hit for hit in hits) else []
+    accepted = [f"accepted at {answer['fmr']:g}"] if any("accepted" in hit for hit in hits) else []
+    table = _table("rank", measure, *calibrated, *accepted, *optional, title=printable(answer["query"]))
     table.add_column("picture", overflow="fold")
     for hit in hits:
         known = [_text(hit.get(name, NONE)) for name in optional]
         chance = [percent(hit.get("probability"))] if calibrated else []
-        table.add_row(str(hit["rank"]), f"{hit[measure]:.3f}", *chance, *known, _text(hit["path"]))
+        taken = ["yes" if hit.get("accepted") else "no"] if accepted else []
+        table.add_row(str(hit["rank"]), f"{hit[measure]:.3f}", *chance, *taken, *known, _text(hit["path"]))
     return table
 
 
@@ -60,7 +62,7 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-_NUMBERS = ("rank", "similarity", "distance", "same person %")
+_NUMBERS = ("rank", "similarity", "distance", "right %")
 
 
 def _table(*columns: str, title: str | None = None) -> Table:

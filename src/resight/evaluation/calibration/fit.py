@@ -98,11 +98,26 @@ def _fit(pairs: Pairs, method: Method) -> tuple[tuple[float, ...], tuple[float, 
     same, weight = pairs.same.astype(np.float64), _balanced(pairs)
     if method == "logistic":
         return (), logistic(pairs.similarity, same, weight)
-    knots, values = isotonic(pairs.similarity, same, weight)
+    knots, values = isotonic(*_with_one_exception_at_each_end(pairs.similarity, same, weight))
     if len(knots) > _KNOTS:  # a curve to keep with a model, not a table of the data
         keep = np.unique(np.linspace(0, len(knots) - 1, _KNOTS).round().astype(np.int64))
         knots, values = knots[keep], values[keep]
     return tuple(knots.tolist()), tuple(values.tolist())
+
+
+def _with_one_exception_at_each_end(
+    x: FloatArray, same: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The pairs, one more of two people at the highest similarity and one more of the same person at the lowest.
+
+    Without them the curve ends at 0 and 1: certainty that no finite number of pairs can show, and that no prior could
+    move.  The pairs that are added weigh what one of their kind weighs; Platt's (1999) smoothing of the logistic
+    targets has the same reason.
+    """
+    different = same < 0.5
+    ends, kinds = [x.max(), x.min()], [0.0, 1.0]
+    weights = [weight[different].mean(), weight[~different].mean()]
+    return np.append(x, ends), np.append(same, kinds), np.append(weight, weights)
 
 
 def _threshold(pairs: Pairs, fmr: float) -> float:
