@@ -21,13 +21,13 @@ import torch
 
 from measure import MIB, peak_beyond
 from resight import models
-from resight.training.backward import Cached, Whole
+from resight.training.backward import FullBatch, GradientCache
 from resight.training.clock import Clock
 from resight.training.objective import Objective, Step, TermConfig, offered
 from resight.types import Batch
 
 if TYPE_CHECKING:
-    from resight.training.backward import Way
+    from resight.training.backward import GradientStrategy
 
 PICTURES = 4  # of each identity
 
@@ -43,7 +43,7 @@ def measure(chunk: int, rows: int, size: tuple[int, int], device: str) -> dict[s
     step = Step(model, objective).to(device).train()
     pids = torch.arange(rows // PICTURES).repeat_interleave(PICTURES).to(device)
     batch = Batch(torch.rand(rows, 3, *size, device=device), pids, torch.zeros_like(pids), torch.arange(rows))
-    way: Way = Cached(chunk, contextlib.nullcontext) if chunk else Whole(contextlib.nullcontext)
+    way: GradientStrategy = GradientCache(chunk, contextlib.nullcontext) if chunk else FullBatch(contextlib.nullcontext)
 
     def once() -> None:
         step.zero_grad(set_to_none=True)

@@ -122,11 +122,11 @@ class Resight:
     def turn(self) -> Turn:
         ends, waits = [time.perf_counter()], []
         for _ in range(self.trainer.clock.steps_per_epoch):
-            before = self.trainer.meter.waited
-            self.trainer.advance()
+            before = self.trainer.monitor.meter.waited
+            self.trainer.train_step()
             settle(self.device.type)
             ends.append(time.perf_counter())
-            waits.append(self.trainer.meter.waited - before)
+            waits.append(self.trainer.monitor.meter.waited - before)
         return turn(ends, waits)
 
 

@@ -27,11 +27,12 @@ from resight.data import Augment, Augmenter
 from resight.losses import TriHard
 from resight.training.batches import Feed, Labels, SourceConfig
 from resight.training.clock import Clock
-from resight.training.config import TrainConfig, resolve_precision
+from resight.training.config import TrainConfig
 from resight.training.lr_schedule import ScheduleConfig
 from resight.training.objective import Objective, Step, TermConfig, offered
 from resight.training.optimizer import OptimConfig, build_optimizer, named_parameters
 from resight.training.parallel import Parallel
+from resight.training.precision import supports_bf16
 from resight.training.progress import Silent
 from resight.training.trainer import Trainer
 
@@ -69,16 +70,15 @@ def ours(images: Tensor, pids: Tensor, folder: Path) -> Callable[[int], None]:
     feed = Feed(Memory(images), labels, {"main": SourceConfig()}, augmenter, seed=0, device=torch.device("cpu"))  # type: ignore[arg-type]
     config = TrainConfig(epochs=10_000, save_seconds=1e9, log_every=10)
     trainer = Trainer(
-        model.to(memory_format=torch.channels_last), Step(model, objective), feed,
+        Step(model.to(memory_format=torch.channels_last), objective), feed,
         build_optimizer(OptimConfig(), named_parameters(model, objective)), ScheduleConfig(), config, Clock(10),
-        folder, seed=0, clip_norm=None, fingerprint="", display=Silent(),
-        parallel=Parallel(model, objective),
+        folder, Parallel(model, objective), seed=0, clip_norm=None, fingerprint="", display=Silent(),
     )  # fmt: skip
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            trainer.advance()
-        trainer.meter.read()
+            trainer.train_step()
+        trainer.monitor.meter.read()
 
     return run
 
@@ -89,7 +89,7 @@ def by_hand(images: Tensor, pids: Tensor) -> Callable[[int], None]:
     model = models.build("strong_baseline", IDS, **OPTIONS).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=3.5e-4, weight_decay=5e-4)
     identity, triplet = nn.CrossEntropyLoss(), TriHard(margin=0.3)
-    bf16 = resolve_precision("auto", torch.device("cpu")) == "bf16"
+    bf16 = supports_bf16(torch.device("cpu"))
     rows = torch.arange(len(pids)).view(IDS, PICTURES)
 
     def batch() -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Embed pictures with the packaged weights and print how similar they are.
 
-    python examples/embed_and_compare.py a.jpg b.jpg c.jpg
-    python examples/embed_and_compare.py                     # three bundled synthetic pictures: one person, then another
+python examples/embed_and_compare.py a.jpg b.jpg c.jpg
+python examples/embed_and_compare.py                     # three bundled synthetic pictures: one person, then another
 """
 
 from __future__ import annotations

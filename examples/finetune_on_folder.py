@@ -7,5 +7,3 @@ the person counts as a match; name them in the file names and use `camera=` to e
 """
 
 from __future__ import annotations
-
-

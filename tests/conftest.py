@@ -22,6 +22,14 @@ def real_crops() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Market-1501 tree of made-up people, to be read only."""
+    from tests.people import write_people
+
+    return write_people(tmp_path_factory.mktemp("people"))
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the user's cache."""

@@ -48,7 +48,7 @@ def words() -> set[str]:
 def options() -> set[str]:
     """All that a recipe, a model or a loss can be told."""
     found = keys(Recipe) | {key for kind in models.MODELS.values() for key in keys(kind.Options)}
-    found |= {name for loss in losses.available() for name in losses.options_of(loss)[0]}
+    found |= {name for loss in losses.available() for name in losses.options_of(loss)}
     recipe = Recipe.load("mancs_market1501")
     for kind in (type(recipe.objective.terms[0]), type(recipe.feed["main"]), type(recipe.optim.groups[0])):
         found |= keys(kind)

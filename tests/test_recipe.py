@@ -6,6 +6,7 @@ import pytest
 
 from resight.errors import RecipeError, UnknownNameError
 from resight.recipe import Recipe, recipes
+from resight.training.optimizer import OptimConfig
 
 SMALL = """
 name = "small"
@@ -52,14 +53,16 @@ def test_keys_of_no_piece_are_options_of_the_named_thing() -> None:
     ("setting", "sentence"),
     [
         ("optim.lrr=1", r"optim.lrr: .*Did you mean 'lr'"),
-        ("optim.name=sdg", r"optim.name: input should be 'sgd', 'adam' or 'adamw', found 'sdg'"),
-        ("optim.lr=fast", r"optim.lr: input should be a valid number.*found 'fast'"),
+        ("optim.name=sdg", r"optim.name: found 'sdg'; input should be 'sgd', 'adam' or 'adamw'"),
+        ("optim.lr=fast", r"optim.lr: found 'fast'; input should be a valid number"),
         ("feed.main.ids=[1]", r"feed.main.ids: .*found \[1\]"),
         ("objective.terms.triplet.margin=1", r"no item 'triplet'; there are id"),
         ("schedule.name.x=1", r"schedule.name is a single value"),
         ("trian.epochs=1", r"trian: there is no such table; known here: name"),
-        ("epochs", "write an override as key.path=value"),
+        ("epochs", "found no KEY=VALUE; expected such as train.epochs=80"),
         ("augment.flip=yes", r"augment.flip"),
+        ("optim.bettas=", r"optim.bettas: there is nothing to take away; known here: .*betas"),
+        ("objective.terms.triplet=", r"no item 'triplet'; there are id"),
     ],
 )
 def test_a_wrong_override_names_the_key_and_the_choices(setting: str, sentence: str) -> None:
@@ -84,6 +87,56 @@ def test_overrides_set_one_value_and_leave_the_recipe_alone() -> None:
     assert changed.train.epochs == 7
     assert changed.model.options["backbone"]["name"] == "resnet34"
     assert recipe == Recipe.from_toml(SMALL)
+
+
+def test_a_key_without_a_value_is_taken_away() -> None:
+    recipe = Recipe.from_toml(SMALL)
+    changed = recipe.override("objective.terms.id.smoothing=", "optim.lr=", "data.val_folds=", "model.backbone=")
+    assert changed.objective.terms[0].options == changed.data.options == changed.model.options == {}
+    assert changed.optim.lr == OptimConfig().lr
+    two = recipe.override("feed.other={sampler='random'}")
+    assert list(two.feed) == ["main", "other"]
+    assert two.override("feed.other=") == recipe
+    assert recipe.override("objective.terms.id=").objective.terms == ()
+    assert recipe.override('about=""').about == ""
+
+
+def test_an_exchanged_loss_keeps_the_options_it_has_too() -> None:
+    recipe = Recipe.load("strong_baseline_market1501")
+    old = next(term for term in recipe.objective.terms if term.name == "triplet")
+    assert "margin" in old.options
+    circle = recipe.override("objective.terms.triplet.scale=30", "objective.terms.triplet.loss=pairwise_circle")
+    (term,) = [term for term in circle.objective.terms if term.name == "triplet"]
+    assert (term.loss, term.options) == ("pairwise_circle", {"margin": old.options["margin"], "scale": 30})
+    identity = recipe.override(
+        "objective.terms.triplet.loss=cross_entropy", "objective.terms.triplet.on=logits.identity"
+    )
+    assert next(term for term in identity.objective.terms if term.name == "triplet").options == {}
+
+
+def test_an_exchanged_model_or_data_set_keeps_the_options_it_has_too() -> None:
+    recipe = Recipe.from_toml(SMALL).override("model.pooling=gem", "model.input_size=[64, 32]")
+    assert recipe.override("model.name=hacnn").model.options == {"input_size": [64, 32]}
+    assert recipe.override("model.name=strong_baseline").model.options == recipe.model.options
+    boxes = Recipe.from_toml(SMALL).override("data.val_folds=", "data.name=cuhk03").override("data.boxes=labeled")
+    assert boxes.data.options == {"boxes": "labeled"}
+    assert boxes.override("data.name=msmt17").data.options == {}
+
+
+@pytest.mark.parametrize("written", ['backbone = "resnet18"', ""])
+def test_a_group_is_reached_however_it_was_written(written: str) -> None:
+    text = SMALL.replace('[model.backbone]\nname = "resnet18"\n', written + "\n")
+    recipe = Recipe.from_toml(text).override("model.backbone.width=32", "model.backbone.name=resnet34")
+    assert recipe.model.options["backbone"] == {"name": "resnet34", "width": 32}
+
+
+@pytest.mark.parametrize("text", ["2024-05-01", "2024", "1e5", "true", "07:32:00", "a=b", "[x", "with space/ä"])
+def test_text_stays_text(text: str) -> None:
+    recipe = Recipe.from_toml(SMALL).override(f"data.root={text}", f"name={text}", f"objective.terms.id.target={text}")
+    assert (recipe.data.root, recipe.name, recipe.objective.terms[0].target) == (text, text, text)
+    reader = Recipe.from_toml(SMALL).override("data.name=csv", f"data.images={text}")
+    assert reader.data.options["images"] == text
+    assert Recipe.from_toml(SMALL).override(f'data.root="{text}"').data.root == text
 
 
 def test_the_hash_follows_the_method_not_the_place_of_the_data() -> None:

@@ -10,7 +10,8 @@ ResightError                     something failed                        exit co
     TrainingError                training cannot continue
         NotFiniteError           a loss or a gradient is infinite or not a number
     UsageError                   the request itself was wrong            exit code 2
-        RecipeError              a recipe's key or value
+        OptionError              an option's name or value
+            RecipeError          of a recipe
         UnknownNameError         no such model, loss, data set, recipe
         MissingExtraError        an optional dependency is not installed
         NotFoundError            a file, folder or model that was named does not exist
@@ -114,8 +115,14 @@ class UsageError(ResightError):
     exit_code = 2
 
 
-class RecipeError(UsageError):
-    """A key or value of a recipe is wrong; the message starts with the path of the key."""
+class OptionError(UsageError):
+    """An option's name or value is wrong; the message starts with the path of its key."""
+
+    code = "option"
+
+
+class RecipeError(OptionError):
+    """A recipe's key or value is wrong; the message starts with the path of the key."""
 
     code = "recipe"
 

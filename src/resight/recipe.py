@@ -12,14 +12,16 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
+from resight import data, losses, models, options
 from resight.data import Augment
-from resight.errors import RecipeError, UnknownNameError
+from resight.errors import OptionError, RecipeError, UnknownNameError, UsageError
+from resight.options import Option, plain, read
 from resight.training.batches import SourceConfig
 from resight.training.config import TrainConfig
 from resight.training.lr_schedule import ScheduleConfig
@@ -109,32 +111,31 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Raises RecipeError: an unknown key is answered with the known ones, a wrong value with the valid choices."""
-        from pydantic import TypeAdapter, ValidationError
-
-        folded = _fold(cls, values, "")
         try:
-            return TypeAdapter(cls).validate_python(folded)
-        except ValidationError as error:
-            raise RecipeError("; ".join(_explain(item) for item in error.errors())) from error
+            return read(cls, values)
+        except OptionError as error:
+            raise RecipeError(str(error)) from error
 
     def override(self, *settings: str) -> Recipe:
         """`key.path=value` with TOML values; a bare word is text.  Terms are found by number or name.
 
-        recipe.override("data.root=data/market", "objective.terms.triplet.margin=0.5")
+        A key without a value is taken away, so that its default holds; so is a whole term.  A model, a data set or a
+        term's loss that is exchanged for another keeps the options that the other has, too.
+
+        recipe.override("data.root=data/market", "objective.terms.triplet.loss=circle", "augment.erase=")
         """
-        values = self.to_dict()
-        for setting in settings:
-            path, equals, text = setting.partition("=")
-            if not equals:
-                raise RecipeError(f"{setting!r}: write an override as key.path=value, such as train.epochs=80.")
-            _assign(values, path.strip(), _value(text.strip()))
+        values, pairs = self.to_dict(), [options.setting(text) for text in settings]
+        for path, text in sorted(
+            pairs, key=lambda pair: not _exchanges(pair[0])
+        ):  # exchanges first, then their options
+            _assign(values, path.split("."), text)
         return Recipe.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the options back among the keys they were written with."""
-        unfolded = _unfold(self)
-        assert isinstance(unfolded, dict)
-        return unfolded
+        values = plain(self)
+        assert isinstance(values, dict)
+        return values
 
     def to_toml(self) -> str:
         import tomli_w
@@ -165,45 +166,6 @@ def _packaged(name: str) -> str:
     return (resources.files("resight.recipes") / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def _fold(kind: Any, values: Any, where: str) -> Any:
-    """Check the keys of a table against its dataclass; keys it does not know go into `options`, where it has them."""
-    if not isinstance(values, Mapping):
-        return values  # pydantic says what was expected
-    hints = get_type_hints(kind)
-    known = [f.name for f in dataclasses.fields(kind)]
-    folded: dict[str, Any] = {}
-    for key, value in values.items():
-        if key in known:
-            folded[key] = _fold_inner(hints[key], value, f"{where}{key}")
-        elif "options" in known:
-            folded.setdefault("options", {})[key] = value
-        else:
-            raise RecipeError(f"{where}{key}: {UnknownNameError('key', key, known)}")
-    return folded
-
-
-def _fold_inner(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _fold(hint, value, f"{where}.")
-    inner = [a for a in getattr(hint, "__args__", ()) if dataclasses.is_dataclass(a)]
-    if inner and isinstance(value, Mapping):
-        return {key: _fold(inner[0], item, f"{where}.{key}.") for key, item in value.items()}
-    if inner and isinstance(value, list):
-        return [_fold(inner[0], item, f"{where}[{number}].") for number, item in enumerate(value)]
-    return value
-
-
-def _unfold(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: _unfold(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return plain | plain.pop("options", {})
-    if isinstance(value, Mapping):
-        return {key: _unfold(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_unfold(item) for item in value]
-    return value
-
-
 def _without_none(value: Any) -> Any:
     """TOML has no null: a key that is not there means the default."""
     if isinstance(value, Mapping):
@@ -213,38 +175,55 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _explain(item: Any) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
-    return f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}, found {item['input']!r}"
+# The options that the named loss, model or reader takes, by the table that names it.
+NAMED: dict[str, tuple[str, Callable[[str], Mapping[str, Option]]]] = {
+    "data": ("name", lambda name: data.options_of(name)),
+    "model": ("name", lambda name: options.field_options(type(models.options_of(name)))),
+    "terms": ("loss", lambda name: losses.options_of(name)),
+}
 
 
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _exchanges(path: str) -> bool:
+    """Whether the key names a data set, a model or a term's loss."""
+    return path in ("data.name", "model.name") or (path.startswith("objective.terms.") and path.endswith(".loss"))
 
 
-def _assign(values: dict[str, Any], path: str, value: Any) -> None:
-    """Set the value at a dotted path; list items by number or by their `name`."""
-    *parents, last = path.split(".")
+def _assign(values: dict[str, Any], path: list[str], text: str) -> None:
+    """Set the value at a path, or take it away where there is no text; list items by number or by their `name`."""
     here: Any = values
-    for depth, key in enumerate(parents):
-        here = _enter(here, key, ".".join(parents[: depth + 1]))
+    for depth, key in enumerate(path[:-1]):
+        here = _enter(here, key, path[: depth + 1])
+    where, last = ".".join(path), path[-1]
     if isinstance(here, list):
-        here[_position(here, last, path)] = value
-    elif isinstance(here, dict):
-        here[last] = value
+        position = _position(here, last, where)
+        if text:
+            here[position] = options.value_of(text)
+        else:
+            del here[position]
+    elif not isinstance(here, dict):
+        raise RecipeError(f"{where}: {'.'.join(path[:-1])} is a single value, it has no {last!r}.")
+    elif not text:
+        if last not in here:
+            raise RecipeError(f"{where}: there is nothing to take away; known here: {', '.join(here)}.")
+        del here[last]
     else:
-        raise RecipeError(f"{path}: {'.'.join(parents)} is a single value, it has no {last!r}.")
+        known = _options_at(here, path)
+        value = options.value_of(text, known[last].type if last in known else _type_at(path))
+        if _exchanges(where) and value != here.get(last):
+            _forget_options(here, path, str(value))
+        here[last] = value
 
 
-def _enter(here: Any, key: str, path: str) -> Any:
+def _enter(here: Any, key: str, path: list[str]) -> Any:
+    where = ".".join(path)
     if isinstance(here, list):
-        return here[_position(here, key, path)]
+        return here[_position(here, key, where)]
+    if isinstance(here, dict) and path[0] == "model" and len(path) > 1:  # a group of the model's, whole or by its name
+        group = here.get(key, {})
+        here[key] = {"name": group} if isinstance(group, str) else group
     if not isinstance(here, dict) or key not in here:
         known = ", ".join(here) if isinstance(here, dict) else "nothing"
-        raise RecipeError(f"{path}: there is no such table; known here: {known}.")
+        raise RecipeError(f"{where}: there is no such table; known here: {known}.")
     return here[key]
 
 
@@ -255,3 +234,31 @@ def _position(items: list[Any], key: str, path: str) -> int:
     if key.isdecimal() and int(key) < len(items):
         return int(key)
     raise RecipeError(f"{path}: no item {key!r}; there are {', '.join(map(str, names))}.")
+
+
+def _options_at(table: Mapping[str, Any], path: list[str]) -> Mapping[str, Option]:
+    """What the loss, model or reader named in the table at `path` takes."""
+    key, known = NAMED.get(path[-3] if path[0] == "objective" and len(path) == 4 else path[0], ("", None))
+    name = table.get(key)
+    try:
+        return known(name) if known is not None and isinstance(name, str) and len(path) in (2, 4) else {}
+    except UsageError:  # an unknown name is answered where it is used
+        return {}
+
+
+def _forget_options(table: dict[str, Any], path: list[str], name: str) -> None:
+    """Take the options of what was named so far out of its table, but for those that `name` has, too."""
+    before, after = _options_at(table, path), _options_at({**table, path[-1]: name}, path)
+    for option in [option for option in table if option in before and option not in after]:
+        del table[option]
+
+
+def _type_at(path: list[str]) -> Any:
+    """The type of the key at a path, as far as the recipe's own dataclasses tell."""
+    kind: Any = Recipe
+    for key in path:
+        if dataclasses.is_dataclass(kind):
+            kind = get_type_hints(kind).get(key, Any)
+        else:  # an item of a tuple or a dict
+            kind = next((inner for inner in get_args(kind) if dataclasses.is_dataclass(inner)), Any)
+    return kind

@@ -18,7 +18,7 @@ from resight.data import Augmenter, Dataset, open_pixels
 from resight.data.doctor.label_checks import refuse_unusable
 from resight.dist import rank, world_size
 from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
-from resight.errors import CheckpointError, DatasetError, RecipeError, UsageError
+from resight.errors import CheckpointError, DatasetError, OptionError, RecipeError, UsageError
 from resight.files import write_atomically, write_text
 from resight.inference import evaluate, resolve_device
 from resight.inference.evaluate import environment
@@ -26,13 +26,14 @@ from resight.recipe import Recipe
 from resight.training import backward, journal
 from resight.training.batches import Feed, Labels, check_processes, mix
 from resight.training.clock import Clock
+from resight.training.components import Components, Validation
 from resight.training.objective import Objective, Step, offered
 from resight.training.optimizer import build_optimizer, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
 from resight.training.profiler import Profile, take_profile
 from resight.training.progress import Silent
 from resight.training.pseudo_labels import PseudoLabels
-from resight.training.trainer import Judge, Trainer
+from resight.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,13 +108,14 @@ def train(
     recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
     with process_group(device):
         shown = display if display is not None and rank() == 0 else Silent()
-        dataset, judge = _validation(recipe, _sound(recipe, dataset or load_data(recipe), shown), device)
-        trainer = build_trainer(recipe, dataset, judge, folder, resolve_device(device), shown, fresh=fresh, start=start)
+        dataset, validation = _validation(recipe, _sound(recipe, dataset or load_data(recipe), shown), device)
+        where = resolve_device(device)
+        trainer = build_trainer(recipe, dataset, validation, folder, where, shown, fresh=fresh, start=start)
         on_rank_zero(lambda: _clear_drafts(folder))
-        trainer.resume()
+        trainer.state.resume()
         on_rank_zero(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
         trainer.run()
-        on_rank_zero(lambda: _write_card(folder, recipe, dataset, len(trainer.feed.pixels)))
+        on_rank_zero(lambda: _write_card(folder, recipe, dataset, trainer))
     return Run(folder)
 
 
@@ -133,7 +135,7 @@ def profile(
     recipe, shown = Recipe.load(recipe) if isinstance(recipe, str) else recipe, display or Silent()
     dataset, _ = _validation(recipe, _sound(recipe, dataset or load_data(recipe), shown), device)
     trainer = build_trainer(recipe, dataset, None, Path(out), resolve_device(device), shown)
-    trainer.resume()
+    trainer.state.resume()
     return take_profile(trainer, steps)
 
 
@@ -150,7 +152,7 @@ def _sound(recipe: Recipe, dataset: Dataset, display: Display) -> Dataset:
 def build_trainer(
     recipe: Recipe,
     dataset: Dataset,
-    judge: Judge | None,
+    validation: Validation | None,
     folder: Path,
     device: torch.device,
     display: Display,
@@ -181,7 +183,6 @@ def build_trainer(
     model, objective = _placed(model, device, channels_last=recipe.train.channels_last), objective.to(device)
     parallel = Parallel(model, objective, recipe.train.parallel, sync_batch_norm=recipe.train.sync_batch_norm)
     return Trainer(
-        model,
         Step(model, objective),
         feed,
         build_optimizer(recipe.optim, named_parameters(model, objective), sparse_parameters(objective)),
@@ -189,23 +190,26 @@ def build_trainer(
         recipe.train,
         Clock(recipe.train.steps_per_epoch or max(len(held) // _batch_size(recipe), 1)),
         folder,
+        parallel,
         seed=recipe.seed,
         clip_norm=recipe.optim.clip_norm,
         fingerprint=f"{recipe.hash} {data_hash}{begun_from}",
         display=display,
-        parallel=parallel,
-        judge=judge,
+        validation=validation,
         labels=partial(_pseudo_labels, recipe) if recipe.labels.source == "clusters" else None,
     )
 
 
-def _pseudo_labels(recipe: Recipe, trainer: Trainer) -> PseudoLabels:
+def _pseudo_labels(recipe: Recipe, trainer: Components) -> PseudoLabels:
     return PseudoLabels(recipe.labels, trainer.objective, trainer.feed, trainer.autocast)
 
 
 def load_data(recipe: Recipe) -> Dataset:
     """The recipe's data set as it lies on the disk."""
-    return data.load_dataset(recipe.data.name, root=recipe.data.root, **recipe.data.options)
+    try:
+        return data.load_dataset(recipe.data.name, root=recipe.data.root, **recipe.data.options)
+    except OptionError as error:
+        raise RecipeError(f"data.{error}") from error
 
 
 def build_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
@@ -236,6 +240,8 @@ def _named_model(make: Callable[..., T], recipe: Recipe, dataset: Dataset) -> T:
         options["attributes"] = {name: int(values.max()) + 1 for name, values in columns.items()}
     try:
         return make(recipe.model.name, _classes(recipe, dataset), **options)
+    except OptionError as error:
+        raise RecipeError(f"model.{error}") from error
     except UsageError as error:
         raise RecipeError(f"model: {error}") from error
 
@@ -245,7 +251,7 @@ def _classes(recipe: Recipe, dataset: Dataset) -> int:
     return 0 if recipe.labels.source == "clusters" else dataset.num_ids
 
 
-def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset, Judge | None]:
+def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset, Validation | None]:
     if recipe.validate.on == "none":
         return dataset, None
     judged = dataset
@@ -262,7 +268,7 @@ def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset,
         report = evaluate(model, judged, device=device, precision="fp32", pixels=opened[0]).report
         return {"mAP": report.mAP, "rank-1": report.rank(1)}
 
-    return dataset, Judge(recipe.validate.every, score)
+    return dataset, Validation(recipe.validate.every, score)
 
 
 def _test_pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int]) -> TestPixels:
@@ -296,7 +302,7 @@ def _check_shares(recipe: Recipe, dataset: Dataset, objective: Objective) -> Non
     if not recipe.train.gradient_cache:
         return
     two, three = (offered(_named_model(partial(models.probe, batch=rows), recipe, dataset)) for rows in (2, 3))
-    for name in sorted(objective.judged(two)):
+    for name in sorted(objective.inputs(two)):
         if two[name][1:] != three[name][1:]:
             raise RecipeError(
                 f"train.gradient_cache: {name} compares the pictures of a batch with one another ({two[name]} for two, "
@@ -373,19 +379,20 @@ def _data_hash(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, pictures: int) -> None:
+def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, trainer: Trainer) -> None:
     card = {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "seed": recipe.seed,
         "processes": world_size(),
+        "precision": trainer.precision,
         "data": {
             "name": dataset.name,
             "version": dataset.version,
             "terms": dataset.terms,
             "identities": dataset.num_ids if recipe.labels.source == "data" else "unknown",
-            "labels_used": pictures if recipe.labels.source == "data" else 0,
-            "pictures": pictures,
+            "labels_used": len(trainer.feed.pixels) if recipe.labels.source == "data" else 0,
+            "pictures": len(trainer.feed.pixels),
         },
         "licence": f"Weights trained on {dataset.name}: {dataset.terms}",
         **environment(),

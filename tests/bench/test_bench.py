@@ -37,18 +37,8 @@ from resight.cli import group, main
 from resight.errors import TrainingError, UsageError
 from resight.recipe import Recipe
 from resight.types import ReIDOutput
+from tests.tiny import TINY
 
-TINY = """
-name = "tiny"
-data = { name = "sample" }
-model = { name = "strong_baseline", input_size = [64, 32], backbone = { name = "resnet10", width = 4 } }
-feed.main = { ids = 4, images = 2 }
-train = { precision = "fp32" }
-[[objective.terms]]
-name = "triplet"
-loss = "trihard"
-on = "features.global"
-"""
 SPEED = Speed(
     recipe="tiny", device="cpu", threads=2, precision="fp32", compiled=False, channels_last=True, batch=8,
     size=(64, 32), steps=20, images_per_s=80.0, step_s=0.1, step_s_low=0.09, step_s_high=0.12, waiting=0.025,
@@ -56,8 +46,8 @@ SPEED = Speed(
 )  # fmt: skip
 
 
-def tiny() -> Recipe:
-    return Recipe.from_toml(TINY)
+def tiny_sample() -> Recipe:
+    return Recipe.from_toml(TINY).override("data.name=sample", "feed.main.ids=4")
 
 
 # Made-up pictures
@@ -115,7 +105,7 @@ def test_operations_are_those_counted_by_hand(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("resight.bench.flops.empty_model", empty)
     conv, linear = 2 * (5 * 3 * 3 * 3) * (8 * 4), 2 * (5 * 8 * 4) * 7
-    assert bench.training_flops(tiny(), made_up("sample")) == 2 * conv + 3 * linear
+    assert bench.training_flops(tiny_sample(), made_up("sample")) == 2 * conv + 3 * linear
 
 
 @pytest.mark.parametrize(
@@ -150,9 +140,9 @@ def test_switches_reach_the_recipe() -> None:
     assert changed.feed["main"].batch_size == 8
     assert changed.model.options["backbone"]["pretrained"] is False
     assert prepared("hacnn_market1501", batch=6).feed["main"].batch == 6
-    assert prepared(tiny(), settings=("train.precision=bf16",)).train.precision == "bf16"
+    assert prepared(tiny_sample(), settings=("train.precision=bf16",)).train.precision == "bf16"
     with pytest.raises(UsageError, match=r"--batch 9: feed\.main draws 2 pictures of each person"):
-        prepared(tiny(), batch=9)
+        prepared(tiny_sample(), batch=9)
 
 
 def test_a_measurement_hangs_together_and_leaves_nothing(
@@ -160,13 +150,13 @@ def test_a_measurement_hangs_together_and_leaves_nothing(
 ) -> None:
     empty, state = tmp_path_factory.mktemp("temporary"), torch.random.get_rng_state()
     monkeypatch.setattr("tempfile.tempdir", str(empty))
-    speed = measure(tiny(), steps=3, device="cpu", peak_tflops=0.5)
+    speed = measure(tiny_sample(), steps=3, device="cpu", peak_tflops=0.5)
     assert (speed.recipe, speed.device, speed.precision, speed.batch, speed.steps) == ("tiny", "cpu", "fp32", 8, 3)
     assert speed.size == (64, 32)
     assert 0 < speed.step_s_low <= speed.step_s <= speed.step_s_high
     assert speed.images_per_s == pytest.approx(8 / speed.step_s)
     assert 0 < speed.waiting < 1
-    expected = bench.training_flops(tiny(), made_up("sample")) * 8 / speed.step_s / 1e12
+    expected = bench.training_flops(tiny_sample(), made_up("sample")) * 8 / speed.step_s / 1e12
     assert speed.tflops == pytest.approx(expected)
     assert speed.utilisation == pytest.approx(expected / 0.5)
     assert speed.compile_s is None
@@ -189,7 +179,7 @@ def test_a_process_ended_by_the_system_is_a_sentence(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("resight.bench.isolated.ProcessPoolExecutor", Broken)
     with pytest.raises(TrainingError, match="tiny: the measuring process was ended.*smaller --batch"):
-        measure_alone(tiny())
+        measure_alone(tiny_sample())
 
 
 # Tables and the verb

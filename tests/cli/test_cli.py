@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from resight.cli import VERBS
-from tests.people import write_people
-from tests.training.test_trainer import RECIPE
+from tests.tiny import tiny
 
 
 def resight(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -28,14 +27,9 @@ def resight(*arguments: object, timeout: float = 300) -> subprocess.CompletedPro
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_people(tmp_path_factory.mktemp("people"))
-
-
-@pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(RECIPE.replace('name = "market"', f'name = "market"\nroot = "{people}"'))
+    path.write_text(tiny(people).to_toml())
     return path
 
 

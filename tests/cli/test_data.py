@@ -18,7 +18,7 @@ from resight.data import load_dataset
 from resight.data.dataset import SPLITS
 from resight.inference.embeddings import Vectors
 from tests.people import write_people
-from tests.training.test_trainer import RECIPE
+from tests.tiny import tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder, and beside it the people it was trained on."""
     folder = tmp_path_factory.mktemp("trained")
     people = write_people(folder / "people")
-    (folder / "tiny.toml").write_text(RECIPE.replace('name = "market"', f'name = "market"\nroot = "{people}"'))
+    (folder / "tiny.toml").write_text(tiny(people).to_toml())
     made = CliRunner().invoke(group, ["train", str(folder / "tiny.toml"), "--out", str(folder / "run")])
     assert made.exit_code == 0, made.exception
     return folder / "run"

@@ -34,6 +34,7 @@ from resight.inference import Result
 from resight.recipe import Recipe
 from resight.run import build_model, build_objective, load_data, train
 from tests.people import write_people
+from tests.tiny import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,37 +43,7 @@ if TYPE_CHECKING:
     from resight.data import Dataset
     from resight.evaluation import Report
 
-TINY = """
-name = "tiny"
-[data]
-name = "market"
-root = "ROOT"
-[model]
-name = "strong_baseline"
-input_size = [64, 32]
-[model.backbone]
-name = "resnet10"
-width = 8
-[[objective.terms]]
-name = "identity"
-loss = "cross_entropy"
-on = "logits.identity"
-[[objective.terms]]
-name = "triplet"
-loss = "trihard"
-on = "features.global"
-[feed.main]
-ids = 3
-images = 2
-[schedule]
-name = "step"
-warmup = 1
-milestones = [2]
-[train]
-epochs = 4
-steps_per_epoch = 2
-precision = "fp32"
-"""
+SETTINGS = ("train.steps_per_epoch=2", "schedule.name=step", "schedule.warmup=1", "schedule.milestones=[2]")
 SWEEP = """
 name = "small"
 seeds = [0, 1]
@@ -95,7 +66,7 @@ set = ['model.retrieval=["global"]']
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     people = write_people(folder / "people")
-    (folder / "tiny.toml").write_text(TINY.replace("ROOT", str(people)))
+    (folder / "tiny.toml").write_text(tiny(people, *SETTINGS).to_toml())
     (folder / "small.toml").write_text(SWEEP)
     return folder
 

@@ -19,7 +19,7 @@ DIM, NUM_IDS = 18, 16
 
 def make(name: str, **options: Any) -> Loss:
     """The loss with its defaults; dim and num_ids are filled in as a training run does."""
-    known, _ = losses.options_of(name)
+    known = losses.options_of(name)
     wanted = {key: value for key, value in (("dim", DIM), ("num_ids", NUM_IDS)) if key in known}
     return losses.build(name, **(wanted | options))
 

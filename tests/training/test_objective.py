@@ -84,15 +84,15 @@ def test_nothing_annotated_anywhere_is_zero_with_a_graph() -> None:
     [
         (
             TermConfig("id", "cross_entropy", "logits.identiy"),
-            r"terms\[0\] \(id\).*no output 'logits.identiy'; the model offers logits.identity",
+            r"objective\.terms\.id\.on: no output 'logits.identiy'; the model offers logits.identity",
         ),
         (
             TermConfig("id", "cross_entropi", "logits.identity"),
-            r"no loss named 'cross_entropi'. Did you mean 'cross_entropy'",
+            r"objective\.terms\.id\.loss: there is no loss named 'cross_entropi'. Did you mean 'cross_entropy'",
         ),
         (
             TermConfig("id", "cross_entropy", "logits.identity", options={"smoting": 1}),
-            "no option smoting; it has smoothing",
+            r"objective\.terms\.id\.smoting: there is no option .*Did you mean 'smoothing'",
         ),
         (TermConfig("id", "cross_entropy", "features.global"), "cross_entropy judges logits"),
         (TermConfig("id", "trihard", "logits.identity"), "trihard judges features.*offers features.global"),

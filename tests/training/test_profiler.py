@@ -13,35 +13,12 @@ from resight.recipe import Recipe
 from resight.run import profile, train
 from resight.training.profiler import PHASES
 from resight.training.timing import REST, Stopwatch, phase, watching
-from tests.people import write_people
-
-RECIPE = """
-name = "tiny"
-[data]
-name = "market"
-[model]
-name = "strong_baseline"
-input_size = [64, 32]
-[model.backbone]
-name = "resnet10"
-width = 4
-[[objective.terms]]
-name = "triplet"
-loss = "trihard"
-on = "features.global"
-[feed.main]
-ids = 3
-images = 2
-[train]
-epochs = 2
-steps_per_epoch = 2
-precision = "fp32"
-"""
+from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    return Recipe.from_toml(RECIPE).override(f'data.root="{write_people(tmp_path_factory.mktemp("people"))}"')
+def plan(people: Path) -> Recipe:
+    return tiny(people, "train.epochs=2", "train.steps_per_epoch=2")
 
 
 def test_every_moment_belongs_to_the_innermost_phase(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +45,7 @@ def test_a_profile_accounts_for_the_whole_step_and_leaves_only_itself(plan: Reci
     assert any("conv" in operator.name for operator in found.operators)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["profile"]
     trace = json.loads((tmp_path / "run" / "profile" / "trace.json").read_text())
-    assert {"forward", "loss", "backward", "optimiser"} <= {event.get("name") for event in trace["traceEvents"]}
+    assert {"forward", "loss", "backward", "optimizer"} <= {event.get("name") for event in trace["traceEvents"]}
 
 
 def test_a_run_is_left_as_it_was(plan: Recipe, tmp_path: Path) -> None:

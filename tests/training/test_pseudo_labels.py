@@ -106,8 +106,8 @@ def test_a_run_that_was_stopped_goes_on_exactly(people: Path, tmp_path: Path, st
     whole = weights(train(recipe(people), tmp_path / "whole", device="cpu"))
     begun = trainer(people, tmp_path / "halves")
     for _ in range(stop):
-        begun.advance()
-    begun._save()
+        begun.train_step()
+    begun.state.save()
     (tmp_path / "halves" / "recipe.toml").write_text(recipe(people).to_toml())
     halves = weights(train(recipe(people), tmp_path / "halves", device="cpu"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
@@ -127,7 +127,7 @@ def test_batches_hold_members_of_clusters_only(people: Path, tmp_path: Path) -> 
 
 def test_fewer_clusters_than_a_batch_wants_make_a_smaller_batch(people: Path, tmp_path: Path) -> None:
     held = trainer(people, tmp_path, "feed.main.ids=64")
-    held.advance()
+    held.train_step()
     assert held.feed.relabeled
 
 
@@ -153,10 +153,10 @@ def test_starting_weights_are_what_is_trained_and_another_start_is_another_run(p
 def test_interrupted_within_an_epoch_the_labels_are_part_of_the_state(people: Path, tmp_path: Path) -> None:
     begun = trainer(people, tmp_path)
     for _ in range(2):
-        begun.advance()
-    begun._save()
+        begun.train_step()
+    begun.state.save()
     again = trainer(people, tmp_path)
-    again.resume()
+    again.state.resume()
     assert torch.equal(again.feed.labels.pids, begun.feed.labels.pids)
     assert again.labels is not None
     assert begun.labels is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import threading
 from collections import Counter
 from pathlib import Path
@@ -22,48 +20,7 @@ from resight.recipe import Recipe
 from resight.run import Run, train
 from resight.training.progress import Silent
 from tests.people import write_people
-
-RECIPE = """
-name = "tiny"
-[data]
-name = "market"
-[model]
-name = "strong_baseline"
-input_size = [64, 32]
-[model.backbone]
-name = "resnet10"
-width = 8
-[[objective.terms]]
-name = "identity"
-loss = "cross_entropy"
-on = "logits.identity"
-[[objective.terms]]
-name = "triplet"
-loss = "trihard"
-on = "features.global"
-[augment]
-pad = 4
-[feed.main]
-ids = 3
-images = 2
-[optim]
-lr = 3e-3
-[train]
-epochs = 4
-steps_per_epoch = 3
-log_every = 2
-save_seconds = 0
-precision = "fp32"
-"""
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_people(tmp_path_factory.mktemp("people"))
-
-
-def recipe(people: Path, *settings: str) -> Recipe:
-    return Recipe.from_toml(RECIPE).override(f'data.root="{people}"', *settings)
+from tests.tiny import StopAt, tiny
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -74,20 +31,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-class StopAt(Silent):
-    """Presses Ctrl-C, once, when training has got so far."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def advance(self, done: int, note: str = "") -> None:
-        if note and done >= self.step:
-            self.step = 10**9
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_training_learns_and_leaves_a_run(people: Path, tmp_path: Path) -> None:
-    run = train(recipe(people, "train.epochs=20"), tmp_path / "run")
+    run = train(tiny(people, "train.epochs=20"), tmp_path / "run")
     losses = [line["parts"]["identity"] for line in run.journal if line["event"] == "train"]
     assert losses[-1] < 0.7 * losses[0]
     assert {"recipe.toml", "model.safetensors", "state.pt", "journal.jsonl", "card.json"} <= {
@@ -98,14 +43,14 @@ def test_training_learns_and_leaves_a_run(people: Path, tmp_path: Path) -> None:
 
 
 def test_same_seed_same_weights_other_seed_others(people: Path, tmp_path: Path) -> None:
-    first = weights(train(recipe(people), tmp_path / "a"))
-    assert same(first, weights(train(recipe(people), tmp_path / "b")))
-    assert not same(first, weights(train(recipe(people, "seed=1"), tmp_path / "c")))
+    first = weights(train(tiny(people), tmp_path / "a"))
+    assert same(first, weights(train(tiny(people), tmp_path / "b")))
+    assert not same(first, weights(train(tiny(people, "seed=1"), tmp_path / "c")))
 
 
 @pytest.mark.parametrize("stop", [2, 6, 10])  # in mid-epoch, at an epoch's end, near the end
 def test_a_resumed_run_equals_an_uninterrupted_one(people: Path, tmp_path: Path, stop: int) -> None:
-    plan = recipe(
+    plan = tiny(
         people,
         "train.ema=0.9",
         "augment.flip=0.5",
@@ -133,29 +78,29 @@ def test_a_run_killed_in_mid_epoch_goes_on_from_its_last_save(people: Path, tmp_
             if note and done == 8:
                 raise SystemError("the machine died")
 
-    whole = train(recipe(people), tmp_path / "whole")
+    whole = train(tiny(people), tmp_path / "whole")
     with pytest.raises(SystemError):
-        train(recipe(people), tmp_path / "killed", display=Kill())
-    assert same(weights(whole), weights(train(recipe(people), tmp_path / "killed")))
+        train(tiny(people), tmp_path / "killed", display=Kill())
+    assert same(weights(whole), weights(train(tiny(people), tmp_path / "killed")))
 
 
 def test_a_finished_run_is_left_as_it_is(people: Path, tmp_path: Path) -> None:
-    run = train(recipe(people), tmp_path / "run")
+    run = train(tiny(people), tmp_path / "run")
     before = (run.folder / "model.safetensors").stat().st_mtime_ns
-    train(recipe(people), tmp_path / "run")
+    train(tiny(people), tmp_path / "run")
     assert (run.folder / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_another_recipe_does_not_go_on_over_a_run(people: Path, tmp_path: Path) -> None:
-    train(recipe(people, "train.epochs=1"), tmp_path / "run")
+    train(tiny(people, "train.epochs=1"), tmp_path / "run")
     with pytest.raises(CheckpointError, match="run of another recipe"):
-        train(recipe(people, "train.epochs=1", "optim.lr=1e-4"), tmp_path / "run")
+        train(tiny(people, "train.epochs=1", "optim.lr=1e-4"), tmp_path / "run")
     assert Run.open(tmp_path / "run").recipe.optim.lr == 3e-3  # and leaves its recipe alone
-    train(recipe(people, "train.epochs=1", "optim.lr=1e-4"), tmp_path / "run", fresh=True)
+    train(tiny(people, "train.epochs=1", "optim.lr=1e-4"), tmp_path / "run", fresh=True)
 
 
 def test_a_second_thread_may_train(people: Path, tmp_path: Path) -> None:
-    thread = threading.Thread(target=train, args=(recipe(people, "train.epochs=1"), tmp_path / "run"))
+    thread = threading.Thread(target=train, args=(tiny(people, "train.epochs=1"), tmp_path / "run"))
     thread.start()
     thread.join()
     assert (tmp_path / "run" / "model.safetensors").exists()
@@ -163,11 +108,11 @@ def test_a_second_thread_may_train(people: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(people: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"not finite at step \d+.*broke"):
-        train(recipe(people, "optim.lr=1e30", "optim.name=sgd"), tmp_path / "run")
+        train(tiny(people, "optim.lr=1e30", "optim.name=sgd"), tmp_path / "run")
 
 
 def test_the_best_epoch_is_chosen_on_held_out_identities(people: Path, tmp_path: Path) -> None:
-    run = train(recipe(people, "validate.on=held_out", "validate.fraction=0.34", "validate.every=1"), tmp_path / "run")
+    run = train(tiny(people, "validate.on=held_out", "validate.fraction=0.34", "validate.every=1"), tmp_path / "run")
     scores = [line["mAP"] for line in run.journal if line["event"] == "validation"]
     assert len(scores) == 4
     assert run.model.spec.num_ids == 4
@@ -186,7 +131,7 @@ def test_validation_decodes_its_pictures_once_and_agrees_with_evaluate(
 
     monkeypatch.setattr(decode, "decode_bytes", counted)
     dataset = data.load_dataset("market", root=people)
-    run = train(recipe(people, "validate.on=test", "validate.every=1"), tmp_path / "run")
+    run = train(tiny(people, "validate.on=test", "validate.every=1"), tmp_path / "run")
     scores = [line["mAP"] for line in run.journal if line["event"] == "validation"]
     assert len(scores) == 4 and set(seen.values()) == {1}
     assert len(seen) == len(dataset.train) + len(dataset.query) + len(dataset.gallery)
@@ -197,7 +142,7 @@ def test_the_global_generator_is_left_alone(people: Path, tmp_path: Path) -> Non
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train(recipe(people, "train.epochs=1"), tmp_path / "run")
+    train(tiny(people, "train.epochs=1"), tmp_path / "run")
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -212,7 +157,7 @@ def test_unreadable_pictures_are_told_and_left_out(people: Path, tmp_path: Path)
         def say(self, message: str) -> None:
             said.append(message)
 
-    run = train(recipe(broken, "train.epochs=1"), tmp_path / "run", display=Listen())
+    run = train(tiny(broken, "train.epochs=1"), tmp_path / "run", display=Listen())
     assert any(first.name in line for line in said)
     assert any("2 of 36 training pictures cannot be read" in line for line in said)
     assert run.card["data"]["pictures"] == 34
@@ -223,16 +168,16 @@ def test_a_wrong_recipe_is_answered_before_any_picture_is_read(tmp_path: Path) -
     for path in root.rglob("*.jpg"):
         path.write_bytes(b"not a picture")
     with pytest.raises(RecipeError, match="no output 'features.globl'"):
-        train(recipe(root, "objective.terms.triplet.on=features.globl"), tmp_path / "run")
+        train(tiny(root, "objective.terms.triplet.on=features.globl"), tmp_path / "run")
     with pytest.raises(RecipeError, match=r"model: .*stronk"):
-        train(recipe(root, "model.name=stronk_baseline"), tmp_path / "run")
+        train(tiny(root, "model.name=stronk_baseline"), tmp_path / "run")
     with pytest.raises(DatasetError, match="none of the 36 pictures can be read"):
-        train(recipe(root), tmp_path / "run")
+        train(tiny(root), tmp_path / "run")
 
 
 def test_a_plain_and_a_streamed_run_are_one(people: Path, tmp_path: Path) -> None:
-    cached = train(recipe(people, "train.epochs=1"), tmp_path / "cached")
-    streamed = train(recipe(people, "train.epochs=1", "data.pixels=stream"), tmp_path / "streamed")
+    cached = train(tiny(people, "train.epochs=1"), tmp_path / "cached")
+    streamed = train(tiny(people, "train.epochs=1", "data.pixels=stream"), tmp_path / "streamed")
     assert same(weights(cached), weights(streamed))
 
 
@@ -247,7 +192,7 @@ def test_attribute_heads_learn_from_csv_columns(people: Path, tmp_path: Path) ->
             f"{folder}/{p.name},{int(p.name[:4])},{p.name[6]},{split},," for p in sorted((people / folder).iterdir())
         ]
     table.write_text("\n".join(rows))
-    plan = recipe(
+    plan = tiny(
         people,
         "train.epochs=8",
         "data.name=csv",
@@ -271,7 +216,7 @@ def test_attribute_heads_learn_from_csv_columns(people: Path, tmp_path: Path) ->
 
 def test_bf16_with_an_average_stays_finite(people: Path, tmp_path: Path) -> None:
     run = train(
-        recipe(people, "train.precision=bf16", "train.ema=0.99", "schedule.name=cosine", "schedule.warmup=1"),
+        tiny(people, "train.precision=bf16", "train.ema=0.99", "schedule.name=cosine", "schedule.warmup=1"),
         tmp_path / "run",
     )
     assert all(np.isfinite(line["total"]) for line in run.journal if line["event"] == "train")
@@ -279,7 +224,7 @@ def test_bf16_with_an_average_stays_finite(people: Path, tmp_path: Path) -> None
 
 def test_more_people_a_batch_than_there_are_is_a_sentence(people: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"feed.main.ids is 16, but the training set has 6 persons"):
-        train(recipe(people, "feed.main.ids=16"), tmp_path / "run")
+        train(tiny(people, "feed.main.ids=16"), tmp_path / "run")
 
 
 def test_hold_out_keeps_people_apart(people: Path) -> None:

@@ -107,7 +107,7 @@ def measure(
         rng = torch.random.get_rng_state()
         try:
             first = _timed(trainer, WARM_UP)
-            trainer.meter.read()
+            trainer.monitor.meter.read()
             took = _timed(trainer, steps)
         finally:
             torch.random.set_rng_state(rng)
@@ -120,7 +120,7 @@ def _timed(trainer: Trainer, steps: int) -> list[float]:
     seconds = []
     for number in range(steps):
         began = time.perf_counter()
-        trainer.advance()
+        trainer.train_step()
         if cuda and number == steps - 1:
             torch.cuda.synchronize(trainer.feed.device)
         seconds.append(time.perf_counter() - began)
@@ -130,7 +130,7 @@ def _timed(trainer: Trainer, steps: int) -> list[float]:
 def _speed(
     recipe: Recipe, trainer: Trainer, first: list[float], took: list[float], flops: float, peak_tflops: float | None
 ) -> Speed:
-    device, batch = trainer.feed.device, trainer.meter.images // len(took)
+    device, batch = trainer.feed.device, trainer.monitor.meter.images // len(took)
     step = statistics.median(took)
     tenths = statistics.quantiles(took, n=10, method="inclusive") if len(took) > 1 else [step, step]
     tflops = flops * batch / step / 1e12
@@ -149,7 +149,7 @@ def _speed(
         step_s=step,
         step_s_low=tenths[0],
         step_s_high=tenths[-1],
-        waiting=trainer.meter.read()["waiting"],
+        waiting=trainer.monitor.meter.read()["waiting"],
         first_step_s=first[0],
         compile_s=max(sum(first) - len(first) * step, 0.0) if recipe.train.compile else None,
         peak_memory_gib=peak_memory(device),

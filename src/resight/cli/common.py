@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import functools
 import json
@@ -139,17 +138,10 @@ def reader_option(function: F) -> F:
 
 
 def reader_options(settings: Sequence[str]) -> dict[str, object]:
-    """KEY=VALUE, the value read as Python would where it can be: split=3 is a number, boxes=labeled a word."""
-    options: dict[str, object] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting!r}: expected KEY=VALUE, as in boxes=labeled.")
-        try:
-            options[key] = ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            options[key] = value
-    return options
+    """KEY=VALUE with TOML values: split=3 is a number, boxes=labeled and whatever the option takes as text a word."""
+    from resight import data, options
+
+    return options.settings(settings, data.options_of("+".join(data.DATASETS)))
 
 
 def example(*lines: str) -> str:

@@ -148,14 +148,14 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write the data set SOURCE in another form; pictures are linked, never changed."""
-    from resight.data import canonical_name, load_dataset, options_known_to
+    from resight.data import canonical_name, load_dataset, options_of
     from resight.data.doctor.detect_format import DetectedFormat, detect_format
     from resight.errors import UsageError
 
     found = detect_format(source) if name is None else DetectedFormat(canonical_name(name), source, "as asked")
     if not found.is_split:
         raise UsageError(f"{found.root} has no splits. Split it first: resight data split {_quoted(found.root)}")
-    keep = {"keep_junk": True} if "keep_junk" in options_known_to(found.name) else {}
+    keep = {"keep_junk": True} if "keep_junk" in options_of(found.name) else {}
     options = {**keep, **found.options, **common.reader_options(settings)}
     _write(load_dataset(found.name, found.root, **options), form, out, copy, replace, as_json)
 

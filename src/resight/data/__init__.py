@@ -7,8 +7,8 @@ torch is imported only when pixels are asked for.
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
+from collections import ChainMap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, pku_
 from resight.data.entry import DatasetEntry
 from resight.data.formats import csv_table, folder_per_person, image_list, market_style
 from resight.data.splits import hold_out, join
-from resight.errors import DatasetError, UnknownNameError, UsageError
+from resight.errors import DatasetError, UnknownNameError
+from resight.options import Option, call_options, check_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,7 @@ __all__ = [
     "join",
     "load_dataset",
     "open_pixels",
-    "options_known_to",
+    "options_of",
     "protocol_of",
 ]
 
@@ -103,24 +104,19 @@ def load_dataset(name: str, root: str | Path | None = None, **options: object) -
         DatasetError: the files are not what was asked for.
     """
     names = [canonical_name(part) for part in name.split("+")]
-    known = {one: options_known_to(one) for one in names}
-    everything = sorted({option for those in known.values() for option in those})
-    strange = sorted(set(options) - set(everything))
-    if strange:
-        raise UsageError(
-            f"{'+'.join(names)} has no option {', '.join(strange)}; it takes {', '.join(everything) or 'none'}."
-        )
+    known = {one: options_of(one) for one in names}
+    given = check_call(dict(ChainMap(*known.values())), options, f"data set {'+'.join(names)}")
     datasets = [
-        DATASETS[one].read(_root_of(one, names, root), **{key: options[key] for key in known[one] if key in options})
+        DATASETS[one].read(_root_of(one, names, root), **{key: given[key] for key in known[one] if key in given})
         for one in names
     ]
     return datasets[0] if len(datasets) == 1 else join(datasets)
 
 
-def options_known_to(name: str) -> list[str]:
-    """Names of the options a reader takes."""
-    reader = DATASETS[canonical_name(name)].read
-    return [parameter for parameter in inspect.signature(reader).parameters if parameter != "root"]
+def options_of(name: str) -> dict[str, Option]:
+    """The options a reader takes; of several data sets, those of any.  Raises UnknownNameError."""
+    known = (call_options(DATASETS[canonical_name(part)].read, {"root"}) for part in name.split("+"))
+    return dict(ChainMap(*known))
 
 
 def protocol_of(name: str) -> Mapping[str, object]:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import os
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.data import canonical_name
-from resight.errors import RecipeError, UnknownNameError
+from resight.errors import OptionError, RecipeError, UnknownNameError
+from resight.options import read
 from resight.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Sweep:
     change: tuple[str, ...] = ()  # two of `evaluate`, the easy and the hard: what mAP loses between them
     set: tuple[str, ...] = ()  # overrides of every variant, before its own
     presentations: int | None = None  # pictures shown in training to each; None: the recipes' own epochs
-    folder: Path | None = None  # that recipe files are relative to
+    folder: Path | None = field(default=None, metadata={"key": False})  # that recipe files are relative to
 
     @classmethod
     def load(cls, where: str | Path) -> Sweep:
@@ -222,28 +222,13 @@ def _with_terms(recipe: Recipe, variant: Variant) -> Recipe:
 
 
 def _checked(values: dict[str, Any], source: str) -> Sweep:
-    from pydantic import TypeAdapter, ValidationError
-
-    _refuse_unknown(Sweep, values, source, leave_out="folder")
-    for key, kind in (("variants", Variant), ("evaluate", Judged), ("datasets", Judged)):
-        for number, table in enumerate(values.get(key, [])):
-            _refuse_unknown(kind, table, f"{source}: {key}[{number}]")
     try:
-        sweep = TypeAdapter(Sweep).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RecipeError(f"{source}: {where}: {first['msg'].lower()}, found {first['input']!r}.") from error
+        sweep = read(Sweep, values)
+    except OptionError as error:
+        raise RecipeError(f"{source}: {error}") from error
     sweep = replace(sweep, variants=tuple(itertools.chain.from_iterable(map(_expanded, sweep.variants))))
     _refuse_unclear(sweep, source)
     return sweep
-
-
-def _refuse_unknown(kind: type[Any], table: Any, where: str, leave_out: str = "") -> None:
-    known = [f.name for f in dataclasses.fields(kind) if f.name != leave_out]
-    for key in table if isinstance(table, dict) else ():
-        if key not in known:
-            raise RecipeError(f"{where}: {UnknownNameError('key', key, known)}")
 
 
 def _refuse_unclear(sweep: Sweep, source: str) -> None:

@@ -10,10 +10,9 @@ them all with their equations, sources and the numbers the tests assert.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from resight.errors import UnknownNameError, UsageError
+from resight.errors import UnknownNameError
 from resight.losses.agreement import AttentionDiversity, Distillation, ForegroundMass
 from resight.losses.attributes import Attribute, AttributeLoss, balanced
 from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_anchors
@@ -32,6 +31,7 @@ from resight.losses.quadruplet import Quadruplet
 from resight.losses.soft_mining import HAP2S, AdaptiveTriplet, GeneralisedLifted, Lifted
 from resight.losses.triplet import Contrastive, ImprovedTriplet, TriHard, Triplet
 from resight.losses.verification import PairClassifier, PairVerification, Verification
+from resight.options import Option, call_options, check_call
 
 LOSSES: dict[str, type[Loss]] = {
     "adaptive_hard": AdaptiveHard,
@@ -72,34 +72,21 @@ def available() -> list[str]:
 
 
 def build(name: str, **options: Any) -> Loss:
-    """The loss called `name`.  Raises UnknownNameError; UsageError for an option too many or too few."""
-    known, required = options_of(name)
-    unknown = sorted(set(options) - set(known))
-    missing = [option for option in required if option not in options]
-    if unknown:
-        offered = ", ".join(known) or "none"
-        raise UsageError(f"loss {name!r} has no option {', '.join(unknown)}; it has {offered}.")
-    if missing:
-        raise UsageError(f"loss {name!r} needs a value for {', '.join(missing)}.")
-    return LOSSES[name](**options)
+    """The loss called `name`.
+
+    Raises:
+        UnknownNameError: there is no such loss.
+        OptionError: an option is unknown, missing, or has a value that is not valid.
+    """
+    checked = check_call(options_of(name), options, f"loss {name!r}")
+    return LOSSES[name](**checked)
 
 
-def options_of(name: str) -> tuple[list[str], list[str]]:
-    """(all options, those without a default) of a loss; `dim` and `num_ids` come from the model."""
+def options_of(name: str) -> dict[str, Option]:
+    """The options of a loss; `dim` and `num_ids` come from the model."""
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)
-    known: list[str] = []
-    required: list[str] = []
-    for ancestor in LOSSES[name].__mro__:
-        if "__init__" not in vars(ancestor):
-            continue
-        parameters = list(inspect.signature(vars(ancestor)["__init__"]).parameters.values())[1:]
-        named = [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL]
-        known += [p.name for p in named if p.name not in known]
-        required += [p.name for p in named if p.default is p.empty]
-        if len(named) == len(parameters):  # nothing is passed on to the next ancestor
-            break
-    return known, required
+    return call_options(LOSSES[name])
 
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""How a batch becomes a gradient: at once, in parts that add up, or in two passes over a cache.
+"""Gradient strategies: the whole batch at once, gradient accumulation, or a gradient cache.
 
-Each way leaves the gradient in every parameter's `.grad` and returns what the loss was.  The second and third
-need memory for a share of the batch only; they differ in what a loss gets to see of it, and neither shows a batch
-norm more than one share.  docs/training.md, "Batches larger than memory".
+Each leaves the gradient in every parameter's `.grad` and returns the losses.  The second and third need memory for a
+share of the batch only; they differ in how much of it a loss compares, and neither shows a batch norm more than one
+share.  docs/training.md, "Batches larger than memory".
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ if TYPE_CHECKING:
 
     from resight.training.batches import SourceConfig
     from resight.training.clock import Clock
+    from resight.training.objective import Step
 
     Autocast = Callable[[], AbstractContextManager[Any]]
 
 
-class Way(Protocol):
-    """From a step and a batch to gradients.  Raises NotFiniteError before a loss that is none reaches them."""
+class GradientStrategy(Protocol):
+    """How a batch becomes a gradient.  Raises NotFiniteError before a loss that is not finite reaches any."""
 
-    def __call__(self, step: nn.Module, batch: Batch, clock: Clock) -> LossReport: ...
+    def __call__(self, step: Step, batch: Batch, clock: Clock) -> LossReport: ...
 
 
 @dataclass(frozen=True)
-class Whole:
-    """The batch at once."""
+class FullBatch:
+    """The whole batch in one forward and backward pass."""
 
     autocast: Autocast
 
-    def __call__(self, step: nn.Module, batch: Batch, clock: Clock) -> LossReport:
+    def __call__(self, step: Step, batch: Batch, clock: Clock) -> LossReport:
         with phase("forward"), self.autocast():
             report: LossReport = step(batch)
         report.check_finite(clock)
@@ -52,12 +53,12 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Accumulated:
+class GradientAccumulation:
     """`parts` equal shares of the batch, one after the other; the mean of their gradients.
 
     The gradient is the whole batch's where a loss is a mean over rows that all count (cross-entropy and its kin).
     What compares rows sees its share only: a metric loss over n shares of P x K meets P / n identities at a time,
-    so negatives are fewer and easier; `Cached` shows it the whole batch.  Batch norm normalises by each share's
+    so negatives are fewer and easier; `GradientCache` shows it the whole batch.  Batch norm normalises by each share's
     statistics and moves its running averages `parts` times a step; losses with a memory of their own (thresholds,
     centres, remembered descriptors) move as often.  Under data parallelism only the last share speaks to the others.
     """
@@ -65,7 +66,7 @@ class Accumulated:
     parts: int
     autocast: Autocast
 
-    def __call__(self, step: nn.Module, batch: Batch, clock: Clock) -> LossReport:
+    def __call__(self, step: Step, batch: Batch, clock: Clock) -> LossReport:
         reports = []
         for number, share in enumerate(split(batch, self.parts), start=1):
             with contextlib.nullcontext() if number == self.parts else silent(step):
@@ -78,65 +79,67 @@ class Accumulated:
 
 
 @dataclass(frozen=True)
-class Cached:
-    """Two passes, so that a loss sees the whole batch and memory holds `chunk` pictures.  After Gao et al. 2021.
+class GradientCache:
+    """The whole batch for the loss, `chunk` pictures at a time for the model.  GradCache, Gao et al. 2021.
 
-    First the outputs of all chunks, without graph; on them the objective, as a whole, and its gradient with respect
-    to every output: the cache.  Then each chunk again with its graph, pulled back by its rows of the cache.  That is
-    the chain rule in another order, so the gradient is the big batch's, of the model and of what losses own; it
-    costs a second forward pass.
+    First every chunk without a graph; then the objective on all outputs and its gradient with respect to each of
+    them, the cache; then each chunk again with its graph, whose backward pass starts from its rows of the cache.  By
+    the chain rule the gradient is that of the whole batch, of the model and of what losses own; it costs a second
+    forward pass.
 
-    Dropout draws the same mask for a chunk both times.  Batch norm normalises by each chunk's statistics, where the
-    big batch would use its own, which is why the two then differ; its running averages move once a chunk, not
-    twice.  Needs outputs that belong to one picture each.
+    Dropout draws the same mask for a chunk both times.  Batch norm normalizes by each chunk's statistics, where the
+    whole batch would use its own, which is why the two then differ; its running averages move once a chunk, not
+    twice.  Needs outputs that belong to one picture each.  Under data parallelism nothing is averaged here:
+    `Parallel.finish_gradients` does it afterwards, in one go.
     """
 
     chunk: int
     autocast: Autocast
 
-    def __call__(self, step: nn.Module, batch: Batch, clock: Clock) -> LossReport:
+    def __call__(self, step: Step, batch: Batch, clock: Clock) -> LossReport:
         chunks = split(batch, -(-len(batch.pids) // self.chunk))
         seeds = torch.randint(2**62, (len(chunks),)).tolist()
-        leaves = self._look(step, chunks, seeds)
-        with silent(step):
-            with phase("forward"), self.autocast():
-                report: LossReport = step(batch, "judge", unflatten(leaves))
-            report.check_finite(clock)
-            descend(report.total)
-        self._again(step, chunks, seeds, {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None})
+        leaves = self._forward(step, chunks, seeds)
+        with phase("forward"), self.autocast():
+            report = step.losses(unflatten(leaves), batch)
+        report.check_finite(clock)
+        descend(report.total)
+        self._backward(step, chunks, seeds, {n: leaf.grad for n, leaf in leaves.items() if leaf.grad is not None})
         return report.settled()
 
     @torch.no_grad()
-    def _look(self, step: nn.Module, chunks: list[Batch], seeds: list[int]) -> dict[str, Tensor]:
+    def _forward(self, step: Step, chunks: list[Batch], seeds: list[int]) -> dict[str, Tensor]:
         """Every output for all rows, as leaves; buffers are put back, so that the second pass repeats the first."""
         before = [(buffer, buffer.clone()) for buffer in step.buffers()]
         seen: list[Mapping[str, Tensor]] = []
         for chunk, seed in zip(chunks, seeds, strict=True):
             torch.manual_seed(seed)
             with phase("forward"), self.autocast():
-                seen.append(step(chunk, "look"))
+                seen.append(step.outputs(chunk))
         for buffer, value in before:
             buffer.copy_(value)
         joined = {name: torch.cat([outputs[name] for outputs in seen]) for name in seen[0]}
         return {name: tensor.requires_grad_(tensor.is_floating_point()) for name, tensor in joined.items()}
 
-    def _again(self, step: nn.Module, chunks: list[Batch], seeds: list[int], slopes: dict[str, Tensor]) -> None:
-        begun = 0
+    def _backward(self, step: Step, chunks: list[Batch], seeds: list[int], cache: dict[str, Tensor]) -> None:
+        """cache: name -> (B, ...), the gradient of the loss with respect to each output."""
+        sizes = [len(chunk.pids) for chunk in chunks]
+        shares = {name: torch.split(slopes, sizes) for name, slopes in cache.items()}
         for number, (chunk, seed) in enumerate(zip(chunks, seeds, strict=True)):
             torch.manual_seed(seed)
-            begun, rows = begun + len(chunk.pids), slice(begun, begun + len(chunk.pids))
-            mine = {name: slope[rows] for name, slope in slopes.items()}
-            with contextlib.nullcontext() if number + 1 == len(chunks) else silent(step):
-                with phase("forward"), self.autocast():
-                    value: Tensor = step(chunk, "pull", mine)
-                descend(value)
+            with phase("forward"), self.autocast():
+                outputs = {
+                    n: tensor for n, tensor in step.outputs(chunk).items() if n in cache and tensor.requires_grad
+                }
+            with phase("backward"):
+                torch.autograd.backward(list(outputs.values()), [shares[name][number] for name in outputs])
 
 
-def build(accumulate: int, gradient_cache: int, autocast: Autocast) -> Way:
-    """The way a recipe asks for: `train.accumulate` shares, `train.gradient_cache` pictures a chunk, or neither."""
+def build(accumulate: int, gradient_cache: int, autocast: Autocast) -> GradientStrategy:
+    """The strategy of a recipe: `train.accumulate` shares, `train.gradient_cache` pictures a chunk, or neither."""
     if gradient_cache:
-        return Cached(gradient_cache, autocast)
-    return Accumulated(accumulate, autocast) if accumulate > 1 else Whole(autocast)
+        return GradientCache(gradient_cache, autocast)
+    return GradientAccumulation(accumulate, autocast) if accumulate > 1 else FullBatch(autocast)
 
 
 def check_shares(accumulate: int, sources: Mapping[str, SourceConfig]) -> None:

@@ -101,6 +101,7 @@ class Feed:
         self.samplers: dict[str, Sampler] = {
             name: _sampler(name, config, labels.pids, labels.camids, seed) for name, config in sources.items() if given
         }
+        self.batch_size = max(config.batch_size for config in sources.values()) // world_size()  # of this process
         self.place = {name: [0, 0] for name in sources}  # pass, batch within the pass
         self._passes: dict[str, tuple[int, Sequence[NDArray[np.int64]]]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="resight-feed")

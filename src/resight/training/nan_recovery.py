@@ -1,4 +1,4 @@
-"""After a loss that is no number: back to the last good state, and on from there at a lower rate."""
+"""Losses, gradients and weights that are not finite: finding them, and going back to a good state at a lower rate."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from resight.dist.processes import max_over_ranks
+from resight.errors import NotFiniteError
+from resight.training.optimizer import named_parameters
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from resight.errors import NotFiniteError
+    from torch import nn
+
+    from resight.training.clock import Clock
 
 
 class Recovery:
@@ -58,6 +64,29 @@ class Recovery:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.used, self._good = state["used"], state["good"]
+
+
+def finite_gradients(norm: Tensor, model: nn.Module, objective: nn.Module, clock: Clock) -> Tensor:
+    """`norm`, that of all gradients, (), if it is finite.  Raises NotFiniteError, on all processes alike, if not."""
+    if not max_over_ranks(int(not bool(torch.isfinite(norm)))):
+        return norm
+    named = named_parameters(model, objective)
+    broken = [name for name, p in named if p.grad is not None and not all_finite([p.grad])]
+    raise NotFiniteError(
+        f"the loss is finite at {clock}, its gradient is not: {', '.join(broken[:3]) or 'its norm'} broke. "
+        f"Lower optim.lr, or train with train.precision = 'fp32'."
+    )
+
+
+def check_weights(model: nn.Module, objective: nn.Module, clock: Clock) -> None:
+    """Raises NotFiniteError, on all processes alike, where the last step left a weight that is not finite."""
+    kept = {**model.state_dict(), **objective.state_dict()}
+    broken = [name for name, value in kept.items() if isinstance(value, Tensor) and not all_finite([value])]
+    if max_over_ranks(int(bool(broken))):
+        raise NotFiniteError(
+            f"a weight is no longer a number at {clock}: {', '.join(broken[:3]) or 'on another process'}. "
+            f"Lower optim.lr, or limit the gradient with optim.clip_norm."
+        )
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:

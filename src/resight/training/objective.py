@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resight import losses
 from resight.dist import average_over_ranks, sum_over_ranks
-from resight.errors import RecipeError, UsageError
+from resight.errors import OptionError, RecipeError, UnknownNameError, UsageError
 from resight.training.loss_report import LossReport
 from resight.training.weighting import Weighting, WeightingConfig, build_weighting
 from resight.types import IGNORE, Batch, ReIDOutput
@@ -142,11 +142,12 @@ class Objective(nn.Module):
         if not terms:
             raise RecipeError("objective.terms: empty; name at least one loss.")
         built = {}
-        for number, config in enumerate(terms):
+        for config in terms:
             try:
                 built[config.name] = Term(config, offers, num_ids, seed)
             except UsageError as error:
-                raise RecipeError(f"objective.terms[{number}] ({config.name}): {error}") from error
+                inner = {OptionError: ".", RecipeError: ".", UnknownNameError: ".loss: "}.get(type(error), ": ")
+                raise RecipeError(f"objective.terms.{config.name}{inner}{error}") from error
         if len(built) != len(terms):
             raise RecipeError("objective.terms: two terms carry the same name; each name shows in the journal once.")
         self.terms = nn.ModuleDict(built)
@@ -158,8 +159,8 @@ class Objective(nn.Module):
         """The batch source the next step is fed from."""
         return self.weighting.sampling
 
-    def judged(self, names: Iterable[str]) -> set[str]:
-        """Which outputs are looked at: those of the terms, and the first features, for the spread."""
+    def inputs(self, names: Iterable[str]) -> set[str]:
+        """Which of the model's outputs are used: those of the terms, and the first features, for the spread."""
         named = {name for term in self.terms.values() for name in cast("Term", term).outputs}
         first = next((name for name in names if name.startswith("features.")), None)
         return named if first is None else named | {first}
@@ -185,21 +186,28 @@ class Objective(nn.Module):
 
 
 class Step(nn.Module):
-    """Model and objective under one wrapper: what is compiled, and what runs in parallel.
-
-    step(batch)                    both -> LossReport
-    step(batch, "look")            the model alone -> what the objective looks at, by name
-    step(batch, "judge", output)   the objective alone, on a ReIDOutput -> LossReport
-    step(batch, "pull", slopes)    sum of outputs times slopes -> (): has the loss's gradient where the slopes, by
-                                   name, are those of the loss with respect to the outputs
-    """
+    """Model and objective under one wrapper, so that data parallelism and FSDP see both."""
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
-    def compiled(self) -> Step:
-        """The same through torch.compile, all but the memories and the losses that follow the clock.
+    def forward(self, batch: Batch) -> LossReport:
+        return self.losses(self.model(batch.images), batch)
+
+    def losses(self, output: ReIDOutput, batch: Batch) -> LossReport:
+        """The objective alone, on an output of the model for `batch`."""
+        report: LossReport = self.objective(output, batch)
+        return report
+
+    def outputs(self, batch: Batch) -> dict[str, Tensor]:
+        """The model alone: its outputs that the objective uses, as `kind.name`."""
+        named = flatten(self.model(batch.images))
+        used = self.objective.inputs(named)
+        return {name: tensor for name, tensor in named.items() if name in used}
+
+    def compile_parts(self) -> None:
+        """torch.compile for the model and the objective, all but the memories and the losses that follow the clock.
 
         A memory grows, and each length would be compiled anew; a clocked loss draws on the processor, and would be
         compiled in thirty pieces for a millisecond's work.
@@ -207,18 +215,8 @@ class Step(nn.Module):
         for module in self.objective.terms.modules():
             if isinstance(module, losses.CrossBatchMemory | losses.PseudoLabelLoss | losses.Clocked):
                 module.forward = torch.compiler.disable(module.forward)  # type: ignore[no-untyped-call]
-        return cast("Step", torch.compile(self))
-
-    def forward(self, batch: Batch, task: Literal["both", "look", "judge", "pull"] = "both", given: Any = None) -> Any:
-        if task == "judge":
-            return self.objective(given, batch)
-        output: ReIDOutput = self.model(batch.images)
-        if task == "both":
-            return self.objective(output, batch)
-        named = flatten(output)
-        if task == "look":
-            return {name: named[name] for name in named if name in self.objective.judged(named)}
-        return torch.stack([(named[name] * slope).sum(dtype=torch.float32) for name, slope in given.items()]).sum()
+        self.model.compile()
+        self.objective.compile()
 
 
 def flatten(output: ReIDOutput) -> dict[str, Tensor]:
@@ -258,7 +256,7 @@ def _options(config: TermConfig, shape: tuple[int, ...], num_ids: int, seed: int
     """The term's options and what others know: the width judged, the identities, the run's seed."""
     if config.loss not in losses.LOSSES:
         return config.options
-    known, _ = losses.options_of(config.loss)
+    known = losses.options_of(config.loss)
     given = {"dim": shape[1], "num_ids": num_ids, "seed": seed}
     return {name: value for name, value in given.items() if name in known} | config.options
 

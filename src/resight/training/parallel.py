@@ -53,6 +53,7 @@ class Parallel:
     ) -> None:
         self.model, self.objective = model, objective
         self.pieces = _pieces(objective)
+        self._averaged = world_size() == 1  # whether gradients are averaged in the backward pass
         if world_size() > 1 and sync_batch_norm:
             synchronise(model)
         self._plain: ReIDModel | None = None
@@ -61,7 +62,10 @@ class Parallel:
             _shard(model)
 
     def wrap(self, step: Step) -> Step:
-        """The step as the loop calls it.  Its `no_sync` keeps gradients here, where it has one."""
+        """The step as the loop calls it.  Its `no_sync` keeps gradients here, where it has one.
+
+        A step that is not wrapped, or whose methods are called, has its gradients averaged by `finish_gradients`.
+        """
         if world_size() == 1 or self._plain is not None:
             return step
         step.register_parameter("idle", nn.Parameter(torch.zeros(1, device=self.model.mean.device)))
@@ -71,6 +75,7 @@ class Parallel:
         # A term may rest, and what only it uses has no gradient then: hence `find_unused_parameters`, about which
         # torch complains on every process unless there is a parameter that is never used, hence `idle`.
         spread = DistributedDataParallel(step, find_unused_parameters=True, gradient_as_bucket_view=True)
+        self._averaged = True
         return cast("Step", spread)
 
     def copy(self) -> ReIDModel:
@@ -94,12 +99,10 @@ class Parallel:
             self._plain.cpu()
 
     def finish_gradients(self) -> None:
-        """After the last backward pass: average what the wrapper has not."""
-        if self._plain is not None:
-            rest = [*self.model.parameters(), *self.objective.parameters()]
-            for parameter in rest:
-                if not _is_cut(parameter) and id(parameter) not in self.pieces:
-                    _average_gradient(parameter)
+        """After the last backward pass: average the gradients that the wrapper has not."""
+        if not self._averaged:
+            parameters = [*self.model.parameters(), *self.objective.parameters()]
+            average_gradients([p for p in parameters if not _is_cut(p) and id(p) not in self.pieces])
 
     def finish_step(self) -> None:
         """After the optimiser: running statistics of batch norms that are each process's own become their mean."""
@@ -231,12 +234,18 @@ def _shard(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _average_gradient(parameter: nn.Parameter) -> None:
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Where one process has a gradient all get the mean; where none has, none does."""
-    used = torch.tensor(float(parameter.grad is not None), device=parameter.device)
-    if float(sum_over_ranks(used)) > 0:
-        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        parameter.grad = average_over_ranks(gradient)
+    if not parameters:
+        return
+    found = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    used = [p for p, count in zip(parameters, sum_over_ranks(found).tolist(), strict=True) if count > 0]
+    for dtype in sorted({p.dtype for p in used}, key=str):
+        alike = [p for p in used if p.dtype == dtype]
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in alike])
+        means = torch.split(average_over_ranks(flat), [p.numel() for p in alike])
+        for parameter, mean in zip(alike, means, strict=True):
+            parameter.grad = mean.view_as(parameter).clone(memory_format=torch.preserve_format)
 
 
 def _local(gradient: Tensor | None) -> Tensor:

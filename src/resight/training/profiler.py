@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WARM_UP = 3  # steps before anything is measured: first pictures, memory, kernels chosen
 RECORDED = 3  # steps in the trace, at most: it grows by some megabytes each
 LISTED = 12  # operators
-PHASES = ("waiting for data", "augmentation", "forward", "loss", "backward", "optimiser", REST)
+PHASES = ("waiting for data", "augmentation", "forward", "loss", "backward", "optimizer", REST)
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ def take_profile(trainer: Trainer, steps: int) -> Profile:
 
 def _go(trainer: Trainer, steps: int) -> int:
     """So many steps on; how many images that were."""
-    before = trainer.meter.images
+    before = trainer.monitor.meter.images
     for _ in range(steps):
-        trainer.advance()
+        trainer.train_step()
         trainer.display.advance(trainer.clock.step)
-    return trainer.meter.images - before
+    return trainer.monitor.meter.images - before
 
 
 @contextlib.contextmanager

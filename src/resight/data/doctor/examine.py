@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resight.data import DATASETS, canonical_name, load_dataset, options_known_to
+from resight.data import DATASETS, canonical_name, load_dataset, options_of
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.doctor.detect_format import DetectedFormat, detect_format
 from resight.data.doctor.image_checks import ImageFacts, inspect, picture_findings
@@ -86,9 +86,7 @@ def examine(
     if not form.is_split:
         return Checkup(form, None, (_needs_split(form),), {})
     form = replace(form, options=_options(form, options or {}))
-    counting = (
-        {"assert_counts": "warn"} if "assert_counts" in options_known_to(form.name) else {}
-    )  # a finding, no error
+    counting = {"assert_counts": "warn"} if "assert_counts" in options_of(form.name) else {}  # a finding, no error
     dataset = load_dataset(form.name, form.root, **{**counting, **form.options})
     asked = "assert_counts" in (options or {})
     findings = [*_moved(root, form), *check_labels(dataset), *_notes(dataset, asked)]
