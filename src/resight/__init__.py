@@ -25,18 +25,20 @@ if TYPE_CHECKING:
     from resight.models import load_model
     from resight.recipe import Recipe
     from resight.run import Run, train
+    from resight.serving import Client
     from resight.types import Batch, ReIDOutput, Sample
 
 _WHERE = {
-    "Batch": "types", "Dataset": "data", "Extractor": "inference", "Gallery": "gallery", "Recipe": "recipe",
-    "ReIDOutput": "types", "ResightError": "errors", "Result": "inference", "Run": "run", "Sample": "types",
-    "Vectors": "inference", "evaluate": "inference", "load_dataset": "data", "load_model": "models", "train": "run",
+    "Batch": "types", "Client": "serving", "Dataset": "data", "Extractor": "inference", "Gallery": "gallery",
+    "Recipe": "recipe", "ReIDOutput": "types", "ResightError": "errors", "Result": "inference", "Run": "run",
+    "Sample": "types", "Vectors": "inference", "evaluate": "inference", "load_dataset": "data", "load_model": "models",
+    "train": "run",
 }  # fmt: skip
 _MODULES = ("evaluation", "losses", "models")
 
 __all__ = [
-    "Batch", "Dataset", "Extractor", "Gallery", "ReIDOutput", "Recipe", "ResightError", "Result", "Run", "Sample",
-    "Vectors", "evaluate", "evaluation", "load_dataset", "load_model", "losses", "models", "train",
+    "Batch", "Client", "Dataset", "Extractor", "Gallery", "ReIDOutput", "Recipe", "ResightError", "Result", "Run",
+    "Sample", "Vectors", "evaluate", "evaluation", "load_dataset", "load_model", "losses", "models", "train",
 ]  # fmt: skip
 
 

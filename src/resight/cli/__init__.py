@@ -32,6 +32,8 @@ VERBS = (
     Verb("embed", "Turn pictures into a file of vectors."),
     Verb("search", "Find the pictures most like a query picture."),
     Verb("verify", "Two pictures: do they show the same person?"),
+    Verb("serve", "Search galleries over HTTP and on a web page."),
+    Verb("keys", "Make and revoke the keys of a service."),
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
     Verb("compare", "Two runs on the same queries: which is better, and where."),
     Verb("sweep", "Recipes x changes x seeds in one table; goes on after any stop."),

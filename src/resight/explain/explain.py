@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from PIL.Image import Image
     from torch import Tensor
 
     from resight.data import Dataset
@@ -57,6 +58,13 @@ def explain(
         _one(model, Path(path), _read(path, model, where), None if hit is None else _read(hit, model, where))
         for path, hit in zip(pictures, hits, strict=True)
     ]
+
+
+def attention_overlay(model: ReIDModel, picture: bytes) -> Image:
+    """Where the model looks in one picture file: its first attention map, or what its similarity to itself rests on."""
+    device = next(model.parameters()).device
+    image = torch.from_numpy(decode(picture, model.input_size)).permute(2, 0, 1)[None].to(device)
+    return _one(model, Path("picture"), image, None).panels[1].image
 
 
 def drawn_people(dataset: Dataset, count: int, seed: int) -> list[tuple[Path, Path]]:

@@ -1,0 +1,108 @@
+"""The application: galleries and a model in, an ASGI app out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, Response
+from prometheus_client import generate_latest
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from resight._version import __version__
+from resight.errors import UsageError
+from resight.serving import failures, routes
+from resight.serving.limits import Limits
+from resight.serving.middleware import LOOPBACK, Guard
+from resight.serving.routes import Admins
+from resight.serving.service import Service
+
+if TYPE_CHECKING:
+    from resight.gallery import Gallery
+    from resight.inference import Extractor
+    from resight.serving.keys import Keys
+
+ABOUT = """Find people in galleries.
+
+A success is `{"ok": true, "data": ...}`, an error `{"ok": false, "error": {"code", "message", "hint"}}`. Pictures are
+sent as files of a form, or as base64 in JSON. With keys: `Authorization: Bearer resight_...`."""
+SWEEP_SECONDS = 5.0
+
+
+def create_app(
+    galleries: Mapping[str, Gallery],
+    extractor: Extractor,
+    *,
+    keys: Keys | None = None,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = (),
+    batch_size: int = 32,
+    threads: int | None = None,
+) -> Guard:
+    """The service as an ASGI application.
+
+    Args:
+        galleries: name -> gallery; all hold vectors of the extractor's model.
+        extractor: embeds query pictures.
+        keys: who may do what.  None lets everybody who reaches the service do everything.
+        limits: of requests.
+        hosts: names and addresses it may be reached by, besides this machine's own.
+        batch_size: pictures embedded at a time.  threads: that decode pictures; one a processor if not given.
+
+    Raises:
+        UsageError: there is no gallery, or one holds vectors of another model.
+    """
+    if not galleries:
+        raise UsageError("a service needs a gallery. Make one with: resight index MODEL PICTURES --gallery DIR")
+    limits = limits or Limits()
+    service = Service(galleries, extractor, keys, limits, batch_size, threads or os.cpu_count() or 1)
+    for name, gallery in galleries.items():
+        if gallery.fingerprint != service.fingerprint:
+            other = gallery.fingerprint or "nobody named"
+            raise UsageError(
+                f"the gallery {name} holds vectors of the model {other}; the service's is {service.fingerprint}. "
+                f"Name the gallery's model with --model, or embed the gallery again."
+            )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(service))
+        yield
+        sweeping.cancel()
+        service.close()
+
+    app = FastAPI(
+        title="resight", version=__version__, description=ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None,
+        openapi_url="/v1/openapi.json", separate_input_output_schemas=False,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},  # none is ever sent
+    )  # fmt: skip
+    app.state.service = service
+    failures.install(app)
+    app.include_router(routes.router)
+    page = resources.files("resight.serving") / "page"
+    index = (page / "index.html").read_text(encoding="utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> HTMLResponse:
+        return HTMLResponse(index)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(_: Admins) -> Response:
+        service.metrics.waiting.set(len(service.queue))
+        return Response(generate_latest(service.metrics.registry), media_type="text/plain; version=0.0.4")
+
+    app.router.routes.append(Mount("/static", StaticFiles(packages=[("resight.serving", "page")]), name="static"))
+    allowed = LOOPBACK | {host.lower() for host in hosts}
+    return Guard(app, limits, frozenset(allowed), service.metrics)
+
+
+async def _sweep(service: Service) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        service.sweep()

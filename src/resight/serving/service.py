@@ -1,0 +1,226 @@
+"""What the routes share: the galleries, the model behind its queue, who is asking, and deletions that can be undone."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import io
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import numpy as np
+from fastapi import Request
+
+from resight.gallery import Gallery, Record
+from resight.gallery.identity import identity
+from resight.serving.batching import EmbeddingQueue
+from resight.serving.failures import RefusedError
+from resight.serving.intake import pixels_of
+from resight.serving.keys import Key, Keys, Role
+from resight.serving.limits import Limits, RateLimiter
+from resight.serving.middleware import Metrics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from resight.inference import Extractor
+
+P = ParamSpec("P")
+T = TypeVar("T")
+UNDO_SECONDS = 30.0
+UNDO_RECORDS = 1000  # of one deletion that can be undone
+UNDO_TOKENS = 64
+THREADS = 16  # calls of galleries at a time; decoding has as many threads as there are processors
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is asking.  Without keys everybody who reaches the service is `local` and may do everything."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class _Deleted:
+    gallery: str
+    by: str
+    until: float
+    records: tuple[Record, ...]
+    vectors: NDArray[np.float32]
+    pictures: tuple[bytes | None, ...]
+
+
+class Service:
+    """Galleries by name, all of one model, and that model.
+
+    extractor: embeds (B, 3, H, W) uint8.  keys: who may do what; None lets everybody who reaches the service.
+    """
+
+    def __init__(
+        self, galleries: Mapping[str, Gallery], extractor: Extractor, keys: Keys | None, limits: Limits,
+        batch_size: int, threads: int,
+    ) -> None:  # fmt: skip
+        self.galleries, self.extractor, self.keys, self.limits = dict(galleries), extractor, keys, limits
+        self.size = extractor.model.input_size
+        self.fingerprint: str = identity(extractor.model, None, None, None)["fingerprint"]
+        self._model = threading.Lock()  # the queue and the attention pictures take turns
+        self.metrics = Metrics()
+        self.rate = RateLimiter(limits.per_minute)
+        self.queue = EmbeddingQueue(self._embed, batch_size, limits.queue)
+        self._decoding = ThreadPoolExecutor(threads, thread_name_prefix="resight-decoding")
+        self._calls = ThreadPoolExecutor(THREADS, thread_name_prefix="resight-gallery")
+        self._deleted: dict[str, _Deleted] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Finish what was taken."""
+        self.queue.close()
+        self._decoding.shutdown()
+        self._calls.shutdown()
+        for gallery in self.galleries.values():
+            gallery.close()
+
+    # who
+
+    def caller(self, request: Request, role: Role) -> Caller:
+        """Who is asking, if they may.  Raises RefusedError with 401, 403 or 429."""
+        key = self._key(request)
+        client = key.id if key else (request.client.host if request.client else "")
+        if (wait := self.rate.wait(client)) > 0:
+            raise RefusedError(429, f"more than {self.limits.per_minute} requests a minute.", retry=wait)
+        found = Caller("local", "admin") if self.keys is None else None
+        if key is not None:
+            if not key.may(role):
+                raise RefusedError(403, f"the key {key.name!r} has the role {key.role}; this needs {role}.")
+            found = Caller(key.name, key.role)
+        if found is None:
+            raise RefusedError(401, "a key is needed: none was given, or it is unknown or has expired.")
+        request.state.caller = found.name
+        return found
+
+    def _key(self, request: Request) -> Key | None:
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        if self.keys is None or kind.lower() != "bearer":
+            return None
+        return self.keys.find(given.strip())
+
+    # where
+
+    def gallery(self, name: str | None, caller: Caller) -> Gallery:
+        """The gallery of that name, acting for the caller.  Raises RefusedError where there is none."""
+        if name is None and len(self.galleries) == 1:
+            name = next(iter(self.galleries))
+        if name is None:
+            raise RefusedError(422, f"gallery: name one of {', '.join(self.galleries)}.")
+        if name not in self.galleries:
+            raise RefusedError(404, "there is no gallery of that name.", hint="See /v1/galleries.")
+        acting = copy.copy(self.galleries[name])
+        acting.actor, acting.settings = caller.name, {**acting.settings, "audit": True}
+        return acting
+
+    def known(self, gallery: Gallery, id: str) -> Record:
+        """The record.  Raises RefusedError where the gallery has none of that id."""
+        record = gallery.get(id)
+        if record is None:
+            raise RefusedError(404, "the gallery has no record of that id.", hint="It may have been deleted.")
+        return record
+
+    # work
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call of a gallery, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._calls, lambda: function(*args, **kwargs))
+
+    async def embed(self, files: Sequence[bytes]) -> NDArray[np.float32]:
+        """Picture files -> vectors (N, D).  Raises ImageError for the first that is none, QueueFullError."""
+        loop = asyncio.get_running_loop()
+        decoding = [
+            loop.run_in_executor(self._decoding, pixels_of, data, self.size, self.limits, number)
+            for number, data in enumerate(files)
+        ]
+        pixels = await asyncio.gather(*decoding)
+        futures = [self.queue.submit(picture) for picture in pixels]
+        vectors = await asyncio.gather(*map(asyncio.wrap_future, futures))
+        self.metrics.pictures.inc(len(files))
+        if not vectors:
+            return np.zeros((0, self.extractor.model.embedding_dim), np.float32)
+        return np.stack(vectors)
+
+    def _embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        with self._model:
+            return self.extractor(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+
+    def attention(self, picture: bytes) -> bytes:
+        """Where the model looks in a picture, drawn over it: JPEG.  Raises RefusedError where a model cannot tell."""
+        from resight.explain.explain import attention_overlay
+        from resight.models import ReIDModel
+
+        model = self.extractor.model
+        if not isinstance(model, ReIDModel):
+            raise RefusedError(501, "an exported model does not say where it looks.", hint="Serve the model itself.")
+        with self._model:
+            image = attention_overlay(model, picture)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=88)
+        return out.getvalue()
+
+    # deleting
+
+    def delete(self, name: str, gallery: Gallery, records: Sequence[Record], by: str) -> str | None:
+        """Delete records for good; a token that brings them back for a while, unless they are too many.
+
+        They are gone from the gallery at once, whatever happens to the service; only its memory can give them back.
+        """
+        ids = [record.id for record in records]
+        kept = None
+        if 0 < len(records) <= UNDO_RECORDS:
+            pictures = tuple(gallery.picture(id) for id in ids)
+            kept = _Deleted(name, by, time.monotonic() + UNDO_SECONDS, tuple(records), gallery.vectors(ids), pictures)
+        gallery.delete(ids)
+        if kept is None:
+            return None
+        token = secrets.token_urlsafe(16)
+        with self._lock:
+            self._forget()
+            self._deleted[token] = kept
+            while len(self._deleted) > UNDO_TOKENS:
+                self._deleted.pop(next(iter(self._deleted)))
+        return token
+
+    def undo(self, token: str, caller: Caller) -> list[str]:
+        """Bring back what a token stands for.  Raises RefusedError where its time is over."""
+        with self._lock:
+            self._forget()
+            found = self._deleted.get(token)
+            if found is None or found.by != caller.name:
+                raise RefusedError(404, "nothing can be undone: the time for it is over.")
+            del self._deleted[token]
+        gallery, records = self.gallery(found.gallery, caller), found.records
+        return gallery.add(
+            found.vectors,
+            ids=[record.id for record in records],
+            pids=[record.pid for record in records],
+            cameras=[record.camera for record in records],
+            times=[record.time for record in records],
+            sources=[record.source or None for record in records],
+            labels=[record.label for record in records],
+            notes=[record.note for record in records],
+            images=list(found.pictures),
+        )
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        self._deleted = {token: kept for token, kept in self._deleted.items() if kept.until > now}
+
+    def sweep(self) -> None:
+        """Drop from memory what can no longer be undone; called now and then."""
+        with self._lock:
+            self._forget()
