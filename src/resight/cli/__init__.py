@@ -26,7 +26,7 @@ class Verb:
 
 
 VERBS = (
-    Verb("demo", "The whole story on bundled synthetic people: train, judge, search, report."),
+    Verb("demo", "Bundled synthetic people: train, evaluate, search, report, index."),
     Verb("train", "Train a recipe; the same command resumes an interrupted run."),
     Verb("evaluate", "Judge a trained model on a data set: mAP, CMC, mINP."),
     Verb("embed", "Turn pictures into a file of vectors."),

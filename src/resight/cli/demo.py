@@ -10,8 +10,10 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
+    from resight.data import Dataset
     from resight.inference import Result
 
+FIRST_FRAME, FRAMES_PER_SECOND = 1_767_600_000, 25  # 2026-01-05, 08:00 UTC: when nobody was filmed
 RECIPE = "strong_baseline_sample"
 
 
@@ -28,7 +30,7 @@ RECIPE = "strong_baseline_sample"
 @common.device_option
 @common.json_option
 def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> None:
-    """Train on bundled synthetic people, judge, search and write the report.
+    """Train on bundled synthetic people, evaluate, search, write the report and index a gallery.
 
     Nothing is downloaded and no real person is shown.  Minutes on a laptop; Ctrl-C is safe, the same command goes on.
     """
@@ -41,9 +43,9 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
     recipe = Recipe.load(RECIPE).override(f"seed={seed}")
     dataset = load_data(recipe)
     note = common.console().print
-    note(f"[bold]1/4 train[/]    {recipe.model.name} on {dataset}")
+    note(f"[bold]1/5 train[/]    {recipe.model.name} on {dataset}")
     run = train(recipe, out, device=device, fresh=fresh, display=common.bar())
-    note("[bold]2/4 judge[/]    people it has never seen, across cameras")
+    note("[bold]2/5 evaluate[/] people it has never seen, across cameras")
     context = {"run": out.name, "recipe": recipe.name, "recipe_hash": recipe.hash, "seed": seed}
     result = evaluate(
         run.model,
@@ -58,9 +60,9 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
         "raw_pixels": evaluate(RawPixels(), dataset, device=device, precision="fp32"),
         common.TRAINED: evaluate(load_model(common.TRAINED), dataset, device=device, precision="fp32"),
     }
-    note("[bold]3/4 search[/]   one picture against the gallery")
+    note("[bold]3/5 search[/]   one picture against the gallery")
     sheet = _search(result, out / "search.png")
-    note("[bold]4/4 report[/]   scores, curves, ranked lists on one page")
+    note("[bold]4/5 report[/]   scores, curves, ranked lists on one page")
     page = write_report(
         out / "report" / "index.html",
         result,
@@ -69,11 +71,14 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
         title="resight demo",
         dataset=dataset,
     )
+    note("[bold]5/5 index[/]    a gallery to search on a web page")
+    gallery = _index(others[common.TRAINED], dataset, out / "gallery")
     if as_json:
         common.print_json(
             {
                 "run": str(out),
                 "report": str(page),
+                "gallery": str(gallery),
                 "search": str(sheet),
                 "seed": seed,
                 "scores": _scores(result),
@@ -81,7 +86,7 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
             }
         )
         return
-    _say(result, others, out, page, sheet)
+    _say(result, others, out, page, sheet, gallery)
 
 
 def _search(result: Result, path: Path) -> Path:
@@ -92,18 +97,37 @@ def _search(result: Result, path: Path) -> Path:
     return path
 
 
+def _index(result: Result, dataset: Dataset, path: Path) -> Path:
+    """The test set's pictures as a gallery of the packaged weights; records that are there already are updated."""
+    from resight.gallery import Gallery
+    from resight.models import load_model
+
+    with Gallery.open(path, model=load_model(common.TRAINED)) as gallery:
+        for side, samples in ((result.gallery, dataset.gallery), (result.query, dataset.query)):
+            gallery.add(
+                side.vectors,
+                pids=[sample.pid if sample.pid > 0 else None for sample in samples],
+                cameras=[f"camera {sample.camid}" for sample in samples],
+                times=[FIRST_FRAME + (sample.frame or 0) / FRAMES_PER_SECOND for sample in samples],
+                images=[sample.path for sample in samples],
+                sources=[sample.path.name for sample in samples],
+            )
+    return path
+
+
 def _scores(result: Result) -> dict[str, float]:
     report = result.report
     return {"mAP": report.mAP, "rank-1": report.rank(1), "rank-5": report.rank(5), "mINP": report.mINP}
 
 
-def _say(result: Result, others: dict[str, Result], out: Path, page: Path, sheet: Path) -> None:
+def _say(result: Result, others: dict[str, Result], out: Path, page: Path, sheet: Path, gallery: Path) -> None:
     click.echo(f"\n{result}  (trained just now, on 40 people)")
     click.echo(f"{others['raw_pixels']}  (what no learning gives)")
     click.echo(f"{others[common.TRAINED]}  ({common.TRAINED}, packaged: trained on 998 other synthetic people)\n")
     click.echo(
         f"report   {page.resolve()}\nsearch   {sheet.resolve()}\nweights  {out.resolve() / 'model.safetensors'}\n"
     )
+    click.echo(f"Find them on a web page:  resight serve --gallery {gallery}\n")
     click.echo("Both know only synthetic people. Try next:")
     click.echo(f"  resight search FOLDER PICTURE                      your own pictures, with {common.TRAINED}")
     click.echo("  resight train --list                               other recipes")
