@@ -36,7 +36,7 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def extractor() -> Extractor:
-    return Extractor(resight.load_model("synth_small"), device="cpu")
+    return Extractor(resight.load_model("synth_small"), device="cpu", precision="fp32")
 
 
 @pytest.fixture

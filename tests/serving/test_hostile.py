@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from resight.gallery import Gallery
+from resight.serving import create_app
 from tests.serving.conftest import Shop
 from tests.serving.test_routes import ask, data, error
 
@@ -136,6 +137,21 @@ def test_paths_lead_nowhere(served: TestClient, path: str) -> None:
 def test_other_sites_and_names_are_refused(served: TestClient, headers: dict[str, str], status: int) -> None:
     answer = served.post("/v1/search", json={"records": ["one"]}, headers=headers)
     assert answer.status_code == status
+
+
+def test_another_gallerys_records_are_not_reached(tmp_path: Any, extractor: Any) -> None:
+    galleries = {}
+    for name in ("one", "two"):
+        galleries[name] = Gallery.open(tmp_path / name, model=extractor.model)
+        galleries[name].add(extractor([JPEG]), ids=[f"in {name}"], images=[JPEG])
+    with TestClient(create_app(galleries, extractor, threads=1), base_url="http://localhost") as client:
+        assert "gallery" in error(client.get("/v1/records"), 422, "invalid")["message"]
+        for path in ("/v1/records/in two", "/v1/records/in two/picture", "/v1/records/in two/attention"):
+            error(client.get(path, params={"gallery": "one"}), 404, "not_found")
+            assert client.get(path, params={"gallery": "two"}).status_code == 200
+        error(client.delete("/v1/records/in two", params={"gallery": "one"}), 404, "not_found")
+        error(ask(client, records=["in two"], gallery="one"), 404, "not_found")
+        assert len(data(client.get("/v1/galleries"))) == 2
 
 
 def test_a_script_in_a_label_stays_text(served: TestClient) -> None:

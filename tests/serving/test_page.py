@@ -6,6 +6,7 @@ RESIGHT_SCREENSHOTS names a folder for pictures of every state.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -170,6 +171,32 @@ def test_several_pictures_groups_and_cropping(visit: Visitor, shop: Shop) -> Non
     page.get_by_role("button", name="Use the box").click()
     expect(page.locator("dialog")).to_have_count(0)
     assert page.locator("#pictures img").first.get_attribute("src") != before
+
+
+HAND_OVER = """([kind, name, data]) => {
+    const bytes = Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0));
+    const held = new DataTransfer();
+    held.items.add(new File([bytes], name, { type: "image/jpeg" }));
+    const event = kind === "paste" ? new ClipboardEvent("paste", { clipboardData: held, bubbles: true })
+        : new DragEvent("drop", { dataTransfer: held, bubbles: true, cancelable: true });
+    document.body.dispatchEvent(event);
+}"""
+
+
+def test_dropping_and_pasting_a_picture_and_the_theme(visit: Visitor, shop: Shop) -> None:
+    page = visit.page
+    expect(page.get_by_label("c1 (")).to_be_visible()
+    picture = base64.b64encode(shop.samples[0].path.read_bytes()).decode()
+    for count, kind in enumerate(("drop", "paste"), start=1):
+        page.evaluate(HAND_OVER, [kind, "query.jpg", picture])
+        expect(page.locator("#pictures li")).to_have_count(count)
+        expect(page.locator("#results section")).to_have_count(count)
+    page.get_by_role("button", name="Remove picture 1").click()
+    expect(page.locator("#results section")).to_have_count(1)
+    for theme in ("dark", "light"):
+        page.get_by_role("button", name="Light or dark").click()
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        visit.accessible()
 
 
 def test_opening_a_record(visit: Visitor, shop: Shop) -> None:

@@ -10,6 +10,7 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
+    from resight.inference.precision import Precision
     from resight.serving import Keys
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -42,11 +43,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--per-minute", type=click.IntRange(min=1), help="Requests a minute of one key or address.")
 @click.option("--max-body", "body_mib", type=click.IntRange(min=1), help="MiB of a request.")
 @click.option("--keep-days", type=click.FloatRange(min=0, min_open=True), help="Delete older records every hour.")
+@common.precision_option
 @common.device_option
 def command(
     galleries: tuple[Path, ...], model: str | None, host: str, port: int, keys_file: Path | None,
     hosts: tuple[str, ...], batch_size: int, per_minute: int | None, body_mib: int | None, keep_days: float | None,
-    device: str,
+    precision: Precision, device: str,
 ) -> None:  # fmt: skip
     """Serve galleries over HTTP, with a page to search them at the address that is printed.
 
@@ -69,7 +71,7 @@ def command(
     changes = {"per_minute": per_minute, "body_bytes": None if body_mib is None else body_mib * 2**20}
     serve(
         named, model, host=host, port=port, keys=opened, hosts=hosts, batch_size=batch_size, device=device,
-        keep_days=keep_days, limits={name: value for name, value in changes.items() if value is not None},
+        precision=precision, keep_days=keep_days, limits={name: value for name, value in changes.items() if value is not None},
         say=lambda line: click.echo(line, err=True),
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from resight.errors import GalleryError, UsageError
 from resight.gallery import Gallery
+from resight.inference.precision import Precision
 from resight.serving.app import create_app
 from resight.serving.keys import Keys
 from resight.serving.limits import Limits
@@ -58,8 +59,8 @@ class TimedProtocol(H11Protocol):
 
 def serve(
     galleries: Mapping[str, Path], model: str | None, *, host: str, port: int, keys: Keys | None,
-    hosts: Iterable[str], batch_size: int, device: str, keep_days: float | None, limits: Mapping[str, Any],
-    say: Callable[[str], None],
+    hosts: Iterable[str], batch_size: int, device: str, precision: Precision, keep_days: float | None,
+    limits: Mapping[str, Any], say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Open the galleries and serve them until told to stop.
 
@@ -71,7 +72,7 @@ def serve(
     bound = _bind(host, port)
     try:
         loaded = load_model(model or _remembered(galleries))
-        extractor = Extractor(loaded, device=device)
+        extractor = Extractor(loaded, device=device, precision=precision)
         opened = {name: _open(path, loaded) for name, path in galleries.items()}
         allowed = Limits(**limits)
         app = create_app(opened, extractor, keys=keys, limits=allowed, hosts=[host, *hosts], batch_size=batch_size)
