@@ -13,7 +13,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("serving",),
-    ("experiments", "explain", "bench"),
+    ("experiments", "explain", "bench", "adapt"),
     ("reporting",),
     ("run", "export"),
     ("recipe", "recipes", "sweeps"),

@@ -34,6 +34,7 @@ from resight.training.profiler import Profile, take_profile
 from resight.training.progress import Silent
 from resight.training.pseudo_labels import PseudoLabels
 from resight.training.trainer import Trainer
+from resight.types import UNKNOWN_PID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNKNOWN_PID = -2  # nobody said who it is
 
 OWN = ("recipe.toml", "model.safetensors", "last.safetensors", "state.pt", "state.pt.next", "state.pt.previous",
        "journal.jsonl", "card.json", "calibration.json", "evaluation", "profile", "report", "tensorboard")  # fmt: skip

@@ -34,6 +34,8 @@ VERBS = (
     Verb("verify", "Two pictures: do they show the same person?"),
     Verb("serve", "Search galleries over HTTP and on a web page."),
     Verb("keys", "Make and revoke the keys of a service."),
+    Verb("cluster", "Sort pictures by person, without labels."),
+    Verb("adapt", "Adapt a trained model to pictures without labels."),
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
     Verb("compare", "Two runs on the same queries: which is better, and where."),
     Verb("sweep", "Recipes x changes x seeds in one table; goes on after any stop."),

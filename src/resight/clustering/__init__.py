@@ -10,7 +10,7 @@ Everything is sparse: 100,000 descriptors fit into 4 GiB.  Needs the extra `clus
 from __future__ import annotations
 
 from resight.clustering.agglomerative import agglomerate
-from resight.clustering.cluster import ClusterConfig, Clusters, cluster
+from resight.clustering.cluster import ClusterConfig, Clusters, centered, cluster
 from resight.clustering.constraints import Corrections, constrain, one_frame
 from resight.clustering.density import LEFT_OUT, RadiusTrial, choose_radius, dbscan, gain, pair_agreement
 from resight.clustering.graph import NeighborGraph, distance_graph, jaccard_graph
@@ -26,6 +26,7 @@ __all__ = [
     "RadiusTrial",
     "agglomerate",
     "agreement",
+    "centered",
     "choose_radius",
     "cluster",
     "constrain",

@@ -155,3 +155,13 @@ def build_graph(
         return distance_graph(features, metric=metric, reach=wide * config.eps, memory=memory)
     reach = max(REACH, config.eps or 0.0)
     return jaccard_graph(features, config.k1, config.k2, metric=metric, reach=reach, memory=memory, progress=progress)
+
+
+def centered(vectors: NDArray[np.float32], camids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Each vector less the mean of its camera, of unit length again.  (N, D), (N,) -> (N, D)."""
+    moved = vectors.copy()
+    for camera in np.unique(camids):
+        own = camids == camera
+        moved[own] -= moved[own].mean(axis=0)
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.asarray(moved / np.where(length > 0, length, 1), np.float32)

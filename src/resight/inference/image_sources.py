@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.data.dataset_ops import number_persons
+from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.csv_rows import rows_of, whole_number, without_point_zero
 from resight.data.formats.filenames import IMAGE_SUFFIXES, left_out, list_pictures
 from resight.errors import DatasetError, NotFoundError
@@ -26,7 +28,7 @@ def find(
 
     Args:
         source: a picture; a folder, searched to the bottom without hidden files; a CSV file with a column `path` (and
-            `pid`, `camid` if known); or a text list (.txt, .lst) with a path a line.
+            `pid`, `camid`, `frame` if known); or a text list (.txt, .lst) with a path a line.
         images: the folder that paths of a table or list are relative to; default its own.
         say: called with a sentence for each kind of file that was left out.
 
@@ -78,6 +80,7 @@ def _of_csv(source: Path, base: Path) -> list[Sample]:
             base / row["path"],
             pid_of(row),
             whole_number(row["camid"], "camid", source, line, -1) if row.get("camid") else UNKNOWN_CAMERA,
+            whole_number(row["frame"], "frame", source, line) if row.get("frame") else None,
         )
         for line, row in rows
     ]
@@ -93,5 +96,23 @@ def _refuse_twice(rows: Sequence[tuple[int, Path]], source: Path) -> None:
             )
 
 
-def _sample(path: Path, pid: int = UNKNOWN_PID, camid: int = UNKNOWN_CAMERA) -> Sample:
-    return Sample(path, pid, camid, "gallery", "pictures")
+def _sample(path: Path, pid: int = UNKNOWN_PID, camid: int = UNKNOWN_CAMERA, frame: int | None = None) -> Sample:
+    return Sample(path, pid, camid, "gallery", "pictures", frame)
+
+
+def with_cameras(samples: Sequence[Sample], root: Path, pattern: str | None = None) -> list[Sample]:
+    r"""The same samples with the cameras and frames that file names or a `cameras.csv` in `root` tell.
+
+    Args:
+        samples: what `find` gave; a camera or frame that is known already stays.
+        root: the folder they are relative to.
+        pattern: a regular expression searched in the file name, its first group the camera, as in "_c(\d+)".
+    """
+    finder = CameraFinder(root, pattern)
+    known = []
+    for sample in samples:
+        camid = finder(sample.path) if sample.camid == UNKNOWN_CAMERA else sample.camid
+        known.append(
+            replace(sample, camid=camid, frame=sample.frame if sample.frame is not None else finder.frame(sample.path))
+        )
+    return known

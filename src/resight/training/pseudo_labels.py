@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resight.clustering import ClusterConfig, cluster
+from resight.clustering import ClusterConfig, centered, cluster
 from resight.data.transfer import to_device
 from resight.dist import rank, sum_over_ranks, world_size
 from resight.dist.processes import gather_objects, on_rank_zero
@@ -154,13 +154,3 @@ def _from_all(mine: dict[str, Tensor], count: int, device: torch.device) -> dict
         kinds |= theirs
     empty = {name: torch.zeros(count, kinds[name][0], dtype=kinds[name][1], device=device) for name in sorted(kinds)}
     return {name: sum_over_ranks(mine.get(name, rows)) for name, rows in empty.items()}
-
-
-def centered(vectors: NDArray[np.float32], camids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Each vector less the mean of its camera, of unit length again.  (N, D), (N,) -> (N, D)."""
-    moved = vectors.copy()
-    for camera in np.unique(camids):
-        own = camids == camera
-        moved[own] -= moved[own].mean(axis=0)
-    length = np.linalg.norm(moved, axis=1, keepdims=True)
-    return np.asarray(moved / np.where(length > 0, length, 1), np.float32)

@@ -1,0 +1,257 @@
+"""From a trained model and pictures without labels to a model that knows these cameras.
+
+    from resight.adapt import adapt, crops
+    done = adapt("synth_small", crops("night/"), "runs/mine")
+    done.model, done.advice                     # no advice: nothing speaks against the result
+
+First the running statistics of batch normalisation are taken anew, then the recipe's method trains on clusters.
+docs/methods/unsupervised.md
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resight import models
+from resight.data import Dataset, load_dataset, open_pixels
+from resight.dist import rank
+from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
+from resight.errors import CheckpointError, DatasetError, TrainingError
+from resight.files import write_atomically, write_text
+from resight.inference import evaluate, resolve_device
+from resight.inference.image_sources import find, with_cameras
+from resight.recipe import Recipe
+from resight.run import Run, train
+from resight.training.batch_statistics import retake_statistics
+from resight.training.progress import Silent
+from resight.types import UNKNOWN_PID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from resight.models import ReIDModel
+    from resight.training.progress import Display
+
+RECIPE = "cluster_contrast_small"
+START, RECORD = "start.safetensors", "adaptation.json"
+FEWEST_STEPS = 20  # an epoch, where the recipe does not say: few crops are shown often before they are grouped anew
+FEWEST_GROUPS = 10  # to learn from
+FEWEST_PICTURES = 16
+LOST_GROUPS, MOST_LEFT_OUT, LARGEST_GROUP, FORGOTTEN = 0.5, 0.8, 0.2, 0.5  # beyond these the result is doubted
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A finished adaptation: its run, and what speaks against using the result."""
+
+    run: Run
+    record: Mapping[str, Any]
+
+    @cached_property
+    def model(self) -> ReIDModel:
+        return self.run.model
+
+    @property
+    def advice(self) -> list[str]:
+        """Sentences; none where the result is recommended."""
+        return list(self.record["advice"])
+
+    @property
+    def recommended(self) -> bool:
+        return not self.advice
+
+
+def crops(source: str | Path, camera: str | None = None) -> Dataset:
+    """Pictures without labels as a data set to adapt to: persons that a table names are dropped.
+
+    Args:
+        source: a folder, a CSV with `path` (and `camid`, `frame` if known), or a text list.
+        camera: finds the camera in file names, as "_c(\\d+)".
+    """
+    samples, root = find(Path(source))
+    unnamed = [replace(sample, pid=UNKNOWN_PID, split="train") for sample in with_cameras(samples, root, camera)]
+    return Dataset("crops", Path(source).resolve().name, root, train=tuple(unnamed), terms="the pictures' owner's")
+
+
+def adapt(
+    model: str | Path,
+    pictures: Dataset,
+    out: str | Path,
+    *,
+    recipe: str | Path = RECIPE,
+    settings: Sequence[str] = (),
+    statistics_only: bool = False,
+    device: str = "auto",
+    fresh: bool = False,
+    display: Display | None = None,
+) -> Adaptation:
+    """Train `model` on without labels, into the folder `out`; the same call goes on where an earlier one stopped.
+
+    Args:
+        model: a run folder, a weights file, a packaged name or a hub id.  It stays as it is.
+        pictures: from `crops`; of any data set the training pictures, their labels unread.
+        out: run folder; beside what every run leaves there: start.safetensors, the weights with statistics taken anew,
+            and adaptation.json, what is known of the result.
+        recipe: the method; its `[model]` is replaced by that of `model`.
+        settings: changes to the recipe, as `Recipe.override` takes them.
+        statistics_only: stop before any weight is changed.
+        device: auto, cpu, cuda, cuda:N or mps.
+        fresh: throw away an earlier run in `out` first.
+        display: told what is going on.
+
+    Raises:
+        DatasetError: too few pictures.
+        TrainingError: the pictures show too few people to tell apart.
+        Interrupted: stopped on request, with everything saved.
+    """
+    folder = Path(out)
+    with process_group(device):
+        shown = display if display is not None and rank() == 0 else Silent()
+        if len(pictures.train) < FEWEST_PICTURES:
+            raise DatasetError(
+                f"{pictures.root} holds {len(pictures.train)} pictures; adapting needs at least {FEWEST_PICTURES}, and "
+                f"learns from some thousands. Use the model as it is."
+            )
+        source = models.load_model(model, num_ids=0)
+        plan = plan_for(source, Recipe.load(recipe).override(*settings), len(pictures.train))
+        start = _start(source, plan, pictures, folder, device, shown, fresh=fresh)
+        if statistics_only:
+            return _statistics_only(source, start, pictures, folder, plan, device)
+        try:
+            run = train(plan, folder, device=device, fresh=fresh, display=shown, dataset=pictures, start=start)
+        except TrainingError as error:
+            raise type(error)(f"{error} {folder / START} has the statistics of these pictures alone.") from error
+        return _recorded(run, source, pictures, device)
+
+
+def plan_for(source: ReIDModel, recipe: Recipe, pictures: int) -> Recipe:
+    """The recipe with the model of `source` and a memory for each feature it compares by."""
+    values = recipe.to_dict()
+    values["model"] = {"name": source.spec.name, **source.spec.options}
+    terms = values["objective"]["terms"]
+    if len(terms) == 1:
+        names = source.retrieval
+        values["objective"]["terms"] = [
+            {**terms[0], "name": terms[0]["name"] + (f".{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
+            for name in names
+        ]
+    if recipe.train.steps_per_epoch is None:
+        batch_size = next(iter(recipe.feed.values())).batch_size
+        values["train"]["steps_per_epoch"] = max(pictures // batch_size, FEWEST_STEPS)
+    return Recipe.from_dict(values)
+
+
+def _start(
+    source: ReIDModel, plan: Recipe, pictures: Dataset, folder: Path, device: str, display: Display, *, fresh: bool
+) -> ReIDModel:
+    """The model with statistics taken anew, from the folder where an earlier call left it."""
+    kept = folder / START
+    record = _record(folder)
+    if kept.is_file() and not fresh:
+        if record.get("source") != source.fingerprint():
+            raise CheckpointError(
+                f"{folder} holds an adaptation of another model. Choose another --out, or give --fresh to throw that "
+                f"one away."
+            )
+        return models.load_model(kept, num_ids=0)
+    display.begin("taking statistics", len(pictures.train))
+    chosen = resolve_device(device)
+    try:
+        pixels = local_rank_zero_first(
+            lambda: open_pixels(
+                pictures.train,
+                source.input_size,
+                mode=plan.data.pixels,
+                interpolation=plan.data.interpolation,
+                device=chosen,
+                progress=lambda done, _: display.advance(done),
+            )
+        )
+    finally:
+        display.end()
+    start = copy.deepcopy(source)
+    retake_statistics(start, pixels, chosen, seed=plan.seed)
+    on_rank_zero(lambda: models.save_model(start.cpu(), kept))
+    on_rank_zero(lambda: _write(folder, {"source": source.fingerprint(), "labels_used": 0, "advice": []}))
+    return start
+
+
+def _statistics_only(
+    source: ReIDModel, start: ReIDModel, pictures: Dataset, folder: Path, plan: Recipe, device: str
+) -> Adaptation:
+    """The weights as they are, their statistics of the pictures: a run folder without a run."""
+    on_rank_zero(lambda: models.save_model(start, folder))
+    text = plan.to_toml()
+    on_rank_zero(lambda: write_atomically(folder / "recipe.toml", lambda partial: write_text(partial, text)))
+    card = {"recipe": plan.name, "adapted": "batch statistics only", "data": _data(pictures, len(pictures.train))}
+    text_of_card = json.dumps(card, indent=1)
+    on_rank_zero(lambda: write_atomically(folder / "card.json", lambda partial: write_text(partial, text_of_card)))
+    return _recorded(Run(folder), source, pictures, device)
+
+
+def _recorded(run: Run, source: ReIDModel, pictures: Dataset, device: str) -> Adaptation:
+    """Looks at the result without labels of the pictures, and writes down what it finds."""
+    clusterings = [line for line in run.journal if line["event"] == "clusters"]
+    sample = load_dataset("sample")
+    scores = [evaluate(model, sample, device=device).report.mAP for model in (source, run.model)]
+    record = {
+        "source": source.fingerprint(),
+        "result": run.model.fingerprint(),
+        **_data(pictures, len(pictures.train)),
+        "first": clusterings[0] if clusterings else None,
+        "last": clusterings[-1] if clusterings else None,
+        "bundled_people_mAP": {"before": round(scores[0], 4), "after": round(scores[1], 4)},
+        "advice": advice(clusterings, len(pictures.train), scores[0], scores[1]),
+    }
+    on_rank_zero(lambda: _write(run.folder, record))
+    return Adaptation(run, record)
+
+
+def advice(clusterings: Sequence[Mapping[str, Any]], pictures: int, before: float, after: float) -> list[str]:
+    """What speaks against using the result, in sentences; known without a label of the pictures.
+
+    Args:
+        clusterings: what each clustering of the run was like, in order.
+        pictures: how many there were.
+        before: mAP of the starting model on the bundled synthetic people, whose names are known.
+        after: that of the result.
+    """
+    said = []
+    if clusterings:
+        first, last = clusterings[0], clusterings[-1]
+        if first["clusters"] < FEWEST_GROUPS:
+            said.append(f"Only {first['clusters']} groups were found to begin with: too few people to learn from.")
+        if last["clusters"] < LOST_GROUPS * first["clusters"]:
+            said.append(f"The groups fell from {first['clusters']} to {last['clusters']}: people were merged.")
+        if last["left_out"] > MOST_LEFT_OUT:
+            said.append(f"{last['left_out']:.0%} of the pictures fit no group: little was learnt from.")
+        if last["clusters"] >= FEWEST_GROUPS and last["largest"] > LARGEST_GROUP * pictures:
+            said.append(f"One group holds {last['largest']} of {pictures} pictures: many people look like one.")
+    if after < FORGOTTEN * before:
+        said.append(
+            f"On the bundled people mAP fell from {before:.1%} to {after:.1%}: much of what tells people apart is lost."
+        )
+    return said
+
+
+def _data(pictures: Dataset, count: int) -> dict[str, Any]:
+    return {"name": pictures.name, "version": pictures.version, "pictures": count, "labels_used": 0}
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What an earlier call wrote; nothing where there is none, or it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=1)
+    write_atomically(folder / RECORD, lambda partial: write_text(partial, text + "\n"))

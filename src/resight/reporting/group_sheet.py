@@ -1,0 +1,40 @@
+"""A sheet a group: its pictures side by side, the most typical first, each with how surely it belongs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resight.reporting.thumbnails import WIDEST, thumbnail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+MOST = 60  # pictures on a sheet
+COLUMNS = 10
+GAP, TEXT = 6, 12
+DOUBTFUL = 0.1  # confidence below which a picture is marked
+
+
+def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str, height: int = 128) -> Image:
+    """The first MOST pictures of a group under a title; those of little confidence in a red frame."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    shown = [thumbnail(path, height) for path in paths[:MOST]]
+    wide = min(max((image.width for image in shown if image is not None), default=height // 2), round(WIDEST * height))
+    columns = min(COLUMNS, len(shown))
+    lines = -(-len(shown) // columns)
+    cell = (wide + GAP, height + GAP + TEXT + 4)
+    sheet = Image.new("RGB", (max(columns * cell[0] + GAP, 320), lines * cell[1] + 3 * TEXT), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=TEXT)
+    draw.text((GAP, GAP), title, fill=(28, 33, 38), font=font)
+    for place, (image, sure) in enumerate(zip(shown, confidence, strict=False)):
+        x, y = GAP + place % columns * cell[0], 2 * TEXT + 4 + place // columns * cell[1]
+        if image is not None:
+            sheet.paste(image, (x, y))
+        if sure < DOUBTFUL:
+            draw.rectangle((x, y, x + wide - 1, y + height - 1), outline=(192, 38, 38), width=3)
+        draw.text((x, y + height + 1), f"{sure:.2f}", fill=(91, 102, 112), font=font)
+    return sheet
