@@ -71,7 +71,8 @@ def command(
     changes = {"per_minute": per_minute, "body_bytes": None if body_mib is None else body_mib * 2**20}
     serve(
         named, model, host=host, port=port, keys=opened, hosts=hosts, batch_size=batch_size, device=device,
-        precision=precision, keep_days=keep_days, limits={name: value for name, value in changes.items() if value is not None},
+        precision=precision, keep_days=keep_days,
+        limits={name: value for name, value in changes.items() if value is not None},
         say=lambda line: click.echo(line, err=True),
     )  # fmt: skip
 
