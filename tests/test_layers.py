@@ -15,6 +15,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("serving",),
     ("experiments", "explain", "bench", "adapt"),
     ("reporting",),
+    ("checkpoint_import",),
     ("run", "export"),
     ("recipe", "recipes", "sweeps"),
     ("training", "tracks", "gallery"),

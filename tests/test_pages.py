@@ -18,7 +18,10 @@ PAGES = [*sorted((ROOT / "docs" / "methods").glob("*.md")), ROOT / "docs" / "swe
 SOURCES = [path for kind in ("py", "toml", "html") for path in (ROOT / "src").rglob(f"*.{kind}")]
 SPAN = re.compile(r"`([A-Za-z_][\w.]*)(?:\s?=\s?[^`]*)?`")  # a word, or a word and its value
 
-METHODS = ("mancs", "hacnn", "pyramid", "mdpr", "baselines", "augmentation")
+METHODS = (
+    "mancs", "hacnn", "pyramid", "mdpr", "baselines", "augmentation",
+    "osnet", "pcb", "mgn", "agw", "transreid", "clip_reid", "solider",
+)  # fmt: skip
 
 
 def spans(page: Path) -> list[str]:

@@ -44,9 +44,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which figure.  `options` are the model's own, `backbone`, `parts` and so on."""
+    """Which figure.  `options` are the model's own, `backbone`, `parts` and so on.
+
+    weights: start from these: a run, a file, a packaged name, or hf://owner/name/FILE, of another project too.
+    """
 
     name: str = "strong_baseline"
+    weights: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -143,6 +147,14 @@ class Recipe:
         return tomli_w.dumps(_without_none(self.to_dict()))
 
     @property
+    def starts_from(self) -> str:
+        """Which weights training begins with: `scratch`, `ImageNet`, a package or a file."""
+        backbone = self.model.options.get("backbone")
+        trunk = backbone if isinstance(backbone, Mapping) else {}
+        named = self.model.weights or trunk.get("weights") or trunk.get("pretrained") or "scratch"
+        return "ImageNet" if named is True else str(named)
+
+    @property
     def hash(self) -> str:
         """Twelve hexadecimal digits of all but the place of the data, words about it, and `ASIDE`."""
         values = self.to_dict()
@@ -150,6 +162,8 @@ class Recipe:
         values["data"].pop("root")
         if self.labels == LabelsConfig():  # recipes had no such table once
             values.pop("labels")
+        if values["model"]["weights"] is None:  # a key that runs of earlier versions do not know
+            values["model"].pop("weights")
         for key in ASIDE:
             values["train"].pop(key)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -167,7 +167,7 @@ def build_trainer(
     start: a model to train on, in place of a new one.
     """
     _check_labels(recipe, dataset)
-    model, objective = start or build_model(recipe, dataset), build_objective(recipe, dataset)
+    model, objective = start or starting_model(recipe, dataset), build_objective(recipe, dataset)
     begun_from = f" {start.fingerprint()[:12]}" if start is not None else ""
     _check_shares(recipe, dataset, objective)
     if fresh:
@@ -217,6 +217,12 @@ def build_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(recipe.seed, 2))
         return _named_model(models.build, recipe, dataset)
+
+
+def starting_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
+    """The same, filled from `model.weights` where the recipe starts from those of another model."""
+    model = build_model(recipe, dataset)
+    return model if recipe.model.weights is None else models.load_weights(model, recipe.model.weights)
 
 
 def empty_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:

@@ -38,7 +38,18 @@ NAMES = recipes()
 SAMPLES = [name for name in NAMES if name.endswith("_sample")]
 
 TRUNK = 'model.backbone={name = "resnet10", width = 8}'
+VIT = 'model.backbone={name = "%s", dim = 64, depth = 2}'
 SMALL: dict[str, tuple[str, ...]] = {
+    "clip_reid": (
+        VIT % "vit_base_patch16_clip_quickgelu_224",
+        "model.input_size=[64, 32]",
+        "model.projected=16",
+    ),
+    "mgn": (TRUNK, "model.input_size=[96, 32]", "model.dim=8"),
+    "osnet": ("model.width=0.25", "model.input_size=[64, 32]", "model.dim=16"),
+    "pcb": (TRUNK, "model.input_size=[96, 32]", "model.dim=8"),
+    "solider": ("model.backbone={dim = 32, depths = [2, 2, 1, 1]}", "model.input_size=[64, 32]"),
+    "transreid": (VIT % "vit_base_patch16_224", "model.input_size=[64, 32]"),
     "hacnn": ("model.input_size=[64, 32]", "model.widths=[16, 32, 48]", "model.dim=16"),
     "pyramid": (TRUNK, "model.input_size=[96, 32]", "model.width=8"),
     "mdpr": (TRUNK, "model.input_size=[64, 32]", "model.dim=8"),
@@ -53,6 +64,7 @@ CANCELLED = (
     ("hacnn*", "*_summary.0.bias"),
     ("hacnn_torchreid*", "*.0.bias"),
     ("pyramid*", "branches.*.reduce.bias"),
+    ("osnet*", "fc.0.bias"),
 )
 ALONE = ("contrastive", "triplet", "quadruplet", "trihard", "adaptive")  # lectures without the identity loss
 
@@ -134,12 +146,15 @@ def test_the_data_set_exists_and_takes_the_options(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_what_the_paper_pretrains_starts_from_imagenet(name: str) -> None:
-    """HA-CNN trains from scratch, MDPR from a file that the user brings, the small ones have to do without."""
+    """HA-CNN and OSNet train from scratch, MDPR and SOLIDER from a file that the user brings, as does fast-reid's MGN
+    with its IBN-a; the small ones have to do without."""
     recipe = Recipe.load(name)
     backbone = recipe.model.options.get("backbone", {})
     at_hand = recipe.data.name in ("sample", "pku_reid_mini", "market")
-    assert backbone.get("pretrained", False) == (not at_hand and figure(recipe) not in ("hacnn", "mdpr"))
-    if figure(recipe) == "mdpr" and not at_hand:
+    brought = figure(recipe) in ("mdpr", "solider") or recipe.model.name == "mgn-fastreid"
+    scratch = figure(recipe) in ("hacnn", "osnet")
+    assert backbone.get("pretrained", False) == (not at_hand and not brought and not scratch)
+    if brought and not at_hand:
         assert "--set model.backbone.weights=FILE" in source(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ class Verb:
 
     @property
     def module(self) -> str:
-        return f"resight.cli.{self.name}"
+        return f"resight.cli.{self.name}{'_' if keyword.iskeyword(self.name) else ''}"
 
 
 VERBS = (
     Verb("demo", "Bundled synthetic people: train, evaluate, search, report, index."),
     Verb("train", "Train a recipe; the same command resumes an interrupted run."),
+    Verb("import", "Another project's weights as a model, with equal descriptors."),
     Verb("evaluate", "Judge a trained model on a data set: mAP, CMC, mINP."),
     Verb("embed", "Turn pictures into a file of vectors."),
     Verb("search", "Find the pictures most like a query picture."),

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, help="Seed of everything that is drawn.  Default: the recipe's.")
 @click.option("--fresh", is_flag=True, help="Throw away what is in the run folder and start again.")
-@click.option("--list", "show_list", is_flag=True, help="List the recipes that come with resight.")
+@click.option(
+    "--list", "show_list", is_flag=True, help="List the recipes that come with resight, and what each starts from."
+)
 @click.option("--show", is_flag=True, help="Print the recipe with every value, and stop.")
 @click.option(
     "--profile",
@@ -107,10 +109,10 @@ def _profile(recipe: Recipe, folder: Path, steps: int, device: str, as_json: boo
 def _print_list(as_json: bool) -> None:
     from resight.recipe import Recipe, recipes
 
-    rows = [(name, Recipe.load(name).about) for name in recipes()]
+    rows = [(name, Recipe.load(name)) for name in recipes()]
     if as_json:
-        common.print_json([{"name": name, "about": about} for name, about in rows])
+        common.print_json([{"name": n, "about": recipe.about, "starts_from": recipe.starts_from} for n, recipe in rows])
         return
-    width = max(len(name) for name, _ in rows)
-    for name, about in rows:
-        click.echo(f"{name:<{width}}  {about}")
+    names, starts = max(len(name) for name, _ in rows), max(len(recipe.starts_from) for _, recipe in rows)
+    for name, recipe in rows:
+        click.echo(f"{name:<{names}}  {recipe.starts_from:<{starts}}  {recipe.about}")

@@ -71,6 +71,7 @@ class ReIDModel(nn.Module, ABC):
     year: ClassVar[int]
     Options: ClassVar[type[ModelOptions]] = ModelOptions
 
+    takes_cameras: bool = False  # forward and embed take camids (B,) as well, and know what to do without
     mean: Tensor
     std: Tensor
 

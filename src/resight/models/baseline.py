@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from resight.errors import UsageError
 from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import ChannelGroups, HeadKind, build_head
@@ -25,6 +26,7 @@ from resight.models.layers import POOLINGS, Neck
 from resight.options import Count
 
 if TYPE_CHECKING:
+    from resight.models.backbones.base import Trunk
     from resight.types import ReIDOutput
 
 
@@ -33,6 +35,7 @@ class BaselineOptions(ModelOptions):
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
     pooling: Literal["average", "maximum", "gem"] = "average"
     embedding: Count | None = None  # an added layer of this width, the feature that is compared; None: the pooled map
+    embedding_relu: bool = False  # batch normalization and ReLU after the added layer
     head: HeadKind = "linear"
     channel_groups: Count | None = None  # classify each of so many groups of channels on its own
     group_dim: Count | None = None  # width of a layer inside each group
@@ -54,7 +57,7 @@ class Baseline(ReIDModel):
     bias: ClassVar[bool] = True
 
     def __init__(self, num_ids: int, options: BaselineOptions) -> None:
-        trunk = build_backbone(options.backbone, options.input_size, last_stride=self.last_stride)
+        trunk = self.build_trunk(options)
         width = options.embedding or trunk.channels[-1]
         groups = group_channels(options, width, num_ids)
         compared = {self.feature: width}
@@ -70,10 +73,13 @@ class Baseline(ReIDModel):
         )
         self.backbone = trunk
         self.pool = POOLINGS[options.pooling]()
-        self.embedding = nn.Linear(trunk.channels[-1], width) if options.embedding else nn.Identity()
+        self.embedding = build_embedding(trunk.channels[-1], options)
         self.neck = self.build_neck(width) if groups is None else None  # groups have their own
         self.groups = groups
         self.classifier = build_head(options.head, width, num_ids, self.bias) if num_ids and groups is None else None
+
+    def build_trunk(self, options: BaselineOptions) -> Trunk:
+        return build_backbone(options.backbone, options.input_size, last_stride=self.last_stride)
 
     def build_neck(self, width: int) -> nn.Module | None:  # noqa: ARG002
         return None
@@ -111,6 +117,18 @@ class StrongBaseline(Baseline):
 
     def build_neck(self, width: int) -> nn.Module | None:
         return Neck(width)
+
+
+def build_embedding(channels: int, options: BaselineOptions) -> nn.Module:
+    """The added layer, (B, C) -> (B, D)."""
+    if options.embedding is None:
+        if options.embedding_relu:
+            raise UsageError("embedding_relu follows an added layer, and there is none. Set embedding, such as 512.")
+        return nn.Identity()
+    linear = nn.Linear(channels, options.embedding)
+    if not options.embedding_relu:
+        return linear
+    return nn.Sequential(linear, nn.BatchNorm1d(options.embedding), nn.ReLU(inplace=True))
 
 
 def group_channels(options: BaselineOptions, width: int, num_ids: int) -> ChannelGroups | None:

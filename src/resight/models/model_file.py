@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,13 @@ from resight.errors import CheckpointError, ResightError, UnknownNameError
 from resight.files import write_atomically
 from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
+from resight.models.checkpoints import convert
+from resight.models.hub import from_hub
 from resight.models.registry import build
 from resight.options import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -73,21 +76,22 @@ def stored(tensor: Tensor, half: bool) -> Tensor:
 
 
 def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
-    """A model from a folder, a .safetensors file, a name of `trained()`, or a hub id "owner/name".
+    """A model from a folder, a .safetensors file, a name of `trained()`, or the hub: "owner/name", "hf://owner/name/FILE".
 
+    A checkpoint of another project, a file here or on the hub, is converted on the way (`resight.models.checkpoints`).
     In evaluation mode, on the CPU.  num_ids: build for another number of identities; the log says that the stored
     classifiers are dropped.
     Raises CheckpointError where nothing usable is found.
     """
-    path = locate(where)
-    spec, shapes = read_header(path)
-    stored = sketch(spec, path)
-    refuse_misfits(stored, shapes, str(path), dropped=set())
+    source = open_source(where)
+    spec = source.spec
+    stored = sketch(spec, source.path)
+    refuse_misfits(stored, source.shapes, str(source.path), dropped=set())
     ids = spec.num_ids if num_ids is None else num_ids
     dropped = set() if ids == spec.num_ids else classifier_tensors(stored, identities_only=True)
-    with nullcontext() if dropped else Undrawn():
+    with Undrawn() if ids == spec.num_ids else nullcontext():
         model = build(spec.name, ids, **without_sources(spec.options))
-    fill(model, path, [name for name in shapes if name not in dropped], dropped)
+    fill(model, source, dropped)
     return model.eval()
 
 
@@ -97,14 +101,67 @@ def load_weights(model: ReIDModel, where: str | Path) -> ReIDModel:
     Classifiers of other labels are dropped, said so in the log; anything else that does not fit is a
     CheckpointError naming the tensors.
     """
-    path = locate(where)
-    spec, shapes = read_header(path)
+    source = open_source(where)
+    shapes = source.shapes
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    heads = classifier_tensors(model) | classifier_tensors(sketch(spec, path))
+    heads = classifier_tensors(model) | classifier_tensors(sketch(source.spec, source.path))
     dropped = {name for name in heads if own.get(name) != shapes.get(name)}
-    refuse_misfits(model, shapes, f"{path} ({spec.name})", dropped)
-    fill(model, path, [name for name in shapes if name not in dropped], dropped)
+    refuse_misfits(model, shapes, f"{source.path} ({source.spec.name})", dropped)
+    say_differences(model.spec, source.spec, source.path)
+    fill(model, source, dropped)
     return model
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's tensors come from: a file of ours, or another project's, `converted` in memory."""
+
+    path: Path
+    spec: ModelSpec
+    shapes: Mapping[str, tuple[int, ...]]
+    converted: ReIDModel | None = None
+
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
+        if self.converted is not None:
+            state = self.converted.state_dict()
+            return {name: state[name] for name in names}
+        with safe_open(self.path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in names}
+
+
+def open_source(where: str | Path) -> Source:
+    """Raises CheckpointError where there is no model."""
+    path = locate(where)
+    if is_described(path):
+        return Source(path, *read_header(path))
+    found = convert(path)
+    log.warning(
+        "%s: %s of %s, %d tensors used, %d dropped. Licence of the code: %s. Data of the weights: %s.",
+        path, found.arch, found.family.project, found.used, len(found.dropped), found.family.code, found.family.data,
+    )  # fmt: skip
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.model.state_dict().items()}
+    return Source(path, found.model.spec, shapes, found.model)
+
+
+def is_described(path: Path) -> bool:
+    """Whether a file is ours, or at least no other project's: those hold tensors and no description."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return True  # reading the header says what is wrong with it
+
+
+def say_differences(own: ModelSpec, theirs: ModelSpec, path: Path) -> None:
+    """Options that no tensor shows, such as a stride, and in which the weights' own model differs, are told."""
+    mine, other = without_sources(own.options), without_sources(theirs.options)
+    passing = {"attributes", "retrieval", "input_size", "head"}
+    differing = sorted(key for key in mine.keys() & other.keys() if mine[key] != other[key] and key not in passing)
+    if differing:
+        told = ", ".join(f"{key} = {other[key]} there and {mine[key]} here" for key in differing)
+        log.warning("%s was made with other options of the model: %s.", path, told)
 
 
 class Undrawn(TorchFunctionMode):
@@ -118,7 +175,10 @@ class Undrawn(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in self.DRAWS:
-            return args[0] if args else kwargs["tensor"]
+            tensor = args[0] if args else kwargs["tensor"]
+            if not tensor.is_meta:
+                tensor.detach().zero_()  # a loop that rejects draws must see one within bounds
+            return tensor
         return func(*args, **kwargs)
 
 
@@ -153,13 +213,12 @@ def refuse_misfits(model: ReIDModel, shapes: Mapping[str, tuple[int, ...]], sour
         )
 
 
-def fill(model: ReIDModel, path: Path, names: list[str], dropped: set[str]) -> None:
-    with safe_open(path, framework="pt") as file:
-        model.load_state_dict({name: file.get_tensor(name) for name in names}, strict=False)
-    if dropped:
+def fill(model: ReIDModel, source: Source, dropped: set[str]) -> None:
+    model.load_state_dict(source.tensors(name for name in source.shapes if name not in dropped), strict=False)
+    if dropped & source.shapes.keys():
         log.warning(
             "%s: classifiers dropped on purpose, for another set of labels: %s",
-            path,
+            source.path,
             listing("tensors", dropped),
         )
 
@@ -185,26 +244,14 @@ def locate(where: str | Path) -> Path:
         path = path / FILE
     if path.is_file():
         return path
+    if isinstance(where, str) and where.startswith("hf://"):
+        return from_hub(where.removeprefix("hf://"), FILE)
     if isinstance(where, str) and not path.parent.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", where):
-        return from_hub(where)
+        return from_hub(where, FILE)
     raise CheckpointError(
         f"there is no model at {where}. Expected a folder with {FILE}, a .safetensors file, "
-        f"one of {', '.join(trained())}, or a hub id owner/name."
+        f"one of {', '.join(trained())}, or a hub id: owner/name, hf://owner/name/FILE."
     )
-
-
-def from_hub(name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(name, FILE))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"{name} is no folder here, and the hub did not give it either ({reason[:160]}). "
-            f"Check the name and the network, or pass the path of a folder or file."
-        ) from error
 
 
 def read_header(path: Path) -> tuple[ModelSpec, dict[str, tuple[int, ...]]]:

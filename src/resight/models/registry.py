@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from resight.errors import UnknownNameError, UsageError
+from resight.models.agw import AGW
 from resight.models.baseline import Baseline, StrongBaseline
+from resight.models.clip_reid import CLIPReID
 from resight.models.hacnn import HACNN
 from resight.models.mancs import Mancs
 from resight.models.mdpr import MDPR
+from resight.models.mgn import MGN
+from resight.models.osnet import OSNet
+from resight.models.pcb import PCB
 from resight.models.pyramid import Pyramid
+from resight.models.solider import SOLIDER
+from resight.models.transreid import TransReID
 from resight.models.verification import Verification
 from resight.options import resolve
 
@@ -21,12 +28,19 @@ if TYPE_CHECKING:
     from resight.types import ReIDOutput
 
 MODELS: dict[str, type[ReIDModel]] = {
+    "agw": AGW,
     "baseline": Baseline,
+    "clip_reid": CLIPReID,
     "hacnn": HACNN,
     "mancs": Mancs,
     "mdpr": MDPR,
+    "mgn": MGN,
+    "osnet": OSNet,
+    "pcb": PCB,
     "pyramid": Pyramid,
+    "solider": SOLIDER,
     "strong_baseline": StrongBaseline,
+    "transreid": TransReID,
     "verification": Verification,
 }
 
@@ -35,7 +49,24 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "hacnn-torchreid": ("hacnn", {"cropping": "resampled", "bias": True, "regions_together": False}),
     "mancs-release": ("mancs", {"activation": "prelu", "conv5_prelu": True, "prior": None}),
     "mdpr-release": ("mdpr", {"shared_gem": True}),
+    "mgn-fastreid": (
+        "mgn",
+        {
+            "backbone": {"ibn": True, "ceil_pool": True},
+            "pooling": "gem",
+            "relu": False,
+            "whole_stride": 1,
+            "head": "cosine",
+        },
+    ),
+    "osnet_ain_x1_0": ("osnet", {"norm": "ain"}),
+    "osnet_ibn_x1_0": ("osnet", {"norm": "ibn"}),
+    "osnet_x0_25": ("osnet", {"width": 0.25}),
+    "osnet_x0_5": ("osnet", {"width": 0.5}),
+    "osnet_x0_75": ("osnet", {"width": 0.75}),
+    "osnet_x1_0": ("osnet", {}),
     "pyramid-youreid": ("pyramid", {"normalise_branches": True}),
+    "sbs": ("agw", {"input_size": (384, 128), "backbone": {"ceil_pool": True}, "head": "cosine"}),
 }
 
 

@@ -191,9 +191,16 @@ class Step(nn.Module):
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
+        self.takes_cameras: bool = getattr(model, "takes_cameras", False)
 
     def forward(self, batch: Batch) -> LossReport:
-        return self.losses(self.model(batch.images), batch)
+        return self.losses(self.look(batch), batch)
+
+    def look(self, batch: Batch) -> ReIDOutput:
+        """The model on a batch, with its cameras where the model takes them."""
+        cameras = (batch.camids,) if self.takes_cameras else ()
+        output: ReIDOutput = self.model(batch.images, *cameras)
+        return output
 
     def losses(self, output: ReIDOutput, batch: Batch) -> LossReport:
         """The objective alone, on an output of the model for `batch`."""
@@ -202,7 +209,7 @@ class Step(nn.Module):
 
     def outputs(self, batch: Batch) -> dict[str, Tensor]:
         """The model alone: its outputs that the objective uses, as `kind.name`."""
-        named = flatten(self.model(batch.images))
+        named = flatten(self.look(batch))
         used = self.objective.inputs(named)
         return {name: tensor for name, tensor in named.items() if name in used}
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from resight.errors import CheckpointError, UsageError
+
 Stage = Callable[[Tensor], Tensor]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -39,3 +41,22 @@ class Trunk(nn.Module):
         for stage in self.stages():
             x = stage(x)
         return x
+
+
+def timm_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return (tuple(config.mean), tuple(config.std)) if config is not None else (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def offline(name: str, error: Exception) -> CheckpointError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return CheckpointError(
+        f"the pre-trained weights of {name} could not be fetched ({reason[:160]}). Connect to the network "
+        f"once, name a file with backbone.weights, or set backbone.pretrained = false to start from scratch."
+    )
+
+
+def foreign(name: str, error: Exception) -> UsageError:
+    return UsageError(f"timm gives no feature maps of {name} ({error}). Choose another backbone.")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -43,6 +44,13 @@ PREFIXES = tuple(
     )
     for outer in ("", "module.", "model.", "module.model.")
 )
+# A score that was saved beside the weights is often a scalar of numpy's, under its old or its new name: plain numbers.
+_scalar = np.float64(0).__reduce__()[0]
+SCALARS: list[Any] = [
+    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype, *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
+]  # fmt: skip
+
 WRAPPERS = ("state_dict", "model", "model_state_dict", "network", "student", "teacher")
 
 
@@ -79,7 +87,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(SCALARS):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (
         SafetensorError,
         OSError,

@@ -107,10 +107,17 @@ class ResNet(Trunk):
 
     forward: (B, 3, H, W) -> (B, channels[-1], ceil(H / 32), ceil(W / 32)), / 16 with last_stride = 1.
     ceil_pool: the stem pools without padding and rounds up, as Caffe's networks and their descendants do.
+    stem_relu: False leaves out the activation after the stem's normalization.
     """
 
     def __init__(
-        self, name: str, width: int = 64, last_stride: int = 2, ibn: bool = False, ceil_pool: bool = False
+        self,
+        name: str,
+        width: int = 64,
+        last_stride: int = 2,
+        ibn: bool = False,
+        ceil_pool: bool = False,
+        stem_relu: bool = True,
     ) -> None:
         super().__init__()
         block, depths = FAMILY[name]
@@ -118,7 +125,7 @@ class ResNet(Trunk):
         self.stride = 16 * last_stride
         self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU(inplace=True) if stem_relu else nn.Identity()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=0 if ceil_pool else 1, ceil_mode=ceil_pool)
         strides = (1, 2, 2, last_stride)
         inner = (width, *self.channels)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from resight.errors import CheckpointError, UnknownNameError, UsageError
-from resight.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Stage, Trunk
+from resight.errors import UnknownNameError, UsageError
+from resight.models.backbones.base import Stage, Trunk, foreign, offline, timm_normalisation
 from resight.models.backbones.packaged import packaged_weights
 from resight.models.backbones.pretrained import load_weights_file
 from resight.models.backbones.resnet import FAMILY, ResNet
+from resight.models.backbones.vit import ClassToken, ViTOptions
 from resight.options import Count
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ class BackboneOptions:
     partial: bool = False  # accept a file that leaves some tensors as initialised
     last_stride: Literal[1, 2] | None = None  # 1 keeps the resolution of the last stage
     ibn: bool | None = None  # IBN-a
+    ceil_pool: bool | None = None  # the stem pools without padding and rounds up: Caffe's networks, fast-reid's
+    stem_relu: bool = True  # False: no activation after the stem's normalization, as in reid-strong-baseline
     width: Count = 64  # channels of the stem
+    class_token: bool = False  # of a vision transformer: the class token instead of the patches
 
 
 class TimmTrunk(Trunk):
@@ -146,6 +150,9 @@ def build_backbone(
     fetched = wanted and options.pretrained is True
     if options.name not in FAMILY:
         refuse_foreign_edits(options)
+        if options.class_token:
+            vit = ViTOptions(name=options.name, pretrained=fetched, weights=options.weights, partial=options.partial)
+            return ClassToken(vit, input_size)
         theirs = TimmTrunk(options.name.removeprefix("timm/"), input_size, fetched)
         if packaged is not None:
             theirs.fill(packaged)
@@ -154,7 +161,10 @@ def build_backbone(
         return theirs
     last_stride = last_stride if options.last_stride is None else options.last_stride
     ibn = ibn if options.ibn is None else options.ibn
-    ours = ResNet(options.name, options.width, last_stride, ibn, ceil_pool)
+    ceil_pool = ceil_pool if options.ceil_pool is None else options.ceil_pool
+    if options.class_token:
+        raise UsageError(f"backbone.class_token needs a vision transformer of timm; {options.name} has no such token.")
+    ours = ResNet(options.name, options.width, last_stride, ibn, ceil_pool, options.stem_relu)
     if fetched:
         fetch_imagenet(ours, options.name, options.width, ibn)
     if options.weights is not None and read:
@@ -163,9 +173,9 @@ def build_backbone(
 
 
 def refuse_foreign_edits(options: BackboneOptions) -> None:
-    asked = [
-        k for k, default in (("last_stride", None), ("ibn", None), ("width", 64)) if getattr(options, k) != default
-    ]
+    default = BackboneOptions()
+    edits = ("last_stride", "ibn", "ceil_pool", "stem_relu", "width")
+    asked = [edit for edit in edits if getattr(options, edit) != getattr(default, edit)]
     if asked:
         raise UsageError(
             f"backbone.{asked[0]} is an option of our own networks ({', '.join(FAMILY)}); "
@@ -217,22 +227,3 @@ def create_timm(name: str, input_size: tuple[int, int], pretrained: bool) -> tup
     except (OSError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
         raise (offline(name, error) if pretrained else foreign(name, error)) from error
     return body, isinstance(body, FeatureListNet), sized
-
-
-def timm_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    import timm
-
-    config = timm.get_pretrained_cfg(name)
-    return (tuple(config.mean), tuple(config.std)) if config is not None else (IMAGENET_MEAN, IMAGENET_STD)
-
-
-def offline(name: str, error: Exception) -> CheckpointError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return CheckpointError(
-        f"the pre-trained weights of {name} could not be fetched ({reason[:160]}). Connect to the network "
-        f"once, name a file with backbone.weights, or set backbone.pretrained = false to start from scratch."
-    )
-
-
-def foreign(name: str, error: Exception) -> UsageError:
-    return UsageError(f"timm gives no feature maps of {name} ({error}). Choose another backbone.")
