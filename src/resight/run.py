@@ -174,7 +174,7 @@ def build_trainer(
         on_rank_zero(lambda: _clear(folder))
     opened = pixels or partial(_pixels, recipe, dataset, device=device, display=display)
     held = local_rank_zero_first(lambda: opened(model.input_size))
-    labels, augment = _labels(recipe, held.samples, dataset), Augmenter(recipe.augment)
+    labels, augment = _labels(recipe, held.samples, dataset), Augmenter(recipe.augment, *model.pixel_statistics)
     feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device)
     data_hash = _data_hash(held.samples)
     if world_size() > 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from resight.cli import VERBS
+from resight.cli import VERBS, main
 from tests.tiny import tiny
 
 
@@ -49,6 +49,19 @@ def test_help_names_every_verb_and_imports_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(verb.name in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "0"), ({"GOMP_SPINCOUNT": "1000"}, "1000"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_idle_threads_do_not_spin_unless_the_user_says_so(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", given.copy())
+    with pytest.raises(SystemExit):
+        main(["models", "--no-such-option"])
+    assert os.environ.get("GOMP_SPINCOUNT") == expected
 
 
 @pytest.mark.parametrize("verb", [verb.name for verb in VERBS])

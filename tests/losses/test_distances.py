@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resight import losses
 from resight.errors import UnknownNameError
 from resight.losses.distances import (
     DISTANCES,
@@ -104,3 +105,30 @@ def test_squared_is_the_square_and_unit_has_length_one(n: int, m: int, dim: int,
     b = torch.randn(m, dim, generator=draws, dtype=torch.float64)
     assert torch.allclose(squared(a, b), euclidean(a, b).square(), atol=1e-9)
     assert torch.allclose(unit(a).norm(dim=1), torch.ones(n, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e4])
+@pytest.mark.parametrize("rows", [40, 1100])  # from differences, and from products
+@pytest.mark.parametrize("name", ["euclidean", "squared"])
+def test_large_offsets_cost_no_digits(name: str, rows: int, offset: float) -> None:
+    """|a|^2 + |b|^2 - 2 a.b cancels far from the origin; here everything is measured about the mean."""
+    draws = torch.Generator().manual_seed(0)
+    features = torch.randn(rows, 16, generator=draws).mul(8).round() / 8  # exact in float32 with the offset, too
+    near, far = DISTANCES[name](features, features), DISTANCES[name](features + offset, features + offset)
+    apart = ~torch.eye(rows, dtype=torch.bool)
+    torch.testing.assert_close(far[apart], near[apart], rtol=1e-4, atol=1e-4)
+    exact = torch.cdist(features.double(), features.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    exact = exact.square() if name == "squared" else exact
+    assert ((far - exact).abs() / exact.clamp_min(1))[apart].max() < 1e-5
+
+
+FAR = [n for n in losses.available() if issubclass(losses.LOSSES[n], losses.MetricLoss) and n != "pairwise_circle"]
+
+
+@pytest.mark.parametrize("name", FAR)  # all that measure by Euclidean distance
+def test_no_metric_loss_changes_with_a_common_offset(name: str) -> None:
+    draws = torch.Generator().manual_seed(0)
+    features = torch.randn(24, 16, generator=draws).mul(8).round() / 8
+    pids = torch.arange(24) // 4
+    near, far = (losses.build(name, **({"distance": "euclidean"})) for _ in range(2))
+    torch.testing.assert_close(far(features + 1e4, pids), near(features, pids), rtol=1e-4, atol=1e-5)

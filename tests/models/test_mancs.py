@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,18 +114,50 @@ def test_which_task_teaches_what(output: str, expected: list[bool]) -> None:
 
 
 def test_what_the_attention_task_pools() -> None:
-    """M * F of each block, averaged over the map; option: M alone."""
+    """M * F of each block, averaged over the map; the authors' code: M * (F + M * F); option: M alone."""
     torch.manual_seed(0)
-    model = models.build("mancs", 3, backbone=TINY, input_size=SIZE).eval()
-    alone = models.build("mancs", 3, backbone=TINY, input_size=SIZE, pool_mask_only=True).eval()
-    alone.load_state_dict(model.state_dict())
-    assert isinstance(model, Mancs)
-    assert isinstance(alone, Mancs)
-    x = model.normalise(torch.rand(2, 3, *SIZE))
-    _, masks, attended = model.attend(x)
-    first = model.backbone.stages()[0](x)
-    torch.testing.assert_close(attended[0], (masks[0] * first).mean(dim=(2, 3)))
-    torch.testing.assert_close(alone.attend(x)[2][0], masks[0].mean(dim=(2, 3)))
+    small = {"backbone": TINY, "input_size": SIZE}
+    built = [models.build("mancs", 3, **small, attention_pools=kind).eval() for kind in ("input", "output", "mask")]
+    for model in built:
+        model.load_state_dict(built[0].state_dict())
+    assert all(isinstance(model, Mancs) for model in built)
+    x = built[0].normalise(torch.rand(2, 3, *SIZE))
+    _, masks, plain = built[0].attend(x)  # type: ignore[operator]
+    first, mask = built[0].backbone.stages()[0](x), masks[0]  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(plain[0], (mask * first).mean(dim=(2, 3)))
+    sums, alone = (model.attend(x)[2][0] for model in built[1:])  # type: ignore[operator]
+    torch.testing.assert_close(sums, (mask * (first + mask * first)).mean(dim=(2, 3)))
+    torch.testing.assert_close(alone, mask.mean(dim=(2, 3)))
+    assert models.options_of("mancs").attention_pools == "input"  # type: ignore[attr-defined]
+    assert models.options_of("mancs-release").attention_pools == "output"  # type: ignore[attr-defined]
+
+
+def test_the_authors_attention_feature() -> None:
+    """Numbers of hustvl/mancs, its layer run on these values: x <- x + att x, then att x pooled."""
+    block = FullAttention(4, 3, "prelu")
+    with torch.no_grad():
+        for number, conv in enumerate((block.squeeze, block.excite)):
+            assert conv.bias is not None
+            conv.weight.copy_(torch.arange(12.0).add(number).sin().view_as(conv.weight))
+            conv.bias.copy_(torch.arange(float(len(conv.bias))).cos())
+    features = torch.arange(4.0 * 3 * 2).mul(0.7).sin().view(1, 4, 3, 2)
+    out, mask = block(features)
+    torch.testing.assert_close(
+        (mask * out).mean(dim=(2, 3))[0], torch.tensor([0.702946, 0.0272961, -0.2045412, 0.0465707]), atol=1e-6, rtol=0
+    )
+
+
+def test_a_model_saved_before_the_choice_was_named(tmp_path: Path) -> None:
+    """Its header says `pool_mask_only`, and its weights were trained with M * F."""
+    options = {"backbone": TINY, "input_size": SIZE}
+    for earlier, now in ((True, "mask"), (False, "input")):
+        model = models.build("mancs-release", 3, **options, attention_pools=now)
+        header = {name: v for name, v in model.spec.options.items() if name != "attention_pools"}
+        model.spec = dataclasses.replace(model.spec, options={**header, "pool_mask_only": earlier})
+        models.save_model(model, tmp_path / "model.safetensors")
+        found = models.load_model(tmp_path / "model.safetensors")
+        assert found.attention_pools == now
+        assert found.spec.options["attention_pools"] == now
 
 
 def test_classes_start_at_their_prior() -> None:

@@ -114,7 +114,7 @@ def test_a_height_the_parts_do_not_divide_is_refused() -> None:
     model = models.build("pyramid", 3, **SMALL).eval()
     with pytest.raises(UsageError, match="8 rows"):
         model.embed(torch.rand(1, 3, 128, 32))
-    with pytest.raises(UsageError, match="parts = 0 is not valid"):
+    with pytest.raises(UsageError, match="parts: found 0; input should be greater than or equal to 1"):
         models.build("pyramid", 3, **SMALL, parts=0)
 
 

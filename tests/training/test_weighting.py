@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from resight.errors import RecipeError
+from resight.recipe import Recipe
 from resight.training.loss_report import LossReport
 from resight.training.weighting import DynamicFocal, WeightingConfig, build_weighting
 
@@ -103,6 +105,35 @@ def test_literal_and_normalised_weights() -> None:
             assert sum(weights.values()) == pytest.approx(2.0)
         else:
             assert (weights["identity"], weights["triplet"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_released_controller_decides_as_the_authors_code_does() -> None:
+    """Numbers of PersonReID-YouReID, its `compute_loss` run on these losses: the first sixty steps, and how many of
+    3,000 train both.  Taken up in the middle, it goes on alike."""
+    draws, steps = np.random.default_rng(0), np.arange(3000)
+    identity = 139 * np.exp(-steps / 700) * np.exp(draws.normal(0, 0.03, 3000))
+    triplet = 29 * np.exp(-steps / 900) * np.exp(draws.normal(0, 0.05, 3000))
+    options = {"decide": "after", "start": "zero", "alone": "balanced"}
+    weighting, modes = controller(**options), ""
+    for step, losses in enumerate(zip(identity, triplet, strict=True)):
+        parts = dict(zip(WEIGHTS, torch.tensor(losses, dtype=torch.float32), strict=True))
+        modes += "j" if weighting.weights(parts)["triplet"] else "i"
+        weighting.advance(measured(float(parts["identity"]), float(parts["triplet"])))
+        if step == 1500:
+            state = weighting.get_extra_state()
+            weighting = controller(**options)
+            weighting.set_extra_state(state)
+    assert modes[:60] == "jjjjjjjjjjjjiiiiiiijjjiiijiiiiijjijiijjiijjjjiiiiiiijjijiiij"
+    assert modes.count("j") == 1326
+    averages = [task.average for task in weighting.tasks.values()]
+    assert averages == pytest.approx([1.8808176707031914, 1.045761114505485], rel=1e-12)
+
+
+def test_the_released_preset_has_the_later_codes_values() -> None:
+    recipe = Recipe.load("pyramid_youreid_market1501")
+    assert recipe.data.interpolation == "bilinear"
+    assert (recipe.augment.erase, recipe.augment.erase_fill) == (0.5, "strong_baseline")
+    assert (recipe.objective.weighting.decide, recipe.objective.weighting.start) == ("after", "zero")
 
 
 def test_a_task_never_measured_is_forced_after_fifty_steps() -> None:

@@ -94,6 +94,8 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script.  An error of ours is one sentence and its exit code, never a traceback."""
+    if "OMP_WAIT_POLICY" not in os.environ:  # threads that spin while they wait slow a busy machine down many times
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")  # read when torch is imported
     try:
         group.main(args=arguments, prog_name="resight", standalone_mode=False)
     except ResightError as error:

@@ -33,6 +33,13 @@ class ModelOptions:
     attributes: dict[str, int] = field(default_factory=dict)  # name -> number of classes: one more head each
     retrieval: tuple[str, ...] | None = None  # features to compare by, side by side; None: the paper's
 
+    RENAMED: ClassVar[dict[str, str]] = {}  # what options were called in earlier versions -> what they are called
+
+    @classmethod
+    def from_earlier(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a model file, under the names and in the values of today."""
+        return {cls.RENAMED.get(name, name): value for name, value in options.items()}
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -98,6 +105,7 @@ class ReIDModel(nn.Module, ABC):
         self.fixed_size = trunk.fixed_size if trunk is not None else None
         mean = options.mean or (trunk.mean if trunk is not None else IMAGENET_MEAN)
         std = options.std or (trunk.std if trunk is not None else IMAGENET_STD)
+        self.pixel_statistics = tuple(mean), tuple(std)  # of RGB in [0, 1], as given
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.attribute_heads = AttributeHeads(self.embedding_dim, options.attributes)

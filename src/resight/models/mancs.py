@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -26,6 +26,8 @@ from resight.models.heads import Classifier, LinearHead
 from resight.options import Count, Share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from resight.models.backbones.base import Trunk
     from resight.types import ReIDOutput
 
@@ -40,13 +42,23 @@ class MancsOptions(ModelOptions):
     middle: Count = 16  # channels between squeeze and excite, in all three blocks
     ratio: Count | None = None  # channels / ratio of them instead, as in squeeze-and-excitation
     activation: Literal["relu", "prelu"] = "relu"
-    pool_mask_only: bool = False  # the attention task pools M instead of M * F
+    # What the attention task pools of each block: M, M * F, or M * (F + M * F), the mask on the block's own output.
+    attention_pools: Literal["mask", "input", "output"] = "input"
     rank_dim: Count | None = None  # a linear layer on the ranking feature
     conv5_prelu: bool = False  # the last block of conv5 may answer with negative values
     prior: Annotated[float, Field(gt=0, lt=1)] | None = (
         0.01  # initial probability of each class, for one-vs-all losses; None: bias 0
     )
     dropout: Share = 0.1
+
+    RENAMED: ClassVar[dict[str, str]] = {"pool_mask_only": "attention_pools"}
+
+    @classmethod
+    def from_earlier(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        kept = super().from_earlier(options)
+        if "pool_mask_only" in options:
+            kept["attention_pools"] = "mask" if options["pool_mask_only"] else "input"
+        return kept
 
 
 class FullAttention(nn.Module):
@@ -123,7 +135,7 @@ class Mancs(ReIDModel):
             trunk=trunk,
         )
         self.backbone = trunk
-        self.pool_mask_only = options.pool_mask_only
+        self.attention_pools = options.attention_pools
         self.attention = nn.ModuleList(
             FullAttention(channels, middle_width(channels, options), options.activation)
             for channels in ((conv2, conv3, conv4) if options.attention else ())
@@ -144,9 +156,10 @@ class Mancs(ReIDModel):
         for stage, block in zip((conv2, conv3, conv4), blocks, strict=True):
             x = stage(x)
             if block is not None:
-                plain, (x, mask) = x, block(x)
+                before_block, (x, mask) = x, block(x)
                 masks.append(mask)
-                attended.append((mask if self.pool_mask_only else mask * plain).mean(dim=(2, 3)))
+                pooled = {"mask": 1.0, "input": before_block, "output": x}[self.attention_pools]
+                attended.append((mask * pooled).mean(dim=(2, 3)))
         return conv5(x).mean(dim=(2, 3)), masks, attended
 
     def describe(self, x: Tensor) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.checkpoints import convert
 from resight.models.hub import from_hub
-from resight.models.registry import build
+from resight.models.registry import MODELS, PRESETS, build
 from resight.options import plain
 
 if TYPE_CHECKING:
@@ -266,12 +266,19 @@ def read_header(path: Path) -> tuple[ModelSpec, dict[str, tuple[int, ...]]]:
                 f"backbone.weights of a new model."
             )
         spec = json.loads(text)["spec"]
-        return ModelSpec(str(spec["name"]), int(spec["num_ids"]), dict(spec["options"])), shapes
+        name, options = str(spec["name"]), dict(spec["options"])
+        return ModelSpec(name, int(spec["num_ids"]), earlier_options(name, options)), shapes
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a model file of resight ({type(error).__name__}: {error}). It may be damaged; "
             f"copy it again, or save it with resight.models.save_model."
         ) from error
+
+
+def earlier_options(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a file that an earlier version wrote, as this one calls them."""
+    kind = MODELS.get(PRESETS.get(name, (name, {}))[0])
+    return options if kind is None else kind.Options.from_earlier(options)
 
 
 def without_sources(options: Mapping[str, Any]) -> dict[str, Any]:

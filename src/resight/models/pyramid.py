@@ -37,7 +37,9 @@ class PyramidOptions(ModelOptions):
     used_levels: tuple[bool, ...] | None = None  # one switch a level, fine to coarse; None: all
     width: Count = 128  # channels of a branch's feature
     dropout: Share = 0.2  # before the classifiers only
-    normalise_branches: bool = False  # compare branches at unit length, and their concatenation too
+    normalize_branches: bool = False  # compare branches at unit length, and their concatenation too
+
+    RENAMED: ClassVar[dict[str, str]] = {"normalise_branches": "normalize_branches"}
 
 
 class Run(NamedTuple):
@@ -109,7 +111,7 @@ class Pyramid(ReIDModel):
             metric="euclidean",
             trunk=trunk,
         )
-        self.runs, self.normalise_branches = runs, options.normalise_branches
+        self.runs, self.normalize_branches = runs, options.normalize_branches
         self.backbone = trunk
         self.branches = nn.ModuleList(Branch(trunk.channels[-1], options.width, num_ids, options.dropout) for _ in runs)
 
@@ -128,11 +130,11 @@ class Pyramid(ReIDModel):
         return [branch(each) for branch, each in zip(self.branches, pooled, strict=True)]
 
     def compared(self, branches: list[Tensor]) -> dict[str, Tensor]:
-        if self.normalise_branches:
+        if self.normalize_branches:
             branches = [F.normalize(branch) for branch in branches]
         together = torch.cat(branches, dim=1)
         named = {run.name: branch for run, branch in zip(self.runs, branches, strict=True)}
-        return {**named, "all": F.normalize(together) if self.normalise_branches else together}
+        return {**named, "all": F.normalize(together) if self.normalize_branches else together}
 
     def describe(self, x: Tensor) -> dict[str, Tensor]:
         return self.compared(self.branch_features(x))

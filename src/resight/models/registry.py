@@ -47,7 +47,10 @@ MODELS: dict[str, type[ReIDModel]] = {
 # A second reading of a paper: another model's name and the options in which it differs.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "hacnn-torchreid": ("hacnn", {"cropping": "resampled", "bias": True, "regions_together": False}),
-    "mancs-release": ("mancs", {"activation": "prelu", "conv5_prelu": True, "prior": None}),
+    "mancs-release": (
+        "mancs",
+        {"activation": "prelu", "attention_pools": "output", "conv5_prelu": True, "prior": None},
+    ),
     "mdpr-release": ("mdpr", {"shared_gem": True}),
     "mgn-fastreid": (
         "mgn",
@@ -65,7 +68,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "osnet_x0_5": ("osnet", {"width": 0.5}),
     "osnet_x0_75": ("osnet", {"width": 0.75}),
     "osnet_x1_0": ("osnet", {}),
-    "pyramid-youreid": ("pyramid", {"normalise_branches": True}),
+    "pyramid-youreid": ("pyramid", {"normalize_branches": True}),
     "sbs": ("agw", {"input_size": (384, 128), "backbone": {"ceil_pool": True}, "head": "cosine"}),
 }
 

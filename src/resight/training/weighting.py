@@ -8,11 +8,13 @@ worth learning too.  docs/methods/pyramid.md, "The controller".
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import torch
 from torch import nn
 
+from resight.dist import average_over_ranks
 from resight.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -53,6 +55,16 @@ def next_mode(mode: Mode, fl_id: float, fl_tp: float, delta: float = 0.16) -> Mo
     return "id" if fl_tp / fl_id < delta else "joint"
 
 
+def next_mode_released(fl_id: float, fl_tp: float, delta: float = 0.16) -> Mode:
+    """The rule of the authors' later code: FL_tp / FL_id < delta as floating point has it, 0 / 0 and all.
+
+    FL_id = FL_tp = 0 trains both; FL_id = 0 < FL_tp trains ID alone, since FL = -(0) log 1 is minus zero there.
+    """
+    if fl_id == 0:
+        return "joint" if fl_tp == 0 else "id"
+    return "id" if fl_tp / fl_id < delta else "joint"
+
+
 def normalised_weights(fl_id: float, fl_tp: float) -> tuple[float, float]:
     """2 FL_t / (FL_id + FL_tp), which keeps the ratio and restores the scale; 1 and 1 where both are 0."""
     total = fl_id + fl_tp
@@ -72,6 +84,7 @@ class WeightingConfig:
     lam: float = 2.0
     delta: float = 0.16
     combine: Literal["none", "literal", "normalised"] = "none"  # while both are learnt: 1 and 1, FL, or FL scaled
+    decide: Literal["before", "after"] = "before"  # a step's mode: from the steps before it, or from its own losses
     start: Literal["loss", "zero"] = "loss"  # the average before the first loss: that loss; or 0, and p = 1/2
     max_hold: int = 50  # steps alone without a measurement of the other task before one step together is forced
     min_dwell: int = 1  # steps in a mode before it may change
@@ -215,6 +228,31 @@ class DynamicFocal(nn.Module):
             self.mode, self.dwelt = chosen, 0
 
 
+class ReleasedFocal(DynamicFocal):
+    """The controller of the authors' later code: each step decides from its own losses, after its forward pass.
+
+    Both losses are measured on every batch; there is no step of lag, no holding and no dwelling.  With several
+    processes their losses are averaged first, so that all decide alike.
+    """
+
+    def __init__(self, config: WeightingConfig, weights: Mapping[str, float]) -> None:
+        super().__init__(config, weights)
+        self.mode = "joint"
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
+        names = (self.config.identity, self.config.metric)
+        means = average_over_ranks(torch.stack([parts[name].detach() for name in names])).tolist()
+        tasks = [replace(self.tasks[name]) for name in names]
+        for task, mean in zip(tasks, means, strict=True):
+            task.measure(mean, self.config)
+        self.mode = next_mode_released(tasks[0].focal, tasks[1].focal, self.config.delta)
+        return super().weights(parts)
+
+    def _choose(self) -> None:
+        """The next step decides for itself."""
+
+
 def build_weighting(config: WeightingConfig, weights: Mapping[str, float], sources: Sequence[str]) -> Weighting:
     """Raises RecipeError where a term or a batch source it needs is not in the recipe."""
     if config.name == "fixed":
@@ -227,4 +265,4 @@ def build_weighting(config: WeightingConfig, weights: Mapping[str, float], sourc
         if getattr(config, key) not in sources:
             known = ", ".join(sources)
             raise RecipeError(f"objective.weighting.{key}: no source feed.{getattr(config, key)}; there are {known}.")
-    return DynamicFocal(config, weights)
+    return (ReleasedFocal if config.decide == "after" else DynamicFocal)(config, weights)

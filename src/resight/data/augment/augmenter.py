@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from resight.data.augment.batch_ops import windows
 from resight.data.augment.color import ColorTransform
 from resight.data.augment.random_crop import cropped_shape, stretched
-from resight.data.augment.random_erasing import ErasePreset, boxes, erase, erased_shape, fill_in_pixel_units
+from resight.data.augment.random_erasing import MEAN, STD, ErasePreset, boxes, erase, erased_shape, fill_in_pixel_units
 from resight.data.augment.random_patch import NUMBERS as PATCHING
 from resight.data.augment.random_patch import PatchPool
 from resight.data.transfer import to_device
@@ -30,7 +30,7 @@ from resight.dist import rank, world_size
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ZOOM = 1.125  # how much larger "zoom" makes a picture, half the time, before a crop back to size
 
@@ -80,10 +80,16 @@ class Augmenter:
 
     images (B, 3, H, W) uint8, or float in [0, 1] -> float32 (B, 3, H, W) in [0, 1] (float stays what it was).
      The argument is left as it was.  Between pictures only the pool of patches is remembered: `state_dict`.
+
+    Args:
+        config: what is done, and how often.
+        mean: that the model subtracts, of RGB in [0, 1]: named fills of erased regions follow it.
+        std: that the model divides by.
     """
 
-    def __init__(self, config: Augment) -> None:
+    def __init__(self, config: Augment, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
         self.config = config
+        self.fill = fill_in_pixel_units(config.erase_fill, tuple(mean), tuple(std))
         self.erased = erased_shape(config.erase_preset, config.erase_area, config.erase_aspect)
         self.cropped = cropped_shape(config.crop_area, config.crop_aspect)
         self.pool = PatchPool(config.patch_pool)
@@ -97,7 +103,7 @@ class Augmenter:
         images = self._recolor(images, numbers)
         if config.erase:
             coin, where = numbers.take(1)[:, 0], boxes(numbers, size_of(images), self.erased)
-            images = erase(images, where, coin < config.erase, fill_in_pixel_units(config.erase_fill))
+            images = erase(images, where, coin < config.erase, self.fill)
         if config.patch:
             images = self.pool(images, numbers, config.patch)
         return images
