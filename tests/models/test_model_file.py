@@ -107,7 +107,7 @@ def test_a_file_that_lies_costs_no_memory(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"name": "nobody"}, "no model named 'nobody'"),
-        ({"options": {"strange": 1}}, "no option 'strange'"),
+        ({"options": {"strange": 1}}, "strange: there is no option of baseline named 'strange'"),
         ({"options": {"backbone": {"name": "hf-hub:x/y"}}}, "no backbone named"),
         ({"options": {"backbone": {"name": "resnet10", "width": -4}}}, "cannot be built|does not fit"),
         ({"num_ids": "many"}, "not a model file"),
