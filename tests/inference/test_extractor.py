@@ -201,3 +201,16 @@ def test_a_model_by_its_name_and_what_is_no_model() -> None:
     assert embed.embedded == 1 and embed.rate > 0
     with pytest.raises(UsageError, match="cannot embed: it has no input_size"):
         Extractor(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+def test_a_model_that_takes_cameras_is_given_them(picture: np.ndarray) -> None:
+    """Picture by picture, those that cannot be read left out; without cameras each is an unknown one."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"backbone": {"dim": 64, "depth": 1}, "input_size": (64, 32), "cameras": 2}
+    model = models.build("transreid", 0, **options)
+    embed = Extractor(model, device="cpu", batch_size=2, precision="fp32")
+    first, second = (embed.tolerant([picture], camids=[camid])[0][0] for camid in (1, 2))
+    vectors, broken = embed.tolerant([picture, b"no picture", picture, picture], camids=[1, 1, 2, 9])
+    assert [item.index for item in broken] == [1]
+    np.testing.assert_allclose(vectors, [first, second, embed(picture)[0]], atol=1e-5)
+    assert np.abs(first - second).max() > 1e-3

@@ -142,10 +142,13 @@ def embed_samples(
     """
     paths = [sample.path for sample in samples]
     pixels = pixels or find_cache(samples, extractor.model.input_size)
+    camids = [sample.camid for sample in samples]
     if pixels is None:
-        vectors, broken = extractor.tolerant(paths, progress)
+        vectors, broken = extractor.tolerant(paths, progress, camids)
     else:
-        vectors, broken = extractor.stored(pixels, progress), list(pixels.unreadable)
+        broken = list(pixels.unreadable)
+        unread = {item.index for item in broken}
+        vectors = extractor.stored(pixels, progress, [camid for row, camid in enumerate(camids) if row not in unread])
     lost = {item.index for item in broken}
     kept = [row for row in range(len(samples)) if row not in lost]
     base = root.resolve() if root is not None else common_root(paths)

@@ -117,19 +117,24 @@ class Extractor:
         return self._embed(_as_sequence(pictures), progress, tolerant=False)[0]
 
     def tolerant(
-        self, pictures: Pictures, progress: Progress | None = None
+        self, pictures: Pictures, progress: Progress | None = None, camids: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
-        """Vectors (n, D) of the pictures that can be read, and the list of those that cannot, with the reason."""
-        return self._embed(_as_sequence(pictures), progress, tolerant=True)
+        """Vectors (n, D) of the pictures that can be read, and the list of those that cannot, with the reason.
 
-    def stored(self, pixels: Pixels, progress: Progress | None = None) -> NDArray[np.float32]:
+        camids: the camera of each picture, for a model that takes them.
+        """
+        return self._embed(_as_sequence(pictures), progress, tolerant=True, camids=camids)
+
+    def stored(
+        self, pixels: Pixels, progress: Progress | None = None, camids: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
         """Vectors (N, D) of pictures that were decoded before (see `resight.data.open_pixels`)."""
         if tuple(pixels.size) != tuple(self.model.input_size):
             raise UsageError(f"the pixels are {pixels.size}, the model takes {self.model.input_size}; open them anew.")
         blocks = list(self._blocks(len(pixels)))
         images = pixels.batches(np.arange(rows.start, rows.stop) for rows in blocks)
         taken: Iterator[Block] = ((rows, image, []) for rows, image in zip(blocks, images, strict=True))
-        return self._run(taken, len(pixels), progress, tolerant=False)[0]
+        return self._run(taken, len(pixels), progress, tolerant=False, camids=camids)[0]
 
     def boxes(self, frame: Picture, xyxy: ArrayLike) -> NDArray[np.float32]:
         """Embed the people a detector found in one frame.
@@ -162,17 +167,21 @@ class Extractor:
         vectors[inside] = self([crop for crop in crops if crop is not None])
         return vectors
 
-    def tensors(self, images: Tensor) -> Tensor:
+    def tensors(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) at the model's input size -> (B, D) on the device, not yet of unit length.
 
-        Nothing is checked, rounded or shared: for pixels that are on the device already.
+        Nothing is checked, rounded or shared: for pixels that are on the device already.  camids: (B,), for a model
+        that takes them.
         """
+        cameras: tuple[Tensor, ...] = ()
+        if camids is not None and getattr(self.model, "takes_cameras", False):
+            cameras = (camids.to(self.device),)
         precision = self.chosen.name
         with evaluating(self.model), torch.inference_mode(), autocast(precision, self.device):
             images = images.to(self.device)
-            vectors = self.model.embed(images).float()
+            vectors = self.model.embed(images, *cameras).float()
             if self.flip:
-                vectors = vectors + self.model.embed(images.flip(-1)).float()
+                vectors = vectors + self.model.embed(images.flip(-1), *cameras).float()
         return vectors
 
     def finish(self, vectors: Tensor) -> NDArray[np.float32]:
@@ -182,13 +191,18 @@ class Extractor:
         return vectors.cpu().numpy().astype(np.float32, copy=False)
 
     def _embed(
-        self, pictures: Sequence[Picture], progress: Progress | None, *, tolerant: bool
+        self,
+        pictures: Sequence[Picture],
+        progress: Progress | None,
+        *,
+        tolerant: bool,
+        camids: Sequence[int] | None = None,
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
         """Decoding ahead, embedding behind."""
         decoded = decode_ahead(pictures, self.model.input_size, self._blocks(len(pictures)))
         blocks = ((rows, torch.from_numpy(pixels).permute(0, 3, 1, 2), lost) for rows, pixels, lost in decoded)
         with contextlib.closing(decoded):
-            return self._run(blocks, len(pictures), progress, tolerant=tolerant)
+            return self._run(blocks, len(pictures), progress, tolerant=tolerant, camids=camids)
 
     def _blocks(self, count: int) -> Iterator[range]:
         """The rows of this process's batches."""
@@ -197,7 +211,13 @@ class Extractor:
             yield range(start, min(start + self.batch_size, count))
 
     def _run(
-        self, blocks: Iterable[Block], count: int, progress: Progress | None, *, tolerant: bool
+        self,
+        blocks: Iterable[Block],
+        count: int,
+        progress: Progress | None,
+        *,
+        tolerant: bool,
+        camids: Sequence[int] | None = None,
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
         began, turn = time.perf_counter(), world_size() if self.shared else 1
         vectors = [np.zeros((0, self.model.embedding_dim), np.float32)]
@@ -210,9 +230,11 @@ class Extractor:
             if broken and not tolerant:
                 break
             lost = {item.index for item in unread}
-            kept += [row for row in rows if row not in lost]
+            found_here = [row for row in rows if row not in lost]
+            kept += found_here
             if len(images):
-                vectors.append(self.finish(self.tensors(images)))
+                cameras = None if camids is None else torch.tensor([camids[row] for row in found_here])
+                vectors.append(self.finish(self.tensors(images, cameras)))
             if progress is not None:
                 progress(min(rows.start + turn * self.batch_size, count))
         found = np.concatenate(vectors)
