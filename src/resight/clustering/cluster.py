@@ -12,6 +12,7 @@ from resight.clustering.constraints import constrain, renumbered
 from resight.clustering.density import LEFT_OUT, RadiusTrial, choose_radius, dbscan
 from resight.clustering.graph import REACH, NeighborGraph, distance_graph, jaccard_graph
 from resight.clustering.quality import silhouettes
+from resight.clustering.reliability import reliable
 from resight.errors import RecipeError
 from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY
 
@@ -35,10 +36,13 @@ class ClusterConfig:
     k2: int = 6  # length of the lists whose encodings are averaged
     eps: float | None = None  # radius of DBSCAN, or threshold of agglomeration; None: what suits the features
     min_samples: int = 4  # neighbors within the radius, itself counted, that make the core of a cluster
+    gap: float = 0.0  # leave out what a radius so much tighter or looser would change (SpCL); 0: nothing
 
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1 or self.min_samples < 1:
             raise RecipeError(f"k1={self.k1}, k2={self.k2}, min_samples={self.min_samples}: each is at least 1.")
+        if not 0 <= self.gap < 0.5 or (self.gap and self.method != "dbscan"):
+            raise RecipeError(f"gap is {self.gap}; expected a distance from 0 to 0.5, with DBSCAN.")
         if self.eps is not None and self.eps <= 0:
             raise RecipeError(f"eps is {self.eps}; a distance above 0, or nothing for what suits the features.")
         if self.eps is None and (self.distance == "plain" or self.method == "agglomerative"):
@@ -50,13 +54,15 @@ class Clusters:
     """Groups among N items.
 
     labels (N,) from 0, LEFT_OUT where an item is in none; confidence (N,) silhouettes in [-1, 1]; eps the radius
-    used; trials what other radii would have given, where it was chosen.
+    used; trials what other radii would have given, where it was chosen; independence the least that clusters had to
+    have, where a gap was given.
     """
 
     labels: NDArray[np.int64]
     confidence: NDArray[np.float32]
     eps: float
     trials: tuple[RadiusTrial, ...] = ()
+    independence: float | None = None
 
     @property
     def count(self) -> int:
@@ -108,6 +114,7 @@ def cluster(
     metric: Metric = "cosine",
     apart: Sequence[Pair] = (),
     together: Sequence[Pair] = (),
+    independence: float | None = None,
     memory: int = RERANK_MEMORY,
     progress: Progress | None = None,
 ) -> Clusters:
@@ -119,6 +126,7 @@ def cluster(
         metric: of the features.
         apart: pairs of rows that show two people.
         together: pairs of rows that show one.
+        independence: with a gap, the least that clusters must have; None: what 90 % of these have.
         memory: bytes used beyond features and result, about.
         progress: hears (items done, of how many).
 
@@ -134,11 +142,15 @@ def cluster(
     if eps is None:
         eps, trials = choose_radius(graph, config.min_samples)
     if config.method == "dbscan":
-        labels = constrain(graph, dbscan(graph, eps, config.min_samples), apart, together)
+        labels = dbscan(graph, eps, config.min_samples)
+        if config.gap:
+            believed = reliable(graph, labels, eps, config.gap, config.min_samples, independence)
+            labels, independence = believed.labels, believed.independence
+        labels = constrain(graph, labels, apart, together)
     else:
         labels = agglomerate(graph, eps, apart=apart, together=together)
         labels = renumbered(np.where(np.bincount(labels)[labels] < 2, LEFT_OUT, labels))
-    return Clusters(labels, silhouettes(graph, labels), eps, tuple(trials))
+    return Clusters(labels, silhouettes(graph, labels), eps, tuple(trials), independence)
 
 
 def build_graph(

@@ -16,6 +16,7 @@ from resight.errors import UnknownNameError
 from resight.losses.agreement import AttentionDiversity, Distillation, ForegroundMass
 from resight.losses.attributes import Attribute, AttributeLoss, balanced
 from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_anchors
+from resight.losses.camera_proxies import CameraProxies
 from resight.losses.centre import Centre
 from resight.losses.circle import PairwiseCircle
 from resight.losses.classification import CrossEntropy
@@ -24,6 +25,7 @@ from resight.losses.cross_batch_memory import CrossBatchMemory
 from resight.losses.curriculum import Curriculum, CurriculumTriplet
 from resight.losses.focal import AttentionLoss, SigmoidFocal, SoftmaxFocal
 from resight.losses.hard_example_mining import AdaptiveHard
+from resight.losses.hybrid_memory import HybridMemory
 from resight.losses.margin_softmax import ArcFace, Circle, CosFace, Cosine
 from resight.losses.partial_fc import ShardedClassifier
 from resight.losses.pseudo_labels import PseudoLabelLoss
@@ -40,6 +42,7 @@ LOSSES: dict[str, type[Loss]] = {
     "attention": AttentionLoss,
     "attention_diversity": AttentionDiversity,
     "attribute": Attribute,
+    "camera_proxies": CameraProxies,
     "centre": Centre,
     "circle": Circle,
     "cluster_contrast": ClusterContrast,
@@ -52,6 +55,7 @@ LOSSES: dict[str, type[Loss]] = {
     "foreground_mass": ForegroundMass,
     "generalised_lifted": GeneralisedLifted,
     "hap2s": HAP2S,
+    "hybrid_memory": HybridMemory,
     "improved_triplet": ImprovedTriplet,
     "lifted": Lifted,
     "pair_verification": PairVerification,
@@ -99,6 +103,7 @@ __all__ = [
     "AttentionLoss",
     "Attribute",
     "AttributeLoss",
+    "CameraProxies",
     "Centre",
     "Circle",
     "Clocked",
@@ -113,6 +118,7 @@ __all__ = [
     "Distillation",
     "ForegroundMass",
     "GeneralisedLifted",
+    "HybridMemory",
     "ImprovedTriplet",
     "InPieces",
     "Lifted",

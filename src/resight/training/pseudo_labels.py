@@ -46,6 +46,7 @@ class LabelsConfig:
     source: Literal["data", "clusters"] = "data"
     every: int = 1  # epochs a clustering lasts
     center_cameras: bool = False  # subtract each camera's mean descriptor before clustering
+    outliers: Literal["leave_out", "own"] = "leave_out"  # what is in no cluster: unused, or a class of its own each
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     def __post_init__(self) -> None:
@@ -66,6 +67,7 @@ class PseudoLabels:
     ) -> None:
         self.config, self.feed, self.autocast, self.batch_size = config, feed, autocast, batch_size
         self.losses = memories(objective)
+        self.independence: float | None = None  # of clusters, as the first clustering sets it
         self._news: dict[str, Any] | None = None
 
     def due(self, clock: Clock) -> bool:
@@ -82,7 +84,10 @@ class PseudoLabels:
                 f"{len(found.labels)} pictures gave {found.count} groups of alike ones, and learning needs at least "
                 f"{FEWEST} people to tell apart. Give more pictures, of several people, or the model as it is."
             )
+        self.independence = found.independence
         labels = torch.from_numpy(found.labels)
+        if self.config.outliers == "own":
+            labels[labels < 0] = found.count + torch.arange(int((labels < 0).sum()))
         self.feed.relabel(labels)
         for loss, output in self.losses:
             loss.begin(described[output], labels.to(described[output].device), camids.to(described[output].device))
@@ -97,7 +102,14 @@ class PseudoLabels:
         vectors = descriptors.float().cpu().numpy()
         if self.config.center_cameras:
             vectors = centered(vectors, camids)
-        return cluster(vectors, self.config.cluster, metric=model.metric)
+        return cluster(vectors, self.config.cluster, metric=model.metric, independence=self.independence)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What later clusterings depend on beside the weights."""
+        return {"independence": self.independence}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.independence = state["independence"]
 
 
 def memories(objective: Objective) -> list[tuple[PseudoLabelLoss, str]]:

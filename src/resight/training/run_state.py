@@ -45,6 +45,7 @@ class RunState:
             "average": parallel.state(run.average.model) if run.average else None,
             "meter": self.monitor.meter.state_dict(),
             "best": self.monitor.best,
+            **({"labels": run.labels.state_dict()} if run.labels else {}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -61,6 +62,8 @@ class RunState:
         self.monitor.best = state["best"]
         if run.average:
             parallel.load(run.average.model, state["average"])
+        if run.labels and "labels" in state:
+            run.labels.load_state_dict(state["labels"])
 
     def save(self) -> None:
         """Write state.pt.  Raises NotFiniteError, and writes nothing, where a weight is not finite."""

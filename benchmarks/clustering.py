@@ -1,0 +1,71 @@
+"""Clusters beside DBSCAN on plain cosine distances, and a large set's time and memory.
+
+    python benchmarks/clustering.py crops.npz ...        # embedding files with pids, from resight embed
+    python benchmarks/clustering.py --vectors 100000     # made-up descriptors of 320 numbers
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.clustering import ClusterConfig, agreement, centered, cluster
+from resight.inference import Vectors
+from resight.types import UNKNOWN_CAMERA
+
+PLAIN = tuple(round(0.05 * step, 2) for step in range(1, 13))  # radii of cosine distance
+
+
+def crowd(count: int, dim: int = 320, shots: int = 20) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Unit vectors scattered around a direction a person, and who they are."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(-(-count // shots)), shots)[:count]
+    centers = rng.normal(size=(truth[-1] + 1, dim)).astype(np.float32)
+    vectors = centers[truth] + 1.2 * rng.normal(size=(count, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), truth
+
+
+def measured(vectors: NDArray[np.float32], truth: NDArray[np.int64], config: ClusterConfig) -> dict[str, Any]:
+    began = time.perf_counter()
+    found = cluster(vectors, config)
+    took = time.perf_counter() - began
+    facts = {**found.facts(), **agreement(found.labels, truth).as_dict(), "seconds": round(took, 1)}
+    return facts | {"peak_GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)}
+
+
+def beside_plain(vectors: NDArray[np.float32], truth: NDArray[np.int64]) -> dict[str, Any]:
+    """The radius chosen without labels, beside the best radius on plain distances, which labels choose."""
+    rows = {f"jaccard, k1 {k1}, radius chosen": measured(vectors, truth, ClusterConfig(k1=k1)) for k1 in (15, 20, 30)}
+    rows["jaccard, k1 30, eps 0.6"] = measured(vectors, truth, ClusterConfig(k1=30, eps=0.6))
+    plain = [measured(vectors, truth, ClusterConfig(distance="plain", eps=eps)) for eps in PLAIN]
+    best = max(plain, key=lambda row: float(row["pair_f1"]))
+    return rows | {"plain cosine, best radius by labels": best}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--vectors", type=int)
+    asked = parser.parse_args()
+    found: dict[str, Any] = {}
+    if asked.vectors:
+        found[f"{asked.vectors} vectors"] = measured(*crowd(asked.vectors), ClusterConfig())
+    for file in asked.files:
+        held = Vectors.load(file)
+        named = held.pids > 0
+        found[file.name] = beside_plain(held.vectors[named], held.pids[named])
+        if (held.camids[named] != UNKNOWN_CAMERA).all():
+            moved = centered(held.vectors[named], held.camids[named])
+            found[f"{file.name}, cameras centered"] = beside_plain(moved, held.pids[named])
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
