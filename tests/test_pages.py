@@ -20,7 +20,7 @@ SPAN = re.compile(r"`([A-Za-z_][\w.]*)(?:\s?=\s?[^`]*)?`")  # a word, or a word 
 
 METHODS = (
     "mancs", "hacnn", "pyramid", "mdpr", "baselines", "augmentation",
-    "osnet", "pcb", "mgn", "agw", "transreid", "clip_reid", "solider",
+    "osnet", "pcb", "mgn", "agw", "transreid", "clip_reid", "solider", "unsupervised",
 )  # fmt: skip
 
 

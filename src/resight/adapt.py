@@ -133,13 +133,12 @@ def plan_for(source: ReIDModel, recipe: Recipe, pictures: int) -> Recipe:
     """The recipe with the model of `source` and a memory for each feature it compares by."""
     values = recipe.to_dict()
     values["model"] = {"name": source.spec.name, **source.spec.options}
-    terms = values["objective"]["terms"]
-    if len(terms) == 1:
-        names = source.retrieval
-        values["objective"]["terms"] = [
-            {**terms[0], "name": terms[0]["name"] + (f".{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
-            for name in names
-        ]
+    names = source.retrieval
+    values["objective"]["terms"] = [
+        {**term, "name": term["name"] + (f".{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
+        for term in values["objective"]["terms"]
+        for name in names
+    ]
     if recipe.train.steps_per_epoch is None:
         batch_size = next(iter(recipe.feed.values())).batch_size
         values["train"]["steps_per_epoch"] = max(pictures // batch_size, FEWEST_STEPS)

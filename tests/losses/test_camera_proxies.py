@@ -38,7 +38,7 @@ def test_a_cluster_has_a_proxy_for_each_of_its_cameras() -> None:
 
 @pytest.mark.parametrize("negatives", [1, 2, 50])
 def test_the_equations(negatives: int) -> None:
-    loss, _ = begun(weight=0.7, negatives=negatives)
+    loss, _ = begun(across=0.7, negatives=negatives)
     features, index = batch()
     scores = F.normalize(features) @ loss.memory.T / 0.1
     expected = torch.zeros((), dtype=torch.float64)
@@ -56,7 +56,7 @@ def test_the_equations(negatives: int) -> None:
 
 
 def test_other_cameras_count_from_an_epoch_on() -> None:
-    loss, _ = begun(weight=0.7, start=5.0)
+    loss, _ = begun(across=0.7, start=5.0)
     features, index = batch()
     with_others = loss(features, LABELS[:7], index)
     loss.set_clock(0, 4.9)
@@ -64,7 +64,7 @@ def test_other_cameras_count_from_an_epoch_on() -> None:
 
 
 def test_one_camera_has_nothing_between() -> None:
-    loss, features = begun(weight=0.7)
+    loss, features = begun(across=0.7)
     loss.begin(features, LABELS, torch.zeros_like(CAMERAS))
     rows, index = batch()
     value = loss(rows.requires_grad_(), LABELS[:7], index)

@@ -41,7 +41,9 @@ RESTING = {**PAIRS, "weight": 0.0}
 CENTRES = {"name": "centres", "loss": "centre", "on": "features.global", "update": "learned", "weight": 0.01}
 SHARDED = {"name": "many", "loss": "sharded", "on": "features.global", "head": "arcface", "scale": 8.0}
 CLUSTERS = {"name": "clusters", "loss": "cluster_contrast", "on": "features.global"}
+PROXIES = {"name": "proxies", "loss": "camera_proxies", "on": "features.global", "start": 1}
 
+GROUPS = {"labels": {"source": "clusters", "cluster": {"k1": 4, "k2": 2, "min_samples": 2}}}
 NETWORK = {"model": {"name": "strong_baseline", "backbone": {"name": "resnet10", "width": 4}, "pooling": "gem"}}
 ADAM = {"optim": {"name": "adam", "lr": 1e-3}}
 CONTROLLER = {
@@ -60,7 +62,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "batch norm": ([IDENTITY, TRIPLET], NETWORK),
     "controller": ([IDENTITY, TRIPLET], CONTROLLER),
     "remembered": ([IDENTITY, {**TRIPLET, "memory": 24}], {}),
-    "clustered": ([CLUSTERS], {"labels": {"source": "clusters", "cluster": {"k1": 4, "k2": 2, "min_samples": 2}}}),
+    "clustered": ([CLUSTERS], GROUPS),
+    "cameras": ([CLUSTERS, PROXIES], GROUPS),
     "cached": ([IDENTITY, TRIPLET, CENTRES], {"train": {"gradient_cache": 3}}),
     "recovered": ([IDENTITY, TRIPLET], {"optim": {"lr": 1e300}, "train": {"recover": 1, "recover_factor": 5e-302}}),
 }

@@ -177,3 +177,23 @@ def test_each_camera_is_centered() -> None:
     assert np.allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-5)
     assert abs(moved[cameras == 0].mean() - moved[cameras == 1].mean()) < 0.1
     assert vectors[cameras == 1].mean() > 4  # the argument is left as it was
+
+
+@pytest.mark.parametrize("stop", [3, 5])
+def test_self_paced_clusters_with_outliers_of_their_own_go_on_exactly(people: Path, tmp_path: Path, stop: int) -> None:
+    spcl = (
+        'objective.terms.cluster_contrast.loss="hybrid_memory"', 'labels.outliers="own"', "labels.cluster.gap=0.1",
+        "labels.cluster.eps=0.4",
+    )  # fmt: skip
+    whole = train(recipe(people, *spcl), tmp_path / "whole", device="cpu")
+    begun = trainer(people, tmp_path / "halves", *spcl)
+    for _ in range(stop):
+        begun.train_step()
+    assert begun.labels is not None
+    assert begun.labels.independence is not None
+    assert (begun.feed.labels.pids >= 0).all()
+    begun.state.save()
+    (tmp_path / "halves" / "recipe.toml").write_text(recipe(people, *spcl).to_toml())
+    halves = weights(train(recipe(people, *spcl), tmp_path / "halves", device="cpu"))
+    expected = weights(whole)
+    assert all(torch.equal(expected[name], halves[name]) for name in expected)

@@ -18,7 +18,7 @@ from resight.precision import full_precision, lift
 class CameraProxies(PseudoLabelLoss, Clocked):
     """A cluster seen by c cameras has c proxies: within a camera people are told apart, across cameras pulled together.
 
-        L = L_intra + weight * L_inter
+        L = L_intra + across * L_inter
         L_intra = - log exp(<f, p_j> / tau) / sum over proxies k of the same camera of exp(<f, p_k> / tau)     (eq. 4)
         L_inter = - mean over p in P of log exp(<f, p> / tau) / sum over P and Q of exp(<f, q> / tau)          (eq. 6)
 
@@ -27,7 +27,7 @@ class CameraProxies(PseudoLabelLoss, Clocked):
 
     momentum     p <- m p + (1 - m) f
     temperature  tau
-    weight       of L_inter
+    across       weight of L_inter
     negatives    |Q|
     start        epoch from which on L_inter counts
 
@@ -47,18 +47,18 @@ class CameraProxies(PseudoLabelLoss, Clocked):
         num_ids: int,
         momentum: float = 0.2,
         temperature: float = 0.07,
-        weight: float = 0.5,
+        across: float = 0.5,
         negatives: int = 50,
         start: float = 5.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1 or temperature <= 0 or weight < 0 or negatives < 1 or start < 0:
+        if not 0 <= momentum <= 1 or temperature <= 0 or across < 0 or negatives < 1 or start < 0:
             raise UsageError(
-                f"momentum is {momentum}, temperature {temperature}, weight {weight}, negatives {negatives} and start "
+                f"momentum is {momentum}, temperature {temperature}, across {across}, negatives {negatives} and start "
                 f"{start}; expected a share from 0 to 1, a number above 0, one of at least 0, at least 1, and an epoch."
             )
-        self.momentum, self.temperature, self.weight = momentum, temperature, weight
+        self.momentum, self.temperature, self.across = momentum, temperature, across
         self.negatives, self.start = negatives, start
         drawn = torch.randn(num_ids, dim, generator=generator("camera_proxies", seed))
         self.register_buffer("memory", unit(drawn), persistent=False)
@@ -68,7 +68,7 @@ class CameraProxies(PseudoLabelLoss, Clocked):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:  # noqa: ARG002
-        self._across = epoch >= self.start
+        self._begun = epoch >= self.start
 
     def begin(self, features: Tensor, labels: Tensor, camids: Tensor) -> None:
         """Centroids of every cluster in every camera."""
@@ -85,8 +85,8 @@ class CameraProxies(PseudoLabelLoss, Clocked):
             own = self.proxy_of[index] if index is not None and len(self.proxy_of) else pids  # (B,)
             scores = query @ self.memory.to(query.dtype).T / self.temperature  # (B, P)
             value = self.within(scores, own)
-            if self._across and self.weight:
-                value = value + self.weight * self.between(scores, own)
+            if self._begun and self.across:
+                value = value + self.across * self.between(scores, own)
             if self.training:
                 with torch.no_grad():
                     everyone = gather_labels(query)
