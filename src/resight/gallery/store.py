@@ -18,6 +18,7 @@ from resight.gallery.database import NAME, Database, write_log
 from resight.gallery.embedded import Embedded
 from resight.gallery.identity import check_identity, identity, other_model
 from resight.gallery.intake import checked_vectors, latest_of, record_of
+from resight.gallery.milvus import Milvus
 from resight.gallery.pictures import thumbnail as make_thumbnail
 from resight.gallery.records import FIELDS, Conditions, Field, Filter, Moment, Record, column, moment, text
 
@@ -56,7 +57,7 @@ class Store:
     def open(
         cls, path: str | Path, *, model: Any = None, dim: int | None = None, metric: Metric | None = None,
         fingerprint: str | None = None, thumbnail: int = 256, audit: bool = False, server: str = "",
-        collection: str = "", calibration: Calibration | None = None, actor: str | None = None,
+        collection: str = "", index: str = "FLAT", calibration: Calibration | None = None, actor: str | None = None,
     ) -> Self:  # fmt: skip
         """Open the gallery in a folder, or make one where there is none and `model` or `dim` is given.
 
@@ -67,7 +68,8 @@ class Store:
             fingerprint: names where vectors of your own come from.
             thumbnail: longest side in pixels of the pictures kept in a new gallery; 0 keeps none.
             audit: log every change and search of a new gallery; deletions are always logged.
-            server, collection: keep a new gallery's vectors on a Milvus server instead of in the folder.
+            server, collection, index: keep a new gallery's records and vectors on a Milvus server, such as
+                "http://localhost:19530", in a collection with one of Milvus's indexes; pictures stay in the folder.
             calibration: for probabilities.
             actor: who acts, for the log; the user's name if not given.
 
@@ -84,9 +86,10 @@ class Store:
                 )
             if thumbnail < 0:
                 raise UsageError(f"thumbnail={thumbnail}: give the longest side in pixels, or 0 to keep no pictures.")
-            settings = {"metric": "cosine", "fingerprint": "", **wanted, "thumbnail": thumbnail, "audit": audit,
-                        "created": clock.time(), "server": server, "collection": collection}  # fmt: skip
-            database = Embedded.create(folder, settings)
+            fixed = {"thumbnail": thumbnail, "audit": audit, "created": clock.time()}
+            held = {"server": server, "collection": collection, "index": index}
+            settings = {"metric": "cosine", "fingerprint": "", **wanted, **fixed, **held}
+            database = (Milvus if server else Embedded).create(folder, settings)
         settings = database.settings()
         try:
             check_identity(folder, settings, wanted)
@@ -274,7 +277,7 @@ class Store:
 
 def _backend(folder: Path, database: Database, settings: dict[str, Any]) -> Backend:
     if settings["server"]:
-        raise GalleryError("this build of resight has no Milvus back-end.")
+        return Milvus(folder, database, settings)
     return Embedded(folder, database, settings["dim"], settings["metric"])
 
 

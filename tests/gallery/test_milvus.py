@@ -1,0 +1,128 @@
+"""The Milvus back-end on a real server: the same random programs, and what is its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from resight.errors import GalleryError, MissingExtraError, UsageError
+from resight.gallery import Filter, Gallery
+from resight.gallery.milvus import condition_of
+from tests.gallery.conftest import people
+from tests.gallery.milvus_server import running
+from tests.gallery.model import DIM, Programs
+from tests.gallery.test_gallery import jpeg
+
+pytest.importorskip("pymilvus")
+PROGRAMS = int(os.environ.get("RESIGHT_GALLERY_MILVUS_PROGRAMS", "25"))
+SERVER = ""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    global SERVER
+    with running(tmp_path_factory.mktemp("milvus") / "data") as SERVER:
+        yield SERVER
+
+
+class MilvusPrograms(Programs):
+    """One collection for all programs, emptied by each: making one takes seconds."""
+
+    def begin(self) -> Gallery:
+        self.home = tempfile.TemporaryDirectory()
+        gallery = Gallery.open(Path(self.home.name) / "g", dim=DIM, server=SERVER, collection="programs")
+        gallery.delete(everything=True)
+        return gallery
+
+    def reopen(self, gallery: Gallery) -> Gallery:
+        gallery.close()
+        return Gallery.open(gallery.folder)
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "home"):
+            self.home.cleanup()
+
+
+MilvusPrograms.TestCase.settings = settings(
+    max_examples=PROGRAMS, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestMilvus = pytest.mark.slow(MilvusPrograms.TestCase)
+
+
+def test_pictures_stay_in_the_folder_and_go_with_their_record(server: str, tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "mall", dim=DIM, server=server) as gallery:
+        ids = gallery.add(people(3, DIM), images=[jpeg(20 * i) for i in range(3)], pids=[1, 1, 2])
+        assert all(gallery.picture(id) for id in ids)
+        assert gallery.delete(pids=1) == 2
+        assert [gallery.picture(id) is None for id in ids] == [True, True, False]
+        assert gallery.verify() == []
+        gallery.backend.database.set(x=1)
+        with gallery.backend.database.writing() as sql:
+            sql.execute("INSERT INTO pictures VALUES ('orphan', x'00')")
+        assert "1 pictures" in gallery.verify()[0]
+    with Gallery.open(tmp_path / "mall") as again:
+        assert [hit.id for hit in again.search(people(3, DIM)[2])[0]] == ids[2:]
+        assert again.picture(ids[2])
+
+
+def test_two_folders_may_share_a_collection_of_one_model_only(server: str, tmp_path: Path) -> None:
+    """Several machines index into one collection."""
+    first = Gallery.open(tmp_path / "a", dim=DIM, server=server, collection="shared", fingerprint="one")
+    second = Gallery.open(tmp_path / "b", dim=DIM, server=server, collection="shared", fingerprint="one")
+    with first, second:
+        first.add(people(2, DIM))
+        assert len(second) == 2
+    with pytest.raises(GalleryError, match="another model"):
+        Gallery.open(tmp_path / "c", dim=DIM, server=server, collection="shared", fingerprint="two")
+
+
+def test_from_the_folder_to_the_server_and_back(server: str, tmp_path: Path) -> None:
+    one = Gallery.open(tmp_path / "one", dim=DIM)
+    two = Gallery.open(tmp_path / "two", dim=DIM, server=server)
+    three = Gallery.open(tmp_path / "three", dim=DIM)
+    with one, two, three:
+        one.add(people(40, DIM), pids=[i % 5 or None for i in range(40)], times=range(40), images=[jpeg(i) for i in range(40)],
+                ids=[f"r{i}" for i in range(40)])  # fmt: skip
+        assert one.copy_to(two) == 40 and two.copy_to(three) == 40
+        ids = [record.id for record in one.list()]
+        assert one.list() == two.list() == three.list()
+        np.testing.assert_array_equal(one.vectors(ids), three.vectors(ids))
+        assert [one.picture(id) for id in ids] == [three.picture(id) for id in ids]
+
+
+def test_euclidean_on_the_server(server: str, tmp_path: Path) -> None:
+    vectors = 3 * people(20, DIM)
+    with Gallery.open(tmp_path / "g", dim=DIM, metric="euclidean", server=server) as gallery:
+        gallery.add(vectors)
+        found = [-hit.similarity for hit in gallery.search(vectors[3] + 0.1, k=20)[0]]
+    np.testing.assert_allclose(found, np.sort(np.linalg.norm(vectors - vectors[3] - 0.1, axis=1)), rtol=1e-4)
+
+
+def test_asked_wrongly(server: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="FLAT"):
+        Gallery.open(tmp_path / "x", dim=DIM, server=server, index="NOPE")
+    with Gallery.open(tmp_path / "y", dim=DIM, server=server) as gallery, pytest.raises(UsageError, match="16,384"):
+        gallery.search(people(1, DIM), k=20_000)
+
+
+def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="Is it running"):
+        Gallery.open(tmp_path / "g", dim=DIM, server="http://127.0.0.1:9")
+
+
+def test_without_the_extra_the_line_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pymilvus", None)
+    with pytest.raises(MissingExtraError, match=r"resight\[milvus\]"):
+        Gallery.open(tmp_path / "g", dim=DIM, server="http://127.0.0.1:9")
+
+
+def test_text_in_conditions_stays_text() -> None:
+    where = Filter(pids=('x"] or 1 == 1 or pid in ["',))
+    assert condition_of(where) == 'pid in ["=x\\"] or 1 == 1 or pid in [\\""]'
