@@ -69,7 +69,7 @@ def running(data: Path) -> Iterator[str]:
 def _running(data: Path) -> Iterator[str]:
     ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
     options = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
-    command = [executable(), "--data", data, "--extra-config", TICK, *options]
+    command = [str(executable()), "--data", str(data), "--extra-config", TICK, *options]
     with (data.parent / "milvus.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -30,8 +30,9 @@ def run_until_killed(folder: Path, journal: Path, seed: int) -> None:
     before = journal.stat().st_size if journal.exists() else 0
     command = [sys.executable, "-m", "tests.gallery.writer", str(folder), str(journal), str(seed)]
     writer = subprocess.Popen(command, cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while (not journal.exists() or journal.stat().st_size == before) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not journal.exists() or journal.stat().st_size == before:
+        assert time.monotonic() < deadline, "the writer did not begin"
         assert writer.poll() is None, "the writer ended by itself"
         time.sleep(0.002)
     time.sleep(random.Random(seed).uniform(0, 0.5))

@@ -88,10 +88,9 @@ def test_from_the_folder_to_the_server_and_back(server: str, tmp_path: Path) -> 
     two = Gallery.open(tmp_path / "two", dim=DIM, server=server)
     three = Gallery.open(tmp_path / "three", dim=DIM)
     with one, two, three:
-        one.add(people(40, DIM), pids=[i % 5 or None for i in range(40)], times=range(40), images=[jpeg(i) for i in range(40)],
-                ids=[f"r{i}" for i in range(40)])  # fmt: skip
+        images, ids = [jpeg(i) for i in range(40)], [f"r{i}" for i in range(40)]
+        one.add(people(40, DIM), ids=ids, pids=[i % 5 or None for i in range(40)], times=range(40), images=images)
         assert one.copy_to(two) == 40 and two.copy_to(three) == 40
-        ids = [record.id for record in one.list()]
         assert one.list() == two.list() == three.list()
         np.testing.assert_array_equal(one.vectors(ids), three.vectors(ids))
         assert [one.picture(id) for id in ids] == [three.picture(id) for id in ids]

@@ -32,6 +32,8 @@ VERBS = (
     Verb("import", "Another project's weights as a model, with equal descriptors."),
     Verb("evaluate", "Judge a trained model on a data set: mAP, CMC, mINP."),
     Verb("embed", "Turn pictures into a file of vectors."),
+    Verb("index", "Embed pictures and add them to a gallery."),
+    Verb("gallery", "Look into a gallery and after it: list, delete, verify, back up, export."),
     Verb("search", "Find the pictures most like a query picture."),
     Verb("verify", "Two pictures: do they show the same person?"),
     Verb("serve", "Search galleries over HTTP and on a web page."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
+from resight.cli.gallery_search import GallerySearch, gallery_options
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     epilog=common.example(
         "resight search crops/ query.jpg -k 10 --sheet hits.png",
         "resight search crops.npz query.jpg --model runs/first --json",
+        "resight search galleries/mall query.jpg --exclude-camera c3 --after 2026-03-01",
     )
 )
 @click.argument("where", type=common.FILE)
-@click.argument("pictures", type=common.FILE, nargs=-1, required=True)
+@click.argument("pictures", type=common.FILE, nargs=-1)
 @common.model_option
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Hits for each picture.")
 @click.option("--calibration", type=common.FILE, help="From resight calibrate.  Default: calibration.json in MODEL.")
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
               help="Chance beforehand that a picture of WHERE shows the person asked for.  Default: one in the number "
               "of its people, or of its pictures where they are not named.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
+@gallery_options
 @common.batch_option
 @common.precision_option
 @common.device_option
@@ -39,23 +42,41 @@ if TYPE_CHECKING:
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
     fmr: float | None, prior: float | None, sheet: Path | None, batch_size: int, precision: Precision, device: str,
-    as_json: bool,
+    as_json: bool, asked: GallerySearch,
 ) -> None:  # fmt: skip
-    """Find in WHERE (a folder of pictures or an embedding file) those most like each of PICTURES.
+    """Find in WHERE (a gallery, a folder of pictures or an embedding file) those most like each of PICTURES.
+
+    A gallery remembers its model, and takes the options to narrow down; the other two are embedded with --model.
 
     With a calibration, the model's own where it has one, each hit carries the chance that it shows the same person,
     in a gallery of this size.
     """
     from resight.cli.run_folder import calibration_for
+    from resight.gallery.database import NAME
     from resight.inference import Extractor
     from resight.inference.search import find_nearest, gallery_vectors
     from resight.models import load_model
 
+    in_gallery = (where / NAME).exists()
+    if not in_gallery and asked:
+        raise UsageError(
+            f"{where} is no gallery, and {', '.join(asked.given)} choose among the records of one. "
+            f"Make one with: resight index {model} {where} --gallery galleries/mine"
+        )
+    if not (pictures or asked.records):
+        raise UsageError("give at least one picture to look for, or --record ID of a gallery.")
+    if in_gallery:
+        model = asked.model_of(where, model)
     extractor = Extractor(load_model(model), device, batch_size, precision=precision)
     known = calibration_for(model, extractor.model.fingerprint(), calibration, fmr, no_calibration)
     if prior is not None and known is None:
         raise UsageError(f"--prior needs a calibration. Make one with: resight calibrate VECTORS --model {model}")
     names = [str(picture) for picture in pictures]
+    if in_gallery:
+        rows, size = asked.search(where, names, extractor, k, known, fmr, prior)
+        with asked.with_pictures(where, rows) as drawn:
+            _show(rows, size, sheet, as_json, drawn)
+        return
     queries = extractor(names)  # before the gallery: a query that cannot be read is known at once
     gallery, unreadable = gallery_vectors(where, extractor, common.counting(common.bar(), "embedding"))
     for item in unreadable:
@@ -64,12 +85,16 @@ def command(
     _show([answer.to_dict() for answer in answers], len(gallery), sheet, as_json)
 
 
-def _show(answers: list[dict[str, Any]], size: int, sheet: Path | None, as_json: bool) -> None:
+def _show(
+    answers: list[dict[str, Any]], size: int, sheet: Path | None, as_json: bool,
+    drawn: list[dict[str, Any]] | None = None,
+) -> None:  # fmt: skip
+    """drawn: the answers with pictures that can be opened, for the sheet."""
     from resight.reporting import hits_table, search_sheet
 
     if sheet is not None:
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        search_sheet(answers).save(sheet)
+        search_sheet(drawn or answers).save(sheet)
     if as_json:
         common.print_json(answers)
         return

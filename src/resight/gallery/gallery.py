@@ -43,6 +43,8 @@ class Gallery(Store):
     settings: what was fixed when it was made.
     """
 
+    _prior = (0.0, 0.5)  # when to count again, and the chance
+
     # searching
 
     def search(
@@ -99,11 +101,20 @@ class Gallery(Store):
         """Like `search`, for k persons instead of k records; a record without pid stands alone."""
         return ranking.people(lambda wide: self.search(vectors, wide, **options), k)
 
+    def prior(self) -> float:
+        """The chance beforehand that a record shows one given person: one in the number of its people where all are
+        named, else one in the number of its records; at most an even one.  Counted anew each minute."""
+        if clock.monotonic() >= self._prior[0]:
+            named = self.facets("pid")
+            people = self.count() if any(pid is None for pid, _ in named) else len(named)
+            self._prior = (clock.monotonic() + 60, 1 / max(people, 2))
+        return self._prior[1]
+
     def _hits(self, found: Sequence[tuple[Record, float]], least: float | None) -> list[Hit]:
         kept = [(record, similarity) for record, similarity in found if least is None or similarity >= least]
         chances: Sequence[float | None] = [None] * len(kept)
         if self.calibration is not None and kept:
-            chances = self.calibration.probability([similarity for _, similarity in kept]).tolist()
+            chances = self.calibration.probability([s for _, s in kept], self.prior()).tolist()
         return [
             Hit(**{field.name: getattr(record, field.name) for field in fields(Record)}, similarity=similarity,
                 probability=chance)

@@ -128,7 +128,7 @@ class Milvus:
         gone = [row["id"] for row in self._rows(where, ["id"])]
         with self._sentences():
             for block in blocks(gone, BLOCK):
-                self.client.delete(self.name, ids=list(block))
+                self.client.delete(self.name, filter=_among("id", block))  # ids= would not escape them
         if gone:
             with self.database.writing() as sql:
                 for table in ("pictures", "marks"):

@@ -106,6 +106,11 @@ class Store:
             raise GalleryError(f"there is a gallery in {path} already; open it, or choose another folder.")
         return cls.open(path, **options)
 
+    def remember(self, **settings: Any) -> None:
+        """Keep something with the gallery, such as the name of its model, in `settings`."""
+        self.backend.database.set(**settings)
+        self.settings |= settings
+
     def close(self) -> None:
         self.backend.close()
 

@@ -189,6 +189,17 @@ def _image_of(record: Record, picture: bytes | None) -> bytes | None:
     return None
 
 
+@contextlib.contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """A Parquet file; pyarrow's errors as GalleryError."""
+    arrow, parquet = _pyarrow()
+    try:
+        with parquet.ParquetFile(path) as file:
+            yield file
+    except (arrow.ArrowException, OSError) as error:
+        raise GalleryError(f"{path} is not a Parquet file that can be read: {error}.") from error
+
+
 def _pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow as arrow

@@ -1,0 +1,155 @@
+"""`resight search` in a gallery: its options and what they ask."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from resight.cli.gallery_filter import Chosen, filter_options
+from resight.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resight.evaluation import Calibration
+    from resight.gallery import Gallery, Hit
+    from resight.inference import Extractor
+
+F = TypeVar("F", bound="Callable[..., Any]")
+Answer = dict[str, Any]
+OWN_OPTIONS = ("records", "exact", "rerank", "one_person", "people")
+
+
+@dataclass(frozen=True)
+class GallerySearch:
+    """What was asked of a gallery beyond pictures and k.  False where nothing was."""
+
+    chosen: Chosen
+    records: tuple[str, ...] = ()
+    exact: bool = False
+    rerank: bool = False
+    one_person: bool = False
+    people: bool = False
+
+    @property
+    def given(self) -> list[str]:
+        return [*self.chosen, *(name for name in OWN_OPTIONS if getattr(self, name))]
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def model_of(self, where: Path, said: Path) -> Path:
+        """The model the gallery remembers, unless one was named."""
+        from resight.gallery import Gallery
+
+        source = click.get_current_context().get_parameter_source("model")
+        if source is not click.core.ParameterSource.DEFAULT:
+            return said
+        with Gallery.open(where) as gallery:
+            known = gallery.settings.get("model")
+        if not known:
+            raise UsageError(f"{where} does not remember its model. Name it: --model MODEL")
+        return Path(known)
+
+    def search(
+        self, where: Path, names: Sequence[str], extractor: Extractor, k: int, known: Calibration | None,
+        fmr: float | None, prior: float | None,
+    ) -> tuple[list[Answer], int]:  # fmt: skip
+        """Answers as `resight.inference.search` gives them, and the size of the gallery."""
+        from resight.gallery import Gallery
+
+        with Gallery.open(where, model=extractor.model, calibration=known) as gallery:
+            if known is not None and prior is None:
+                prior = gallery.prior()
+            options: dict[str, Any] = {"exact": self.exact, "rerank": self.rerank, **self.chosen}
+            answers = []
+            if names:
+                found = self._find(gallery, extractor(list(names)), k, options)
+                queries = [", ".join(names)] if self.one_person else names
+                answers += [(query, hits) for query, hits in zip(queries, found, strict=True)]
+            if self.records:
+                found = gallery.search_ids(self.records, k, **options)
+                answers += [(id, hits) for id, hits in zip(self.records, found, strict=True)]
+            return [_answer(query, hits, known, fmr, prior) for query, hits in answers], len(gallery)
+
+    def _find(self, gallery: Gallery, vectors: Any, k: int, options: dict[str, Any]) -> list[list[Hit]]:
+        if self.one_person:
+            options = options | {"fuse": "mean"}
+        if not self.people:
+            return gallery.search(vectors, k, **options)
+        return [[person.hits[0] for person in people] for people in gallery.search_people(vectors, k, **options)]
+
+    @contextlib.contextmanager
+    def with_pictures(self, where: Path, answers: list[Answer]) -> Iterator[list[Answer]]:
+        """The answers for a sheet: a file that is gone, or a record that was asked with, shows the picture kept."""
+        from resight.gallery import Gallery
+
+        with tempfile.TemporaryDirectory() as folder, Gallery.open(where) as gallery:
+
+            def shown(path: str, id: str) -> str:
+                kept = None if Path(path).is_file() else gallery.picture(id)
+                if kept is None:
+                    return path
+                handle, name = tempfile.mkstemp(".jpg", dir=folder)
+                with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor
+                    file.write(kept)
+                return name
+
+            yield [
+                answer | {
+                    "query": shown(answer["query"], answer["query"]),
+                    "hits": [hit | {"path": shown(hit["path"], hit["id"])} for hit in answer["hits"]],
+                }
+                for answer in answers
+            ]  # fmt: skip
+
+
+def _answer(
+    query: str, hits: Sequence[Hit], known: Calibration | None, fmr: float | None, prior: float | None
+) -> Answer:
+    threshold = None if known is None or fmr is None else known.threshold(fmr)
+    answer: Answer = {"query": query, "hits": [_hit(hit, rank, threshold) for rank, hit in enumerate(hits, 1)]}
+    if known is not None and prior is not None:
+        answer["prior"] = float(f"{prior:.3g}")
+        for entry, hit in zip(answer["hits"], hits, strict=True):
+            entry["probability"] = float(f"{float(known.probability(hit.similarity, prior)):.3g}")
+    if fmr is not None:
+        accepted = any(hit["accepted"] for hit in answer["hits"])
+        answer |= {"fmr": fmr, "answer": "known" if accepted else "unknown"}
+    return answer
+
+
+def _hit(hit: Hit, rank: int, threshold: float | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {"rank": rank, "id": hit.id, "path": hit.source, "similarity": round(hit.similarity, 6)}
+    if threshold is not None:
+        entry["accepted"] = hit.similarity >= threshold
+    said = {name: getattr(hit, name) for name in ("pid", "camera", "time", "label", "note")}
+    return entry | {name: value for name, value in said.items() if value is not None}
+
+
+def gallery_options(function: F) -> F:
+    """Adds the options; the command gets them as one argument, `asked`."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, chosen: Chosen, **options: Any) -> Any:
+        own = {name: options.pop(name) for name in OWN_OPTIONS}
+        return function(*args, asked=GallerySearch(chosen, **own), **options)
+
+    decorated: Any = wrapped
+    for flag, name, words in (
+        ("--people", "people", "In a gallery: k persons, each by the best hit."),
+        ("--one-person", "one_person", "In a gallery: PICTURES show one person; one answer."),
+        ("--rerank", "rerank", "In a gallery: reorder the hits by k-reciprocal neighbors."),
+        ("--exact", "exact", "In a gallery: compare with every vector."),
+    ):
+        decorated = click.option(flag, name, is_flag=True, help=words)(decorated)
+    decorated = click.option("--record", "records", multiple=True, metavar="ID",
+                             help="In a gallery: a record to search from.  May be repeated.")(decorated)  # fmt: skip
+    return cast("F", filter_options(decorated))

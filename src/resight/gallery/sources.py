@@ -1,0 +1,224 @@
+"""Pictures and what is known about them, from what a user names: folders, tables, zip and tar archives.
+
+Archives are read, never unpacked: a name in one is only a text.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resight.data.formats.csv_rows import rows_of
+from resight.data.formats.filenames import IMAGE_SUFFIXES
+from resight.data.loading.decode import MAX_BYTES, read
+from resight.errors import DatasetError, ImageError, NotFoundError, UsageError
+from resight.files import read_text
+from resight.gallery.records import moment
+from resight.gallery.source_metadata import Known, NamePattern, from_exif
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COLUMNS = ("pid", "camera", "time", "label", "note")
+TABLES, LISTS = (".csv", ".parquet"), (".txt", ".lst")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+SIDECAR_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to index.  `data` is None where it could not be read, and `reason` says why."""
+
+    source: str
+    known: Known
+    data: bytes | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where camera, time and the rest come from; what is named first wins.
+
+    A table's own columns; `given`, what the command says of all; the name `pattern`; `sidecars`, JSON files beside the
+    pictures (a.jpg.json or a.json); `exif`, for the time only.
+    """
+
+    given: Known = field(default_factory=dict)
+    pattern: NamePattern | None = None
+    sidecars: bool = False
+    exif: bool = False
+
+    def complete(self, listed: Known, name: str, sidecar: Known, data: bytes) -> Known:
+        found: Known = from_exif(data) if self.exif else {}
+        found |= sidecar | (self.pattern.read(name) if self.pattern else {}) | self.given | listed
+        return found
+
+
+def pictures_of(where: Path, reading: Reading, share: tuple[int, int] = (0, 1)) -> Iterator[Picture]:
+    """Every picture of a folder, table, list, archive or file, one after the other, in a fixed order.
+
+    share: (r, W) reads only every W-th picture, beginning with the r-th.
+    Raises NotFoundError and DatasetError for what cannot be read at all.
+    """
+    if not where.exists():
+        raise NotFoundError(
+            f"there is no {where}; give a picture, a folder, a .csv, .parquet or .txt list, or an archive."
+        )
+    suffix = where.suffix.lower()
+    if where.is_dir():
+        yield from _files(((path, {}) for path in _walk(where)), where, reading, share)
+    elif suffix in TABLES:
+        yield from _files(_table(where), where.parent, reading, share)
+    elif suffix in LISTS:
+        paths = [where.parent / line.strip() for line in read_text(where).splitlines() if line.strip()]
+        yield from _files(((path, {}) for path in paths), where.parent, reading, share)
+    elif suffix == ".zip":
+        yield from _members(where, _zip(where, share), reading)
+    elif suffix in ARCHIVES:
+        yield from _members(where, _tar(where, share), reading)
+    else:
+        yield from _files([(where, {})], where.parent, reading, share)
+
+
+def count_of(where: Path) -> int | None:
+    """How many pictures a folder, table or zip has, for the progress; None where that takes reading it all."""
+    suffix = where.suffix.lower()
+    if where.is_dir():
+        return sum(1 for _ in _walk(where))
+    if suffix in TABLES:
+        return sum(1 for _ in _table(where))
+    return None if suffix in (*ARCHIVES, *LISTS) else 1
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Pictures below a folder, sorted within each, hidden ones and links to folders left out."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be listed: {error.strerror}.") from error
+    for path in entries:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if not path.is_symlink():
+                yield from _walk(path)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+
+
+def _table(where: Path) -> Iterator[tuple[Path, Known]]:
+    """Paths, relative to the table, and what its columns say; `camid` is read as `camera`."""
+    rows: Iterator[Mapping[str, Any]]
+    if where.suffix.lower() == ".csv":
+        rows = (row for _, row in rows_of(where, ["path"], "path, perhaps pid, camera, time, label, note"))
+    else:
+        rows = _parquet_rows(where)
+    for row in rows:
+        camera = row.get("camera") or row.get("camid")
+        said = {name: camera if name == "camera" else row.get(name) for name in COLUMNS}
+        known = {name: value for name, value in said.items() if value not in (None, "")}
+        if "time" in known:
+            known["time"] = _time(known["time"], where)
+        yield where.parent / str(row["path"]), known
+
+
+def _time(value: Any, where: Path) -> float | None:
+    """A number of seconds, a text that is one, or anything else that `moment` reads."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        try:
+            return moment(value)
+        except UsageError as error:
+            raise DatasetError(f"{where}: {error}") from error
+
+
+def _parquet_rows(where: Path) -> Iterator[Mapping[str, Any]]:
+    from resight.gallery.transfer import open_parquet
+
+    with open_parquet(where) as file:
+        if "path" not in file.schema_arrow.names:
+            raise DatasetError(f"{where} has no column path; it has {', '.join(file.schema_arrow.names)}.")
+        names = [name for name in ("path", "camid", *COLUMNS) if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=names):
+            yield from batch.to_pylist()
+
+
+def _files(listed: Any, root: Path, reading: Reading, share: tuple[int, int]) -> Iterator[Picture]:
+    for number, (path, known) in enumerate(listed):
+        if number % share[1] != share[0]:
+            continue
+        source = str(path.absolute())
+        try:
+            data = bytes(read(path))
+        except ImageError as error:
+            yield Picture(source, known, reason=str(error))
+            continue
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        yield Picture(source, reading.complete(known, name, _sidecar(path) if reading.sidecars else {}, data), data)
+
+
+def _sidecar(path: Path) -> Known:
+    """The JSON beside a picture.  Raises DatasetError for one that is no object of known names."""
+    for beside in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
+        if beside.is_file():
+            try:
+                said = json.loads(bytes(read(beside))[:SIDECAR_BYTES])
+                known = {name: said[name] for name in COLUMNS if said.get(name) is not None}
+            except (ValueError, AttributeError, RecursionError) as error:
+                raise DatasetError(f"{beside} is no JSON object with any of {', '.join(COLUMNS)}.") from error
+            return known | ({"time": moment(known["time"])} if "time" in known else {})
+    return {}
+
+
+def _members(where: Path, members: Iterator[tuple[str, bytes | str]], reading: Reading) -> Iterator[Picture]:
+    """Pictures of an archive; a text in place of bytes says why a member was not read."""
+    for name, data in members:
+        source = f"{where.absolute()}/{name}"
+        if isinstance(data, str):
+            yield Picture(source, {}, reason=f"{where}: {name} {data}")
+        else:
+            yield Picture(source, reading.complete({}, name, {}, data), data)
+
+
+def _zip(where: Path, share: tuple[int, int]) -> Iterator[tuple[str, bytes | str]]:
+    try:
+        with zipfile.ZipFile(where) as archive:
+            names = [info for info in archive.infolist() if Path(info.filename).suffix.lower() in IMAGE_SUFFIXES]
+            for info in names[share[0] :: share[1]]:
+                if info.flag_bits & 1:
+                    yield info.filename, "is encrypted; decrypt the archive first."
+                    continue
+                try:
+                    with archive.open(info) as member:
+                        data = member.read(MAX_BYTES + 1)
+                except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+                    yield info.filename, f"cannot be read: {error}."
+                    continue
+                yield info.filename, data if len(data) <= MAX_BYTES else f"has more than {MAX_BYTES:,} bytes."
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DatasetError(f"{where} is no zip archive that can be read: {error}.") from error
+
+
+def _tar(where: Path, share: tuple[int, int]) -> Iterator[tuple[str, bytes | str]]:
+    number = -1
+    try:
+        with tarfile.open(where, "r|*") as archive:
+            for info in archive:
+                if not info.isreg() or Path(info.name).suffix.lower() not in IMAGE_SUFFIXES:
+                    continue
+                number += 1
+                if number % share[1] != share[0]:
+                    continue
+                member = archive.extractfile(info)
+                if info.size > MAX_BYTES or member is None:
+                    yield info.name, f"has {info.size:,} bytes; a picture may have {MAX_BYTES:,}."
+                    continue
+                yield info.name, member.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DatasetError(f"{where} is no tar archive that can be read: {error}.") from error
