@@ -163,7 +163,8 @@ def test_too_large_a_member_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_indexing_again_embeds_only_what_is_new(folder: Path, tmp_path: Path) -> None:
-    embed, seen = Colors(), []
+    embed = Colors()
+    seen: list[int] = []
     with Gallery.open(tmp_path / "g", dim=3) as gallery:
         done = ingest(gallery, pictures_of(folder, Reading()), embed, seen.append)
         assert (done.added, done.known, done.unreadable, seen) == (4, 0, [], [4])
