@@ -102,7 +102,7 @@ class Recipe:
                 raise RecipeError(f"there is no recipe file {path}.")
             return cls.from_toml(path.read_text(encoding="utf-8"), str(path))
         if str(where) not in recipes():
-            raise UnknownNameError("recipe", str(where), recipes())
+            raise UnknownNameError("recipe", str(where), recipes(), listing="resight train --list")
         return cls.from_toml(_packaged(str(where)), str(where))
 
     @classmethod

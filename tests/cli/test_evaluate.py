@@ -122,8 +122,8 @@ def test_other_protocols(files: Path) -> None:
 def test_what_makes_no_sense_is_a_sentence(files: Path) -> None:
     matrix = ["--distances", files / "d.npz"]
     for words, error, sentence in (
-        ([], UsageError, "name one thing to judge"),
-        ([files, *matrix], UsageError, "name one thing to judge"),
+        ([], UsageError, "name one thing to evaluate"),
+        ([files, *matrix], UsageError, "name one thing to evaluate"),
         (["--query-features", files / "q.npz"], UsageError, "add --gallery-features"),
         ([*matrix, "--rerank"], UsageError, "need vectors"),
         (features(files, "--k1", 3), UsageError, "add --rerank"),

@@ -143,8 +143,8 @@ def test_wrong_questions_get_a_sentence(homes: dict[str, Path], pictures: list[P
         ([*pictures[:2], "--pairs", tmp_path / "empty.csv"], UsageError, "with --pairs alone"),
         ([pictures[0], tmp_path / "none.jpg"], UsageError, "there is no picture"),
         ([pictures[0], tmp_path / "broken.jpg"], ImageError, "broken.jpg"),
-        (["--pairs", tmp_path / "columns.csv"], DatasetError, "'a' and 'b' are needed"),
-        (["--pairs", tmp_path / "empty.csv"], DatasetError, "holds no pairs"),
+        (["--pairs", tmp_path / "columns.csv"], DatasetError, "has no column a or b"),
+        (["--pairs", tmp_path / "empty.csv"], DatasetError, "has no rows"),
         ([*pictures[:2], "--fmr", "0.01"], UsageError, "--fmr needs a calibration"),
     ):
         with pytest.raises(kind, match=sentence) as caught:

@@ -108,3 +108,10 @@ def test_the_doctor_looks_on_request(tmp_path: Path, shots: list[tuple[int, Pixe
     (finding,) = [finding for finding in examine(root, near=True).findings if finding.code == "near_duplicates"]
     assert "1 pair of pictures of train and test look alike" in finding.what
     assert "train/0002_c1s1_000451_03.jpg = query/0001_c1s1_001051_00.jpg" in finding.what
+
+
+def test_pictures_that_are_not_alike_give_no_pair() -> None:
+    """Candidates by the coarse hash, none of which passes the second step."""
+    flat = np.stack([np.full((*THUMB, 3), value, np.uint8) for value in (0, 60, 120)])
+    assert len(candidates(coarse(flat), coarse(flat))[0]) == 9
+    assert near_pairs(flat, flat) == []

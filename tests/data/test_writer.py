@@ -181,6 +181,25 @@ def test_links_share_the_bytes_and_copies_do_not(tmp_path: Path) -> None:
     assert next((tmp_path / "copied" / "train").rglob("*.jpg")).stat().st_nlink == 1
 
 
+def test_names_of_persons_are_kept_or_their_loss_is_said(tmp_path: Path) -> None:
+    root = pictures(
+        tmp_path / "set", ["train/ann b/a.jpg", "train/bob/b.jpg", "gallery/eve/c.jpg", "gallery/eve/d.jpg"]
+    )
+    dataset = load_dataset("folder", root)
+    assert set(dataset.people.values()) == {"ann b", "bob", "eve"}
+    assert not any("names" in note for note in write(dataset, "folder", tmp_path / "folder").notes)
+    assert load_dataset("folder", tmp_path / "folder").people == dataset.people
+    known = load_dataset("folder", root)
+    known = replace(known, train=tuple(replace(s, camid=1) for s in known.train),
+                    query=tuple(replace(s, camid=1) for s in known.query),
+                    gallery=tuple(replace(s, camid=2) for s in known.gallery))  # fmt: skip
+    for form in ("list", "market"):
+        notes = write(known, form, tmp_path / form).notes
+        assert any("names of 3 persons are not kept" in note and "ann b is 1" in note for note in notes)
+    odd = replace(dataset, people={**dataset.people, 1: "../x"})
+    assert any("not kept" in note for note in write(odd, "folder", tmp_path / "odd").notes)
+
+
 # patterns
 
 
@@ -192,6 +211,9 @@ def test_links_share_the_bytes_and_copies_do_not(tmp_path: Path) -> None:
         ("cam{camid}/{pid}/*", "cam3/0042/x.jpg", {"camid": "3", "pid": "0042"}),
         ("{pid}(c{camid})", "7(c1).jpg", {"pid": "7", "camid": "1"}),
         ("{pid}_c{camid}", "7_c.jpg", None),
+        ("{pid}_c{camid}", "José_María 2_c3.jpg", {"pid": "José_María 2", "camid": "3"}),
+        ("cam{camid}/{pid}/*", "cam3/Ölaf_x/1.jpg", {"camid": "3", "pid": "Ölaf_x"}),
+        ("{pid}_*", "anna_maria_1.jpg", {"pid": "anna"}),
         ("{pid}_{camid}", "7_1_2.jpg", None),
     ],
 )

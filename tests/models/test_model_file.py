@@ -202,3 +202,31 @@ def test_a_fingerprint_names_the_space() -> None:
         assert changed.fingerprint() != first
     model.neck.running_mean.add_(1)  # type: ignore[union-attr, operator]
     assert model.fingerprint() != first
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"), [(b"PK\x03\x04", "torch.save"), (b"\x80\x02", "a pickle"), (b"\x89HDF\r\n\x1a\n", "HDF5")]
+)
+def test_a_sound_file_of_another_program_is_not_called_damaged(start: bytes, kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(start + bytes(100))
+    with pytest.raises(CheckpointError, match=kind) as caught:
+        models.load_model(file)
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_hub_id_may_be_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pathlib import Path as SystemPath
+
+    monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+
+    def fetch(name: str, file: str) -> str:
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    for where in ("somebody/model", SystemPath("somebody/model")):
+        with pytest.raises(CheckpointError, match="the hub did not give it"):
+            models.load_model(where)
+    assert asked == ["somebody/model"] * 2

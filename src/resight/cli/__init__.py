@@ -1,4 +1,4 @@
-"""`resight VERB`: a table of verbs, each in its own file, imported only when it is called."""
+"""The command line `resight VERB`: a table of verbs, each in its own file, imported when it is called."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VERBS = (
     Verb("demo", "Bundled synthetic people: train, evaluate, search, report, index."),
     Verb("train", "Train a recipe; the same command resumes an interrupted run."),
     Verb("import", "Another project's weights as a model, with equal descriptors."),
-    Verb("evaluate", "Judge a trained model on a data set: mAP, CMC, mINP."),
+    Verb("evaluate", "Evaluate a model on a data set: mAP, CMC, mINP."),
     Verb("embed", "Turn pictures into a file of vectors."),
     Verb("index", "Embed pictures and add them to a gallery."),
     Verb("gallery", "Look into a gallery and after it: list, delete, verify, back up, export."),
@@ -41,19 +41,21 @@ VERBS = (
     Verb("cluster", "Sort pictures by person, without labels."),
     Verb("adapt", "Adapt a trained model to pictures without labels."),
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
-    Verb("compare", "Two runs on the same queries: which is better, and where."),
-    Verb("sweep", "Recipes x changes x seeds in one table; goes on after any stop."),
+    Verb("compare", "Compare two runs on the same queries: paired test, which queries changed."),
+    Verb("sweep", "Train recipes x changes x seeds into one table; resumes after any stop."),
     Verb("explain", "Draw where a model looks, or where a similarity comes from."),
-    Verb("calibrate", "Which similarity means the same person, and how likely."),
-    Verb("data", "Look after data sets: the doctor, splitting, converting."),
-    Verb("synth", "Render people who do not exist, in as many cameras as wanted."),
-    Verb("models", "List the models with their size and cost."),
-    Verb("bench", "How fast a recipe trains on this machine."),
+    Verb("calibrate", "Find similarity thresholds, and probabilities of being the same person."),
+    Verb("data", "Check, split and convert data sets."),
+    Verb("synth", "Render synthetic people, seen by any number of cameras."),
+    Verb("models", "List the models with their size and cost, and the packaged weights."),
+    Verb("losses", "List the losses with what they take and their options."),
+    Verb("backbones", "List the backbones by name."),
+    Verb("bench", "Measure how fast a recipe trains on this machine."),
 )
 
 
 class Verbs(click.Group):
-    """Knows its commands by name; importing one is left until it is wanted."""
+    """The group of all verbs; a verb's module is imported when the verb is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [verb.name for verb in VERBS]
@@ -95,9 +97,12 @@ def group() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console script.  An error of ours is one sentence and its exit code, never a traceback."""
+    """Run the command line.  A `ResightError` becomes one sentence and its exit code, not a traceback."""
     if "OMP_WAIT_POLICY" not in os.environ:  # threads that spin while they wait slow a busy machine down many times
         os.environ.setdefault("GOMP_SPINCOUNT", "0")  # read when torch is imported
+    for stream in (sys.stdout, sys.stderr):  # names of files that a terminal's encoding cannot show are escaped
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         group.main(args=arguments, prog_name="resight", standalone_mode=False)
     except ResightError as error:
@@ -110,6 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except UnicodeError as error:
+        _stop(f"a name or text cannot be written in this encoding: {ascii(str(error))[1:-1]}. Rename the file.", 1)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 )
 @click.argument("vectors", type=common.FILE, nargs=-1, required=True)
 @click.option(
-    "--model", type=common.FILE, help="Run folder or weights file that made VECTORS: keep the result with it."
+    "--model", type=common.MODEL, help="Model that made VECTORS (as in resight search): keep the result with it."
 )
-@click.option("--out", type=common.FILE,
+@click.option("--out", type=common.OUT_FILE,
               help="File to write.  Default: with --model, else beside the first VECTORS.")  # fmt: skip
-@click.option("--test-set", is_flag=True, help="Allow the vectors of an evaluation, whose figures this would flatter.")
+@click.option(
+    "--test-set", is_flag=True, help="Allow the vectors of an evaluation, whose figures would then be too good."
+)
 @click.option("--method", type=click.Choice(["isotonic", "logistic"]), default="isotonic", show_default=True,
               help="The shape of the probability: rising steps, or a logistic curve.")  # fmt: skip
 @click.option("--fmr", type=click.FloatRange(0, 1, min_open=True, max_open=True), multiple=True,
@@ -46,9 +48,9 @@ def command(
 ) -> None:  # fmt: skip
     """Find the similarity that means the same person, and a probability for every similarity.
 
-    VECTORS are embedding files with identities, of people the model was neither trained nor tested on: a threshold
-    chosen on the test set would flatter it.  Rates are measured on people left out of the fit.  What is kept with the
-    model is used by search, verify and report.
+    VECTORS are embedding files with identities, of people the model was neither trained nor tested on: figures at a
+    threshold chosen on the test set would be too good.  Rates are measured on people left out of the fit.  What is kept
+    with the model is used by search, verify and report.
     """
     import numpy as np
 
@@ -79,14 +81,14 @@ def command(
 
 
 def _of_evaluations(paths: tuple[Path, ...], allowed: bool) -> bool:
-    """Whether any of the files lies beside a verdict; UsageError where that is not allowed."""
+    """Whether any of the files belongs to an evaluation; UsageError where that is not allowed."""
     from resight.errors import UsageError
 
     tested = [path for path in paths if (path.parent / "result.json").is_file()]
     if tested and not allowed:
         raise UsageError(
-            f"{tested[0]} holds the people of an evaluation. A threshold chosen on them would flatter their figures: "
-            f"embed others with resight embed, or say --test-set."
+            f"{tested[0]} holds the people of an evaluation. A threshold chosen on them would make its figures too "
+            f"good: embed others with resight embed, or say --test-set."
         )
     return bool(tested)
 
@@ -112,7 +114,7 @@ def _one_model(paths: tuple[Path, ...], parts: list[Vectors], model: Path | None
 
 def _say(result: Calibration, file: Path) -> None:
     click.echo(f"{result.people} people, {result.method}, {result.metric}")
-    click.echo(f"  log loss {result.log_loss:.3f} on people left out; one that knows nothing has 0.693")
+    click.echo(f"  log loss {result.log_loss:.3f} on people left out; 0.693 for constant one half")
     for point in result.operating:
         click.echo(
             f"  false matches {point.fmr:g}: accept from {point.threshold:.4f}; on people left out "
@@ -129,3 +131,4 @@ def _say(result: Calibration, file: Path) -> None:
         worst = max(rates, key=lambda line: line.fnmr)
         click.echo(f"  hardest cameras {worst.cameras[0]} and {worst.cameras[1]}: {worst.fnmr:.1%} missed")
     click.echo(f"kept in {file}", err=True)
+    common.next_step("resight search FOLDER PICTURE --model MODEL --fmr RATE")

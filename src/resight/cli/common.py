@@ -1,23 +1,28 @@
-"""What the verbs share: the same options, the same console, the same way to say a result."""
+"""Options, parameter types, console output and JSON that all verbs share."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
+import re
 import signal
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from resight.errors import ResightError, UsageError
+from resight.errors import MissingExtraError, NotFoundError, ResightError, UsageError, suggestion
+from resight.files import check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from PIL.Image import Image
     from rich.console import Console
 
     from resight.training.progress import Bar, Display
@@ -27,6 +32,69 @@ F = TypeVar("F", bound="Callable[..., Any]")
 FILE = click.Path(path_type=Path)
 JSON_FILE = "resight.json"
 TRAINED = "synth_small"  # the weights that come with the package
+SHEETS = (".png", ".jpg", ".jpeg")
+JPEG_LIMIT = 65_500  # pixels on a side
+HUB_ID = re.compile(r"(?:hf:/{1,2}.+|[\w.-]+/[\w.-]+)")
+
+
+class Output(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click
+    """A file or folder to write, refused while the command line is read if it cannot be written.
+
+    Args:
+        folder: a folder, not a file.
+        endings: what a file may end in; any ending where left out.
+        extras: ending -> (module, extra) that writing it needs.
+    """
+
+    name = "path"
+
+    def __init__(
+        self, *, folder: bool = False, endings: Sequence[str] = (), extras: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        self.folder, self.endings, self.extras = folder, tuple(endings), extras or {}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        path, option = Path(value), param.opts[0] if param is not None else "--out"
+        option = option if option.startswith("-") else option.upper()
+        ending = path.suffix.lower()
+        if self.endings and ending not in self.endings:
+            raise UsageError(f"{option} {path}: the file must end in {' or '.join(self.endings)}.")
+        module, extra = self.extras.get(ending, ("", ""))
+        if module and importlib.util.find_spec(module) is None:
+            raise MissingExtraError(f"a {ending} file", extra)
+        check_output(path, folder=self.folder, option=option)
+        return path
+
+
+class Model(click.ParamType):  # type: ignore[type-arg]
+    """A model: a run folder, a weights file, the name of packaged weights, or a hub id owner/name."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        path = Path(value)
+        packaged = packaged_weights()
+        if path.exists() or str(value) in packaged:
+            return path
+        if HUB_ID.fullmatch(str(value)) and not path.parent.exists():
+            return path
+        beside = [str(path.with_name(near.name)) for near in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise NotFoundError(
+            f"there is no model {value}.{suggestion(str(value), [*packaged, *beside])} Name a run folder, a weights "
+            f"file, packaged weights ({', '.join(packaged)}) or a hub id owner/name."
+        )
+
+
+def packaged_weights() -> list[str]:
+    """Names of the weights that come with the package, without importing torch."""
+    shelf = Path(str(files("resight") / "models" / "trained"))
+    return sorted(folder.name for folder in shelf.iterdir() if (folder / "card.json").is_file())
+
+
+EMBEDDINGS = Output(endings=(".npz", ".parquet"), extras={".parquet": ("pyarrow", "parquet")})
+SHEET = Output(endings=SHEETS)
+OUT_FILE, OUT_FOLDER = Output(), Output(folder=True)
+MODEL = Model()
 
 
 def device_option(function: F) -> F:
@@ -44,13 +112,15 @@ def json_option(function: F) -> F:
 def _json_target(context: click.Context, _: click.Parameter, value: str | None) -> bool:
     if value not in (None, "-") and not str(value).endswith(".json"):
         raise UsageError(f"--json takes nothing, or a file ending in .json; found {value!r}. Put a bare --json last.")
+    if value not in (None, "-"):
+        check_output(Path(str(value)), option="--json")
     context.meta[JSON_FILE] = None if value in (None, "-") else Path(str(value))
     return value is not None
 
 
 def model_option(function: F) -> F:
     return click.option(
-        "--model", type=FILE, default=TRAINED, show_default=True,
+        "--model", type=MODEL, default=TRAINED, show_default=True,
         help="Run folder, weights file, packaged name or hub id.",
     )(function)  # fmt: skip
 
@@ -75,7 +145,7 @@ def precision_option(function: F) -> F:
 
 
 def distributed(function: F) -> F:
-    """Under torchrun the processes of this verb meet first.  Only the first speaks; an error is said once."""
+    """Join the processes torchrun started before the verb runs.  Only rank 0 prints, and an error is printed once."""
 
     @functools.wraps(function)
     def joined(**options: Any) -> Any:
@@ -95,7 +165,7 @@ def distributed(function: F) -> F:
 
 
 def first() -> bool:
-    """Whether this process is the one that writes: every one but the first of several is not."""
+    """Whether this process is rank 0, which alone writes and prints."""
     from resight.dist import rank
 
     return rank() == 0
@@ -113,10 +183,10 @@ def _mute() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible(sentence: str) -> Iterator[None]:
-    """SIGTERM stops like Ctrl-C, and both end with `sentence` and the exit code of what can be gone on with.
+    """Turn SIGTERM and Ctrl-C into Interrupted with `sentence`, that is, into the exit code of a resumable stop.
 
-    For the moments in which nothing listens by itself, as the training loop does: while pictures are read, between
-    the runs of a sweep.  Raises Interrupted.
+    For the times in which the training loop does not handle them itself: while pictures are read, between the runs of
+    a sweep.
     """
     from resight.errors import Interrupted
 
@@ -145,12 +215,12 @@ def reader_options(settings: Sequence[str]) -> dict[str, object]:
 
 
 def example(*lines: str) -> str:
-    """The end of every help text: something to paste."""
+    """The end of a help text: commands to paste."""
     return "\b\nExample:\n  " + "\n  ".join(lines)
 
 
 def console() -> Console:
-    """Progress and notes go to standard error, so that standard output stays clean for the result."""
+    """The console for progress and notes: standard error, so that standard output holds the result alone."""
     from rich.console import Console
 
     return Console(stderr=True, soft_wrap=True)
@@ -165,19 +235,20 @@ def table_console() -> Console:
 
 
 def bar() -> Bar:
+    """A progress bar on standard error."""
     from resight.training.progress import Bar
 
     return Bar(console())
 
 
 def counting(display: Display, title: str) -> Callable[[int, int], None]:
-    """A progress function (done, total) that draws itself on first use."""
+    """A progress function (done, total) that draws a bar from its first call."""
     began = False
 
     def progress(done: int, total: int) -> None:
         nonlocal began
         if not began:
-            display.begin(title, total, done)  # what was there before says nothing about the speed
+            display.begin(title, total, done)  # what was done before does not count for the speed
             began = True
         display.advance(done, f"{done:,} of {total:,}")
         if done >= total:
@@ -187,7 +258,7 @@ def counting(display: Display, title: str) -> Callable[[int, int], None]:
 
 
 def print_json(value: Any) -> None:
-    """To where `--json` said."""
+    """Write a result as JSON to standard output, or to the file that `--json` named."""
     text = json.dumps(value, indent=1, allow_nan=False, default=str)
     file: Path | None = click.get_current_context().meta.get(JSON_FILE)
     if file is None:
@@ -196,3 +267,24 @@ def print_json(value: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text + "\n", encoding="utf-8")
     click.echo(f"result: {file}", err=True)
+
+
+def save_sheet(image: Image, path: Path) -> Path:
+    """Save a sheet; a picture too large for JPEG as PNG beside it, and a line says so.
+
+    Returns:
+        The file written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if max(image.size) > JPEG_LIMIT and path.suffix.lower() != ".png":
+        width, height = image.size
+        click.echo(f"{path}: JPEG allows {JPEG_LIMIT:,} pixels a side, the sheet has {width:,} x {height:,}", err=True)
+        path = path.with_suffix(".png")
+    image.save(path)
+    return path
+
+
+def next_step(*commands: str) -> None:
+    """Print what to do next, on standard error."""
+    for command in commands:
+        click.echo(f"next:    {command}", err=True)

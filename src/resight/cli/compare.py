@@ -29,16 +29,15 @@ if TYPE_CHECKING:
 @click.option("--draws", type=click.IntRange(min=100), default=5000, show_default=True, help="Random draws.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws.")
 @click.option("--show", type=click.IntRange(min=0), default=10, show_default=True, help="Flipped queries to name.")
-@click.option("--sheet", type=common.FILE, help="Write a picture of them: each query's list by FIRST, then by SECOND.")
+@click.option("--sheet", type=common.SHEET, help="Write a picture of them: each query's list by FIRST, then by SECOND.")
 @common.json_option
 def command(
     first: Path, second: Path, unit: Any, level: float, draws: int, seed: int, show: int, sheet: Path | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Is SECOND better than FIRST?  Both are runs, or folders of one evaluation, judged on the same queries.
+    """Test whether SECOND is better than FIRST: runs, or folders of one evaluation, on the same queries.
 
-    A paired test: the same queries answered by both.  Names the queries that one answers at rank 1 and the other
-    does not.
+    A paired test.  Lists the queries that one of the two matches at rank 1 and the other does not.
     """
     from resight.cli.run_folder import result_of
     from resight.evaluation import compare
@@ -62,10 +61,11 @@ def command(
         click.echo(f"{title}: {len(rows)} of {change.used} queries")
         for row in rows[:show]:
             click.echo(f"  {a.query.paths[row]}  AP {a.report.ap[row]:.3f} -> {b.report.ap[row]:.3f}")
+    common.next_step(f"resight report {second} --against {first}")
 
 
 def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> str:
-    """One picture: every flipped query twice, as FIRST and as SECOND answered it."""
+    """Write a sheet with every flipped query twice: its ranked list by FIRST and by SECOND."""
     from resight.reporting.contact_sheet import contact_sheet
     from resight.reporting.ranked_lists import judged_rows
 
@@ -73,6 +73,5 @@ def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> s
     if not flipped:
         return "no query flipped: no sheet written"
     both = zip(judged_rows(a, flipped), judged_rows(b, flipped), strict=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet([row for pair in both for row in pair], columns=10, title="first, then second").save(file)
-    return f"sheet: {file}"
+    sheet = contact_sheet([row for pair in both for row in pair], columns=10, title="first, then second")
+    return f"sheet: {common.save_sheet(sheet, file)}"

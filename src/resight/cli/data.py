@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
+from resight.files import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 FORMS = ("csv", "folder", "list", "market")
-SHEETS = (".png", ".jpg", ".jpeg")
 as_option = click.option("--as", "name", metavar="NAME", help="Read it as this data set instead of guessing.")
 
 
 @click.group(epilog=common.example("resight data check data/market1501", "resight data split my_people/ --seed 0"))
 def command() -> None:
-    """Look after data sets: the doctor, splitting, converting."""
+    """Check, split and convert data sets."""
 
 
 @command.command(
@@ -39,20 +39,17 @@ def command() -> None:
 @common.reader_option
 @click.option("--quick", is_flag=True, help="Labels only; open no picture.")
 @click.option("--near", is_flag=True, help="Also look for near-duplicates across train and test.")
-@click.option("--sheet", type=common.FILE, help="Write a contact sheet, a row per person (.png or .jpg).")
+@click.option("--sheet", type=common.SHEET, help="Write a contact sheet, a row per person (.png or .jpg).")
 @common.json_option
 def check(
     root: Path, name: str | None, settings: tuple[str, ...], quick: bool, near: bool, sheet: Path | None, as_json: bool
 ) -> None:
-    """The doctor: which data set ROOT holds, what is wrong with it, and what to do.
+    """Tell which data set ROOT holds, what is wrong with it, and what to do.
 
     Exit code 1 where something must be mended.
     """
     from resight.data.doctor.examine import examine
-    from resight.errors import UsageError
 
-    if sheet is not None and sheet.suffix.lower() not in SHEETS:
-        raise UsageError(f"--sheet {sheet}: a contact sheet ends in {' or '.join(SHEETS[:2])}.")
     options = common.reader_options(settings)
     progress = common.counting(common.bar(), "looking at pictures")
     checkup = examine(root, name=name, options=options, pictures=not quick, near=near, progress=progress)
@@ -112,6 +109,7 @@ def split(
     from resight.errors import UsageError
 
     out = _out(source, form, out)
+    check_output(out, folder=form != "csv")
     if source.is_file() and (pattern or camera):
         raise UsageError(f"--pattern and --camera are for names; {source} is a table, whose columns say all.")
     if pattern and camera:
@@ -152,6 +150,7 @@ def convert(
     from resight.data.doctor.detect_format import DetectedFormat, detect_format
     from resight.errors import UsageError
 
+    check_output(out, folder=form != "csv")
     found = detect_format(source) if name is None else DetectedFormat(canonical_name(name), source, "as asked")
     if not found.is_split:
         raise UsageError(f"{found.root} has no splits. Split it first: resight data split {_quoted(found.root)}")
@@ -199,10 +198,13 @@ def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as
     settings = "".join(_setting(key, value) for key, value in written.options.items())
     click.echo(f"check:   resight data check {_quoted(out)}{settings}")
     click.echo(f"train:   {_training(form, out, written.options)}")
+    if form == "csv":
+        images = "".join(f" --images {_quoted(value)}" for key, value in written.options.items() if key == "images")
+        click.echo(f"embed:   resight embed MODEL {_quoted(out)}{images} --out vectors.npz")
 
 
 def _training(form: str, root: Path, options: Mapping[str, object]) -> str:
-    """The line that trains on a data set."""
+    """The command that trains on a data set."""
     settings = {"name": form, "root": root, **options}
     return "resight train RECIPE" + "".join(_setting(f"data.{key}", value) for key, value in settings.items())
 
@@ -229,10 +231,9 @@ def _draw(checkup: Checkup, file: Path) -> None:
 
     dataset = checkup.dataset
     if dataset is None:
-        click.echo(f"{file} was not drawn: who is who is not known yet.", err=True)
+        click.echo(f"{file} was not drawn: the pictures have no persons yet.", err=True)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet((*dataset.train, *dataset.query, *dataset.gallery)).save(file)
+    file = common.save_sheet(contact_sheet(dataset.everyone), file)
     click.echo(f"sheet:   {file}", err=True)
 
 

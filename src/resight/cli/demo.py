@@ -20,7 +20,7 @@ RECIPE = "strong_baseline_sample"
 @click.command(epilog=common.example("resight demo", "resight demo --seed 1 --out demo-1"))
 @click.option(
     "--out",
-    type=common.FILE,
+    type=common.OUT_FOLDER,
     default=Path("resight-demo"),
     show_default=True,
     help="Folder for everything made.",
@@ -45,7 +45,7 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
     note = common.console().print
     note(f"[bold]1/5 train[/]    {recipe.model.name} on {dataset}")
     run = train(recipe, out, device=device, fresh=fresh, display=common.bar())
-    note("[bold]2/5 evaluate[/] people it has never seen, across cameras")
+    note("[bold]2/5 evaluate[/] on people not in the training set, across cameras")
     context = {"run": out.name, "recipe": recipe.name, "recipe_hash": recipe.hash, "seed": seed}
     result = evaluate(
         run.model,
@@ -117,12 +117,12 @@ def _index(result: Result, dataset: Dataset, path: Path) -> Path:
 
 def _scores(result: Result) -> dict[str, float]:
     report = result.report
-    return {"mAP": report.mAP, "rank-1": report.rank(1), "rank-5": report.rank(5), "mINP": report.mINP}
+    return {"mAP": report.mAP, "rank1": report.rank(1), "rank5": report.rank(5), "mINP": report.mINP}
 
 
 def _say(result: Result, others: dict[str, Result], out: Path, page: Path, sheet: Path, gallery: Path) -> None:
     click.echo(f"\n{result}  (trained just now, on 40 people)")
-    click.echo(f"{others['raw_pixels']}  (what no learning gives)")
+    click.echo(f"{others['raw_pixels']}  (raw pixels, no learning)")
     click.echo(f"{others[common.TRAINED]}  ({common.TRAINED}, packaged: trained on 998 other synthetic people)\n")
     click.echo(
         f"report   {page.resolve()}\nsearch   {sheet.resolve()}\nweights  {out.resolve() / 'model.safetensors'}\n"

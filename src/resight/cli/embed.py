@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=common.example("resight embed runs/first crops/ --out crops.npz"))
-@click.argument("model", type=common.FILE)
+@click.argument("model", type=common.MODEL)
 @click.argument("source", type=common.FILE)
-@click.option("--out", type=common.FILE, required=True, help="File to write, .npz or .parquet.")
+@click.option("--out", type=common.EMBEDDINGS, required=True, help="File to write, .npz or .parquet.")
+@click.option("--images", type=common.FILE,
+              help="Folder that the paths of a table or list are relative to.  Default: its own.")  # fmt: skip
 @click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
 @common.batch_option
 @common.precision_option
@@ -24,21 +26,21 @@ if TYPE_CHECKING:
 @common.json_option
 @common.distributed
 def command(
-    model: Path, source: Path, out: Path, flip: bool, batch_size: int, precision: Precision, device: str, as_json: bool
-) -> None:
-    """Turn the pictures of SOURCE into vectors with MODEL (a run folder, a weights file or a hub id).
+    model: Path, source: Path, out: Path, images: Path | None, flip: bool, batch_size: int, precision: Precision,
+    device: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Turn the pictures of SOURCE into vectors with MODEL (a run folder, a weights file, a packaged name, a hub id).
 
-    SOURCE is a folder (searched to the bottom), a CSV with a column `path` (and `pid`, `camid` if known) or a
-    text file with a path a line.  Each picture's id is the hash of its bytes.
+    SOURCE is a folder (searched to the bottom, hidden files aside), a CSV with a column `path` (and `pid`, `camid` if
+    known) or a text file with a path a line.  Each picture's id is the hash of its bytes.
     """
     from resight.errors import DatasetError
     from resight.inference import Extractor, embed_samples
-    from resight.inference.embeddings import check_ending, content_id
+    from resight.inference.embeddings import content_id
     from resight.inference.image_sources import find
     from resight.models import load_model
 
-    check_ending(out)
-    samples, root = find(source)
+    samples, root = find(source, images, lambda note: click.echo(note, err=True))
     extractor = Extractor(load_model(model), device, batch_size, flip=flip, precision=precision)
     display = common.bar()
     display.begin("embedding", len(samples))
@@ -69,4 +71,5 @@ def command(
         click.echo(
             f"{out}: {len(vectors)} vectors of {vectors.vectors.shape[1]} numbers, {len(broken)} pictures left out"
         )
+        common.next_step(f"resight search {out} PICTURE --model {model}")
         click.echo(f"embedded in {extractor.chosen}, {extractor.rate:.0f} pictures a second", err=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resight.inference import Result
 
 
-_BELONGS = {  # options that mean something beside one kind of thing to judge
+_BELONGS = {  # options that belong to one kind of input
     "dataset": "RUN", "root": "RUN", "settings": "RUN", "flip": "RUN", "precision": "RUN",
     "gallery_features": "--query-features", "metric": "--query-features", "labels": "--distances",
 }  # fmt: skip
@@ -31,20 +31,22 @@ _BELONGS = {  # options that mean something beside one kind of thing to judge
         "resight evaluate --distances d.npz --memory 128",
     )
 )
-@click.argument("run", type=common.FILE, required=False)
-@click.option("--dataset", help="Data set to judge on.  Default: the recipe's.")
+@click.argument("run", type=common.MODEL, required=False)
+@click.option("--dataset", help="Data set to evaluate on.  Default: the recipe's.")
 @click.option("--root", type=common.FILE, help="Folder of that data set.")
 @common.reader_option
-@click.option("--query-features", type=common.FILE, help="Judge these vectors instead of a model's (.npz, .parquet).")
+@click.option(
+    "--query-features", type=common.FILE, help="Evaluate these vectors instead of a model's (.npz, .parquet)."
+)
 @click.option("--gallery-features", type=common.FILE, help="Gallery to --query-features.")
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True,
               help="Of vectors from elsewhere; a model knows its own.")  # fmt: skip
 @click.option("--distances", type=common.FILE,
-              help="Judge a matrix: .npz with distances, query_pids, gallery_pids, query_camids, gallery_camids; or "
+              help="Evaluate a matrix: .npz with distances, query_pids, gallery_pids, query_camids, gallery_camids; or "
               ".npy with --labels.")  # fmt: skip
-@click.option("--labels", type=common.FILE, help="Who is who in a --distances .npy: the other arrays, as .npz.")
+@click.option("--labels", type=common.FILE, help="Labels of a --distances .npy: the other arrays, as .npz.")
 @click.option(
-    "--out", type=common.FILE, help="Folder for result.json and the vectors.  Default: RUN/evaluation/DATASET."
+    "--out", type=common.OUT_FOLDER, help="Folder for result.json and the vectors.  Default: RUN/evaluation/DATASET."
 )
 @click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
 @rules
@@ -58,13 +60,16 @@ def command(
     gallery_features: Path | None, metric: Any, distances: Path | None, labels: Path | None, out: Path | None,
     flip: bool, batch_size: int, precision: str, device: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Judge the model in RUN (a run folder, a weights file, a packaged name), or vectors or distances of any origin."""
-    from resight.cli.run_folder import dataset_for, home
+    """Evaluate the model RUN (a run folder, a weights file, a packaged name, a hub id), or vectors, or distances.
+
+    Query and gallery of the data set are enough; it need not hold training pictures.
+    """
+    from resight.cli.run_folder import dataset_for, evaluation_folder
     from resight.inference.result import with_single_shot, with_sweep
 
     chosen = Chosen.of(options)
     if [run is not None, query_features is not None, distances is not None].count(True) != 1:
-        raise UsageError("name one thing to judge: a RUN, --query-features with --gallery-features, or --distances.")
+        raise UsageError("name one thing to evaluate: a RUN, --query-features with --gallery-features, or --distances.")
     _refuse_idle("RUN" if run else "--query-features" if query_features else "--distances")
     folder = out
     if run is not None:
@@ -72,7 +77,7 @@ def command(
         result = _of_run(
             run, *data, {"flip": flip, "batch_size": batch_size, "precision": precision, "device": device}, chosen
         )
-        folder = out or home(run) / "evaluation" / str(result.context["dataset"])
+        folder = out or evaluation_folder(run, data[0], "-".join(filter(None, (chosen.slug, "flip" if flip else ""))))
     elif query_features is not None:
         result = _of_features(query_features, gallery_features, metric, chosen)
     else:
@@ -90,11 +95,11 @@ def command(
 
 
 def _refuse_idle(judged: str) -> None:
-    """UsageError for an option that would be passed over in silence."""
+    """UsageError for an option that would have no effect."""
     for name, home in _BELONGS.items():
         if home != judged and given(name):
             option = f"--{name.replace('_', '-')}" if name != "settings" else "--set"
-            raise UsageError(f"{option} goes with {home}, but {judged} is judged; leave one of them out.")
+            raise UsageError(f"{option} goes with {home}, but {judged} is evaluated; leave one of them out.")
 
 
 def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str, Any], chosen: Chosen) -> Result:
@@ -118,7 +123,7 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
     from resight.inference.result import pooled
 
     if gallery is None:
-        raise UsageError(f"--query-features {query} has no gallery to be looked for in; add --gallery-features FILE.")
+        raise UsageError(f"--query-features {query} has no gallery to search in; add --gallery-features FILE.")
     q, g = load_features(query, metric), load_features(gallery, metric)
     if q.fingerprint != g.fingerprint or q.vectors.shape[1:] != g.vectors.shape[1:]:
         raise CheckpointError(
@@ -170,8 +175,9 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
     if "single_shot" in result.context:
         click.echo(f"  {result.context['single_shot']['said']}")
     for line in result.context.get("rerank_sweep", {}).get("rows", []):
+        rank1 = line.get("rank1", line.get("rank-1", 0.0))
         setting = f"re-ranked k1 {line['k1']:>3}  k2 {line['k2']:>3}  lambda {line['lambda']:<4g}"
-        click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {line['rank-1']:.2%}  mINP {line['mINP']:.2%}")
+        click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {rank1:.2%}  mINP {line['mINP']:.2%}")
     if "embedding" in result.context:
         made = result.context["embedding"]
         click.echo(
@@ -179,11 +185,11 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
         )
     if folder is not None:
         click.echo(f"kept in {folder}", err=True)
-        click.echo(f"next:   resight report {_shown(run, folder)}", err=True)
+        common.next_step(f"resight report {_shown(run, folder)}")
 
 
 def _shown(run: Path | None, folder: Path) -> str:
-    """What to give to `resight report` to see this very verdict."""
+    """Arguments of `resight report` that show this evaluation."""
     if run is None or not (run / "recipe.toml").is_file():
         return str(folder)
     return str(run) if folder.parent == run / "evaluation" else f"{run} --evaluation {folder}"

@@ -1,4 +1,4 @@
-"""What counts as right, what is done before judging, and with how much memory: options and what they mean."""
+"""Options of `resight evaluate`: protocol, re-ranking, query expansion, memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPTIONS = (
     click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbors (Zhong et al., 2017)."),
     click.option("--k1", type=click.IntRange(min=1), multiple=True,
                  help="Re-ranking: neighbors that must be mutual.  Default: 20.  Several values of k1, k2 or lam: "
-                 "each combination is judged, and a table kept."),
+                 "each combination is evaluated, and a table kept."),
     click.option("--k2", type=click.IntRange(min=1), multiple=True,
                  help="Re-ranking: neighbors averaged.  Default: 6."),
     click.option("--lam", type=click.FloatRange(0, 1), multiple=True,
@@ -40,23 +40,24 @@ _OPTIONS = (
     click.option("--alpha", type=click.FloatRange(min=0), default=3.0, show_default=True,
                  help="Expansion: weights are similarity to this power."),
     click.option("--ap-mode", type=click.Choice(["rectangle", "trapezoid"]),
-                 help="Today's custom, or that of the first toolkits.  Rules not named are the data set's own."),
+                 help="Of today's toolkits, or of the first ones.  Rules not named are the data set's own."),
     click.option("--camera-rule", type=click.Choice(["cross", "any"]),
                  help="cross: the same person in the same camera does not count."),
     click.option("--separate-camera", is_flag=True, help="Leave out everything of the query's camera."),
     click.option("--no-match", type=click.Choice(["skip", "zero"]),
-                 help="A query nobody in the gallery answers: left out, or zero."),
+                 help="A query without a match in the gallery: left out, or zero."),
     click.option("--ties", type=click.Choice(["stable", "pessimistic", "expected", "merged"]),
                  help="The order of equal distances."),
-    click.option("--on-nan", type=click.Choice(["raise", "worst"]), help="Distances that are no numbers."),
+    click.option("--on-nan", type=click.Choice(["raise", "worst"]),
+                 help="Distances that are not numbers: refused, or ranked last."),
     click.option("--no-distractors", is_flag=True,
-                 help="Identity 0 is a person, as in MSMT17, and not a box of nobody in particular."),
+                 help="Identity 0 is a person, as in MSMT17, not a distractor."),
     click.option("--multi-query", type=click.Choice(["mean", "max"]),
-                 help="All query pictures of a person and camera speak as one vector, pooled so (Market-1501)."),
+                 help="Pool all query pictures of a person and camera into one vector (Market-1501)."),
     click.option("--single-shot", is_flag=True,
                  help="Also the CMC of one gallery picture a person, the exact mean over all draws (CUHK03 classic)."),
     click.option("--memory", type=click.IntRange(min=32), metavar="MIB",
-                 help="Mebibytes that judging may use beyond the vectors.  Default: 256, re-ranking 1024."),
+                 help="Mebibytes that scoring may use beyond the vectors.  Default: 256, re-ranking 1024."),
 )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def rules(function: F) -> F:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the options say.  sweep: values of k1, k2 and lambda where there is more than one re-ranking to try."""
+    """The options as values.  sweep: k1, k2 and lambda where there is more than one re-ranking to try."""
 
     changes: dict[str, Any]
     rerank: Reranking | None
@@ -103,13 +104,25 @@ class Chosen:
             memory=None if options["memory"] is None else options["memory"] * 2**20,
         )
 
+    @property
+    def slug(self) -> str:
+        """What differs from a plain evaluation, as part of a folder's name; empty for a plain one."""
+        parts = [f"{name}-{value}".replace("_", "-") for name, value in self.changes.items()]
+        if self.rerank is not None:
+            parts.append(f"rerank-{self.rerank.k1}-{self.rerank.k2}-{self.rerank.lam:g}")
+            parts += [word for word in (self.rerank.variant, self.rerank.context) if word not in ("paper", "all")]
+        if self.expansion is not None:
+            sides = ("queries" if self.expansion.queries else "") + ("gallery" if self.expansion.gallery else "")
+            parts.append(f"expand-{sides}-{self.expansion.k}-{self.expansion.alpha:g}")
+        return "-".join(parts + ([f"multi-query-{self.multi_query}"] if self.multi_query else []))
+
     def protocol(self, base: Protocol) -> Protocol:
-        """A data set's own rules with what was asked for."""
+        """A data set's own rules with those asked for."""
         return replace(base, **self.changes)
 
 
 def _refuse_idle(options: dict[str, Any]) -> None:
-    """UsageError for an option that would be passed over in silence."""
+    """UsageError for an option that would have no effect."""
     reranks, expands = options["rerank"], options["expand"] or options["expand_gallery"]
     if not reranks and any(given(name) for name in ("k1", "k2", "lam", "variant", "context")):
         raise UsageError("--k1, --k2, --lam, --variant and --context say how to re-rank; add --rerank.")

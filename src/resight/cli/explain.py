@@ -16,9 +16,9 @@ from resight.cli import common
         "resight explain runs/mdpr --people 10",
     )
 )
-@click.argument("run", type=common.FILE)
+@click.argument("run", type=common.MODEL)
 @click.argument("images", nargs=-1, type=common.FILE)
-@click.option("--out", type=common.FILE, help="Folder for explain.png and explain.npz.  Default: RUN/explain.")
+@click.option("--out", type=common.OUT_FOLDER, help="Folder for explain.png and explain.npz.  Default: RUN/explain.")
 @click.option("--against", type=common.FILE, help="A hit: also show what makes each picture like this one.")
 @click.option("--people", type=click.IntRange(min=1, max=64),
               help="In place of IMAGES: so many people of the test set, a query each.")  # fmt: skip
@@ -33,10 +33,10 @@ def command(
     run: Path, images: tuple[Path, ...], out: Path | None, against: Path | None, people: int | None, hits: bool,
     dataset: str | None, root: Path | None, seed: int, height: int, device: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Show where the model in RUN (a run folder or a weights file) looks in IMAGES, pictures or folders of them.
+    """Show where the model RUN looks in IMAGES, pictures or folders of them.
 
     Attention as overlays, windows as boxes, the stripes most alike; for a model without attention, the places
-    its similarity comes from.
+    its similarity comes from.  RUN is a run folder, a weights file, a packaged name or a hub id.
     """
     from resight.explain.explain import explain, save_arrays
     from resight.explain.panels import explanation_sheet

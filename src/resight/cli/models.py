@@ -25,16 +25,21 @@ if TYPE_CHECKING:
               help="Identities of the classifier.")  # fmt: skip
 @click.option("--with", "classical", multiple=True, metavar="NAME...",
               help="Also alexnet, vgg16, googlenet or resnet50, one or more.")  # fmt: skip
+@click.option("--weights", is_flag=True, help="List the weights that come with the package, and stop.")
 @common.json_option
-def command(names: tuple[str, ...], num_ids: int, classical: tuple[str, ...], as_json: bool) -> None:
+def command(names: tuple[str, ...], num_ids: int, classical: tuple[str, ...], weights: bool, as_json: bool) -> None:
     """List the models: parameters with and without the classifier, multiply-adds, input and descriptor.
 
-    NAMES alone, or all of them; the classical networks are those HA-CNN compares itself with.
+    NAMES alone, or all of them; the classical networks are those HA-CNN is compared with in its paper.  Weights that
+    come with the package are listed below the table, and alone with --weights.
     """
     from resight import models
     from resight.models.complexity import CLASSICAL
     from resight.models.complexity import classical as classical_network
 
+    if weights:
+        _print_weights(as_json)
+        return
     if classical:  # an option takes one word; the networks behind it are its as well
         classical += tuple(name for name in names if name in CLASSICAL)
         names = tuple(name for name in names if name not in CLASSICAL)
@@ -48,6 +53,21 @@ def command(names: tuple[str, ...], num_ids: int, classical: tuple[str, ...], as
     from resight.reporting import models_table
 
     common.table_console().print(models_table(rows))
+    if not names and not classical:
+        _print_weights(as_json)
+    common.next_step("resight train --list")
+
+
+def _print_weights(as_json: bool) -> None:
+    """Packaged weights: name, model and what they were trained on."""
+    from resight import models
+
+    cards = {name: models.trained_card(name) for name in models.trained()}
+    if as_json:
+        common.print_json([{"name": name, **card} for name, card in cards.items()])
+        return
+    for name, card in cards.items():
+        click.echo(f"packaged weights {name}: {card.get('about', '')}")
 
 
 def _profile(name: str, num_ids: int) -> Profile:

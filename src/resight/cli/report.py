@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("run", type=common.FILE)
-@click.option("--out", type=common.FILE, help="File to write.  Default: RUN/report/index.html.")
+@click.option("--out", type=common.OUT_FILE, help="File to write.  Default: RUN/report/index.html.")
 @click.option("--evaluation", type=common.FILE, help="Folder of one evaluation.  Default: the newest of the run.")
 @click.option("--against", type=common.FILE, help="A run or evaluation to compare with: paired test, flipped queries.")
 @click.option("--beside", type=common.FILE, multiple=True,

@@ -1,7 +1,10 @@
-"""Which data a run is judged on, what must be said beside its figures, and where its verdicts lie."""
+"""A run's data set, its evaluations and its calibration: where they are read from and written to."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +21,24 @@ if TYPE_CHECKING:
 def dataset_for(
     run: Path, name: str | None, root: Path | None, options: Mapping[str, object]
 ) -> tuple[Dataset, dict[str, Any]]:
-    """The data set asked for, else the one of the run's recipe; and the recipe's hash and seed for the record.
+    """The data set to evaluate on, and what the result record says of the run.
 
-    options  of the data set's reader; where the recipe names the set, over those it has
+    Args:
+        run: a run folder, or weights.
+        name: the data set; default: the recipe's.
+        root: its folder; default: the recipe's.
+        options: of the reader; where the recipe names the data set, they replace those it has.
+
+    Returns:
+        The data set, and the recipe's name, hash and seed.
     """
     from resight.data import load_dataset
-    from resight.models import trained
     from resight.run import Run
 
     if not (run / "recipe.toml").is_file():
         if name is None:
-            if not run.exists() and str(run) not in trained():
-                raise UsageError(
-                    f"there is no run {run}; for weights from the hub say what to judge on with --dataset NAME."
-                )
-            raise UsageError(f"{run} carries no recipe; say what to judge on with --dataset NAME --root FOLDER.")
-        return load_dataset(name, root, **options), {"weights": run.name}
+            raise UsageError(f"{run} carries no recipe; say what to evaluate on with --dataset NAME --root FOLDER.")
+        return _placed(load_dataset(name, root, **options), {"weights": run.name})
     opened = Run.open(run)
     context = {
         "run": run.name,
@@ -43,24 +48,66 @@ def dataset_for(
     }
     if name is None:
         own = opened.recipe.data
-        return load_dataset(own.name, root or own.root, **{**own.options, **options}), context
-    return load_dataset(name, root, **options), context
+        return _placed(load_dataset(own.name, root or own.root, **{**own.options, **options}), context)
+    return _placed(load_dataset(name, root, **options), context)
+
+
+def _placed(dataset: Dataset, context: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
+    """The data set, and the context with its absolute root."""
+    return dataset, context | {"root": str(dataset.root.resolve())}
 
 
 def home(model: Path) -> Path:
-    """Where findings about a model are kept: its run folder, beside its weights, or runs/NAME for packaged ones.
+    """Where results about a model are kept: its run folder, the folder of its weights, or runs/NAME for others.
 
-    A run's folder need not exist yet.
+    Packaged weights and hub ids are kept in runs/NAME and runs/OWNER--NAME.
     """
-    from resight.models import trained
+    from resight.cli.common import HUB_ID, packaged_weights
 
-    if not model.exists() and str(model) in trained():
-        return Path("runs") / model
-    return model if model.is_dir() or not model.suffix else model.parent
+    if model.exists():
+        return model if model.is_dir() else model.parent
+    if str(model) in packaged_weights() or (HUB_ID.fullmatch(model.as_posix()) and not model.parent.exists()):
+        return Path("runs") / "--".join(model.parts)
+    return model.parent if model.suffix else model
+
+
+def evaluation_folder(run: Path, dataset: Dataset, rules: str = "") -> Path:
+    """Where an evaluation of a run is written: RUN/evaluation/DATASET, unless that holds another evaluation.
+
+    Args:
+        run: the model.
+        dataset: what it is evaluated on.  Another version, or a data set of the same format in another place, goes
+            into a folder named after it.
+        rules: what is done besides the data set's own protocol, as in "rerank-20-6-0.3"; part of the folder's name.
+    """
+    name = "-".join(filter(None, (dataset.name, rules)))
+    folder = home(run) / "evaluation" / name
+    if _serves(folder, dataset):
+        return folder
+    named = folder.with_name(f"{name}-{_slug(dataset.version)}")
+    place = hashlib.sha256(str(dataset.root.resolve()).encode(errors="surrogateescape")).hexdigest()[:6]
+    return named if _serves(named, dataset) else named.with_name(f"{named.name}-{place}")
+
+
+def _serves(folder: Path, dataset: Dataset) -> bool:
+    """Whether a folder is free, or holds an evaluation on this very data set."""
+    from resight.data import DATASETS
+
+    try:
+        context = json.loads((folder / "result.json").read_text(encoding="utf-8"))["context"]
+        kept, root = context.get("version", ""), context.get("root")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True
+    published = dataset.name in DATASETS and bool(DATASETS[dataset.name].counts)
+    return kept == dataset.version and (published or root in (None, str(dataset.root.resolve())))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:60]
 
 
 def newest(where: Path) -> Path | None:
-    """The folder of a verdict: this one, or the newest of a run; None where there is none."""
+    """The folder of an evaluation: this one, or the newest of a run; None where there is none."""
     if (where / "result.json").is_file():
         return where
     found = sorted((where / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
@@ -68,7 +115,7 @@ def newest(where: Path) -> Path | None:
 
 
 def result_of(where: Path) -> Result:
-    """The verdict kept in a folder or in a run; UsageError where there is none."""
+    """The evaluation result kept in a folder or in a run; UsageError where there is none."""
     from resight.inference import Result
 
     folder = newest(where)
@@ -81,7 +128,7 @@ NAME = "calibration.json"
 
 
 def calibration_of(model: Path, fingerprint: str, file: Path | None = None) -> Calibration | None:
-    """The file named, else the one kept with the model, if any.  Raises CheckpointError for another model's."""
+    """The calibration file named, else the one kept with the model, if any; CheckpointError for another model's."""
     from resight.evaluation import Calibration
 
     kept = file or kept_at(model)
@@ -99,7 +146,7 @@ def calibration_of(model: Path, fingerprint: str, file: Path | None = None) -> C
 def calibration_for(
     model: Path, fingerprint: str, file: Path | None, fmr: float | None, without: bool
 ) -> Calibration | None:
-    """What a verb uses: none where it shall do without, else `calibration_of`, which must know `fmr` if asked for."""
+    """The calibration a verb uses: None with `without`, else `calibration_of`, which must hold a given `fmr`."""
     if without and (file is not None or fmr is not None):
         raise UsageError("--no-calibration goes with neither --calibration nor --fmr; choose one.")
     found = None if without else calibration_of(model, fingerprint, file)
@@ -111,5 +158,5 @@ def calibration_for(
 
 
 def kept_at(model: Path) -> Path:
-    """Where a run's calibration lies, be it named by its folder or by its weights."""
+    """The file of a model's calibration, whether the model is named by its folder or its weights."""
     return home(model) / NAME

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("sweep", required=False)
-@click.option("--out", type=common.FILE, help="Folder of the runs and the table.  Default: runs/NAME.")
+@click.option("--out", type=common.OUT_FOLDER, help="Folder of the runs and the table.  Default: runs/NAME.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change every recipe alike; may be repeated."
 )
@@ -42,16 +42,16 @@ def command(
 ) -> None:  # fmt: skip
     """Run SWEEP, a name from --list or a TOML file: recipes x changes x seeds, and one table of all.
 
-    Every finished run is kept: after Ctrl-C or a crash, the same command goes on with what is left.
+    Every finished run is kept: after Ctrl-C or a crash, the same command continues with what is left.
     """
     from resight.errors import UsageError
-    from resight.experiments.sweep import Sweep, sweeps
+    from resight.experiments.sweep import Sweep
 
     if show_list:
         _print_list(as_json)
         return
     if sweep is None:
-        raise UsageError(f"name a sweep: one of {', '.join(sweeps())}, or a TOML file.")
+        raise UsageError("name a sweep, one of `resight sweep --list` or a TOML file.")
     asked = _asked(Sweep.load(sweep), on, budget, seeds, only)
     if show:
         _print_variants(asked, as_json)

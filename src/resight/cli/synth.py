@@ -48,7 +48,7 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
         "resight synth --identities 500 --cameras 6 --images 20 --misalign 0.3 --occlude 0.4 --seed 7 people",
     )
 )
-@click.argument("out", type=common.FILE)
+@click.argument("out", type=common.OUT_FOLDER)
 @click.option(
     "--preset", type=click.Choice(PRESETS), default="sample", show_default=True, help="Where the dials start."
 )
@@ -62,7 +62,7 @@ def command(
     out: Path, preset: str, seed: int | None, workers: int | None, parquet: bool, as_json: bool,
     **changed: int | float | None,
 ) -> None:  # fmt: skip
-    """Make a data set of people who do not exist, in the folder OUT.
+    """Render a data set of synthetic people into the folder OUT.
 
     Everything is known about every picture: who, which camera, which attributes, how difficult.  Names follow
     Market-1501, `attributes.csv` holds the rest.  After Ctrl-C or a crash, the same command goes on where it stopped.

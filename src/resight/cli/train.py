@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("recipe", required=False)
-@click.option("--out", type=common.FILE, help="Run folder.  Default: runs/RECIPE.")
+@click.option("--out", type=common.OUT_FOLDER, help="Run folder.  Default: runs/RECIPE.")
 @click.option(
     "--set",
     "settings",
@@ -62,17 +63,20 @@ def command(
 ) -> None:
     """Train RECIPE, a name from --list or a TOML file.
 
-    Everything is saved as it goes: after Ctrl-C or a crash, the same command goes on where it stopped.
+    Progress is saved continually: after Ctrl-C or a crash, the same command resumes.
     """
     from resight.errors import UsageError
-    from resight.recipe import Recipe, recipes
+    from resight.recipe import Recipe
 
     if show_list:
         _print_list(as_json)
         return
     if recipe is None:
-        raise UsageError(f"name a recipe: one of {', '.join(recipes())}, or a TOML file.")
+        raise UsageError("name a recipe, one of `resight train --list` or a TOML file.")
     loaded = Recipe.load(recipe).override(*settings)
+    if loaded.data.root is not None:  # the run is found from any folder later
+        place = Path(loaded.data.root).expanduser().resolve()
+        loaded = replace(loaded, data=replace(loaded.data, root=str(place)))
     if seed is not None:
         loaded = loaded.override(f"seed={seed}")
     if show:

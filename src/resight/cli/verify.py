@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,7 @@ def command(
 
 @dataclass(frozen=True)
 class Answer:
-    """About one pair.  similarity: the cosine, or minus the distance.  What nobody can tell is None."""
+    """The answer about one pair.  similarity: the cosine, or minus the distance.  What is not known is None."""
 
     a: str
     b: str
@@ -105,7 +104,7 @@ def answer(
 
 
 def _asked(pictures: tuple[Path, ...], pairs: Path | None) -> list[tuple[Path, Path]]:
-    from resight.errors import UsageError
+    from resight.errors import NotFoundError, UsageError
 
     if pairs is not None and not pictures:
         return _of_csv(pairs)
@@ -113,19 +112,13 @@ def _asked(pictures: tuple[Path, ...], pairs: Path | None) -> list[tuple[Path, P
         raise UsageError(f"{len(pictures)} pictures given; give two, or a file of pairs with --pairs alone.")
     missing = next((path for path in pictures if not path.is_file()), None)
     if missing is not None:
-        raise UsageError(f"there is no picture {missing}.")
+        raise NotFoundError(f"there is no picture {missing}.")
     return [(pictures[0], pictures[1])]
 
 
 def _of_csv(file: Path) -> list[tuple[Path, Path]]:
-    """Paths are relative to the file's folder."""
-    from resight.errors import DatasetError
+    """Pairs of a CSV; paths are relative to the file's folder."""
+    from resight.data.formats.csv_rows import rows_of
 
-    with file.open(newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle)
-        if not {"a", "b"} <= set(reader.fieldnames or []):
-            raise DatasetError(f"{file} has the columns {', '.join(reader.fieldnames or [])}; 'a' and 'b' are needed.")
-        rows = [(file.parent / (row["a"] or ""), file.parent / (row["b"] or "")) for row in reader]
-    if not rows:
-        raise DatasetError(f"{file} holds no pairs; write two pictures a line under the columns a and b.")
-    return rows
+    rows = rows_of(file, ("a", "b"), "a,b")
+    return [(file.parent / row["a"], file.parent / row["b"]) for _, row in rows]

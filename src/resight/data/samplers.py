@@ -1,4 +1,4 @@
-"""Which pictures make a batch: at random, or P persons with K pictures each.
+"""Samplers of batches: at random, or P persons with K pictures each.
 
 `epoch(e)` gives the rows of every batch of that epoch, the same for equal (seed, epoch) and for every rank
 the same global batches, of which a rank takes its part: a run can be resumed at any batch by skipping what

@@ -1,4 +1,4 @@
-"""Who is asked for, and who is kept from training: queries out of a gallery, persons out of a training set."""
+"""Splits: queries chosen from a gallery, persons held out of training, several data sets joined."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _ask(mine: Sequence[Sample], generator: np.random.Generator) -> list[Sample]
 
 
 def choose_missing_queries(dataset: Dataset, auto_query: AutoQuery, seed: int) -> Dataset:
-    """Where a data set has a gallery and no query, choose queries out of it, seeded."""
+    """Choose queries from the gallery of a data set that has none, by `seed`."""
     if auto_query not in ("never", "one_per_id_cam"):
         raise UsageError(f"auto_query={auto_query!r}: choose never or one_per_id_cam.")
     if seed not in range(2**63):
@@ -75,13 +75,12 @@ def choose_missing_queries(dataset: Dataset, auto_query: AutoQuery, seed: int) -
 
 
 def matches(query: Sample, other: Sample) -> bool:
-    """Whether `other` is a right answer to `query`: same person, and not known to be the same camera."""
+    """Whether `other` is a valid match of `query`: same person, and not known to be the same camera."""
     return query.pid == other.pid > 0 and (query.camid != other.camid or query.camid == UNKNOWN_CAMERA)
 
 
 def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Keep a fraction of the training persons for validation: -> the rest as train, theirs as query and
-    gallery.
+    """Hold a fraction of the training persons out for validation: theirs become query and gallery.
 
     Only persons who can be asked for (two cameras, or two pictures of unknown camera) are kept out; the
     choice depends on `seed` and the persons alone.  The test split plays no part in it.
@@ -117,7 +116,7 @@ def _by_person(samples: Iterable[Sample]) -> list[tuple[int, list[Sample]]]:
 
 
 def join(datasets: Sequence[Dataset]) -> Dataset:
-    """One data set out of several.
+    """Join several data sets into one.
 
     Person 5 of one and person 5 of another are two people, and so are cameras: both are renumbered, persons
     from 1 and cameras from 0, in the order (data set, number).  Junk, distractors and unknown cameras stay

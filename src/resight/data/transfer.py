@@ -1,4 +1,4 @@
-"""Moving tensors to a device without waiting for it."""
+"""Non-blocking transfer of tensors to a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """The values on the device, or on their way there: neither side waits for the other."""
+    """Copy values to a device, without blocking where it is a CUDA device."""
     if device.type != "cuda" or values.is_cuda:
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)

@@ -1,16 +1,16 @@
-"""Several processes, one batch: what a loss needs to be exact when its batch is spread over ranks.
+"""Collectives with gradients: what a loss needs to be exact when its batch is spread over ranks.
 
 Every process holds n rows of a global batch of B = W n rows, in the order of the ranks, and n is the same
 everywhere (samplers drop a short tail).  Data-parallel training averages gradients over the ranks, so a
 rank's own loss has to be written such that this average is the gradient one process would have found:
 
-    everyone = gather(features)              # what remote anchors say of my rows comes back to me
+    everyone = gather(features)              # gradients of remote anchors return to the local rows
     itself = own_rows(features)              # by place in the global batch, not by the local diagonal
     loss = mean_over_ranks(values, valid)    # W S_r / sum_r n_r: ranks differ in how many count
 
 With one process, or no process group at all, the same lines do the same without communicating.
 The derivation and the schemes that are not exact are in docs/methods/losses.md, "Several processes".  How
-processes meet, wait and end together is in `processes`.
+processes join, wait and end together is in `processes`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """How many processes share the batch: 1 without a process group."""
+    """Number of processes that share the batch: 1 without a process group."""
     return c10d.get_world_size() if c10d.is_available() and c10d.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's place among them: 0 without a process group."""
+    """Rank of this process: 0 without a process group."""
     return c10d.get_rank() if c10d.is_available() and c10d.is_initialized() else 0
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Everybody's rows in the order of the ranks; the gradient of a row is summed over all who used it.
+    """Gather the rows of all ranks, in their order; the gradient of a row is summed over the ranks that used it.
 
     Shapes: (n, ...) -> (W n, ...), n equal on all ranks.  Every rank must run the backward pass.
     """
@@ -46,7 +46,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def gather_labels(labels: Tensor) -> Tensor:
-    """Everybody's labels, or any rows that carry no gradient.  (n, ...) -> (W n, ...)."""
+    """Gather labels, or any rows without gradient, of all ranks.  (n, ...) -> (W n, ...)."""
     if world_size() == 1:
         return labels
     mine = labels.detach().contiguous()
@@ -56,7 +56,7 @@ def gather_labels(labels: Tensor) -> Tensor:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum of everybody's values, on every rank; its gradient is the sum of everybody's gradients."""
+    """Sum of the values of all ranks, on every rank; its gradient is the sum of the gradients of all ranks."""
     if world_size() == 1:
         return values
     if not values.requires_grad:
@@ -66,7 +66,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def first_row(rows: Tensor) -> int:
-    """The place of this rank's row 0 in the gathered batch."""
+    """Index of this rank's row 0 in the gathered batch."""
     return rank() * rows.shape[0]
 
 
@@ -92,7 +92,7 @@ def mean_over_ranks(values: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def average_over_ranks(value: Tensor) -> Tensor:
-    """The number to print: the average of every rank's loss, without gradient."""
+    """Average of the losses of all ranks, without gradient: the number to print."""
     return sum_over_ranks(value.detach()) / world_size()
 
 

@@ -1,11 +1,10 @@
-"""The processes of one run: how they meet, speak, wait for one another, and notice that one of them is gone.
+"""Processes of one run: joining the group, exchanging objects, barriers, and detection of a lost process.
 
-    with process_group(device):                    # launched by torchrun: joins the others; alone: nothing happens
-        on_rank_zero(lambda: write(file))     # rank 0 writes, all wait, and all hear of an error
-        if max_over_ranks(int(told_to_stop)): ...    # one was told, all stop
+    with process_group(device):                # launched by torchrun: joins the others; alone: nothing happens
+        on_rank_zero(lambda: write(file))      # rank 0 writes, all wait, and all raise its error
+        if max_over_ranks(int(stopped)): ...   # one was told to stop, all stop
 
-What is said here goes through gloo groups of its own, on the processor: it may wait for long, and does not
-disturb what the device is doing.
+All of it goes through gloo groups on the CPU, so that it may take long without blocking the device.
 """
 
 from __future__ import annotations
@@ -49,13 +48,13 @@ _talk: c10d.ProcessGroup | None = None  # the group words go through; None: the 
 
 
 def local_rank() -> int:
-    """This process's place on its machine, which is also the number of its device."""
+    """Rank of this process on its machine, which is also the index of its device."""
     return int(os.environ.get("LOCAL_RANK", rank()))
 
 
 @contextlib.contextmanager
 def process_group(device: str = "auto", lost_after: float = LOST) -> Iterator[None]:
-    """Joined with the other processes that torchrun started, or with those of a group that exists; else alone.
+    """Join the processes that torchrun started, or those of an existing group; without either, run alone.
 
     device: auto, cuda or cpu; each process takes the device of its local rank.  lost_after: seconds without a sign
     of life until a process is given up.  Raises TrainingError when another process is gone, UsageError on a device
@@ -77,7 +76,7 @@ def process_group(device: str = "auto", lost_after: float = LOST) -> Iterator[No
     try:
         with _plainly():
             yield
-            gather_objects(None)  # nobody leaves while another still needs him
+            gather_objects(None)  # no process leaves while another still needs it
         pulse.end(well=True)
         c10d.destroy_process_group(None if begun else _talk)
     except BaseException:
@@ -88,7 +87,7 @@ def process_group(device: str = "auto", lost_after: float = LOST) -> Iterator[No
 
 
 def on_rank_zero(work: Callable[[], T]) -> T:
-    """`work()` on rank 0 alone while the others wait; its result, or its ResightError, on every rank."""
+    """Run `work()` on rank 0 while the others wait; return its result, or raise its ResightError, on every rank."""
     if world_size() == 1:
         return work()
     box: list[Any] = [_attempt(work) if rank() == 0 else None]
@@ -101,7 +100,7 @@ def on_rank_zero(work: Callable[[], T]) -> T:
 
 
 def local_rank_zero_first(work: Callable[[], T]) -> T:
-    """`work()` on every rank, on the first of each machine before the others: what it keeps on disk, they find."""
+    """Run `work()` on every rank, on the first of each machine before the others, which then find its files."""
     if world_size() == 1:
         return work()
     first = local_rank() == 0
@@ -113,7 +112,7 @@ def local_rank_zero_first(work: Callable[[], T]) -> T:
 
 
 def gather_objects(value: T) -> list[T]:
-    """What each rank holds, in their order.  Anything that can be pickled."""
+    """Gather one picklable object from each rank, in their order."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -122,7 +121,7 @@ def gather_objects(value: T) -> list[T]:
 
 
 def max_over_ranks(value: int) -> int:
-    """The largest of everybody's numbers, on every rank."""
+    """Maximum of a number over all ranks, on every rank."""
     if world_size() == 1:
         return value
     if _talk is None:
@@ -133,7 +132,7 @@ def max_over_ranks(value: int) -> int:
 
 
 def first_to_report(message: str) -> bool:
-    """Whether no other process has said this yet: W processes with one error print it once."""
+    """Whether no other process has reported this message: W processes with one error print it once."""
     if world_size() == 1:
         return True
     store = c10d.distributed_c10d._get_default_store()
@@ -144,7 +143,7 @@ def first_to_report(message: str) -> bool:
 
 
 class Heartbeat:
-    """A sign of life every few seconds, in a thread of its own; ends this process if another one gives none.
+    """Heartbeat in a thread of its own, every few seconds; ends this process if another one stops sending.
 
     An operation that waits for a process that is gone need not ever return, so the main thread cannot be relied on
     to notice; it is given some seconds to, since its own error says more.
@@ -159,7 +158,7 @@ class Heartbeat:
         self._thread.start()
 
     def end(self, *, well: bool) -> None:
-        """Leave together with all others, or say that this process failed."""
+        """Leave with all others, or report that this process failed."""
         self._state = self.LEAVING if well else self.FAILED
         self._over.set()
         self._hurry.set()
@@ -185,7 +184,7 @@ class Heartbeat:
 
 
 def _words(timeout: timedelta) -> c10d.ProcessGroup:
-    """A group of all processes for what is small and on the processor."""
+    """A gloo group of all processes, for small objects on the CPU."""
     group = c10d.new_group(backend="gloo", timeout=timeout)
     assert isinstance(group, c10d.ProcessGroup)  # every process is a member
     return group
@@ -196,7 +195,7 @@ def _launched() -> bool:
 
 
 def _meet(device: str) -> None:
-    """NCCL between CUDA devices, one a process; gloo between processors."""
+    """Start the process group: NCCL with one CUDA device per process, gloo on CPUs."""
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if wanted not in ("cuda", "cpu"):
         raise UsageError(f"several processes run on cuda, one device each, or on cpu; {device!r} is neither.")
@@ -214,7 +213,7 @@ def _meet(device: str) -> None:
 
 @contextlib.contextmanager
 def _not_alone() -> Iterator[None]:
-    """Others that never came, as a sentence."""
+    """Turn a failed rendezvous into a TrainingError."""
     try:
         yield
     except c10d.DistError as error:
@@ -225,7 +224,7 @@ def _not_alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _plainly() -> Iterator[None]:
-    """An operation that failed because another process is gone, as a sentence."""
+    """Turn an operation that failed because another process is gone into a TrainingError."""
     try:
         yield
     except RuntimeError as error:
@@ -242,5 +241,5 @@ def _attempt(work: Callable[[], T]) -> tuple[T | None, ResightError | None]:
 
 
 def _short(error: RuntimeError) -> str:
-    """The first sentence, without the file of torch's that it comes from."""
+    """The first sentence of an error of torch, without its source file."""
     return re.sub(r"^\[[^\]]*\]\s*", "", str(error).splitlines()[0]).split(". ")[0].rstrip(".")

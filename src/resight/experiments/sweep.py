@@ -112,7 +112,7 @@ class Sweep:
                 raise RecipeError(f"there is no sweep file {path}.")
             return cls.from_toml(path.read_text(encoding="utf-8"), str(path), path.parent)
         if str(where) not in sweeps():
-            raise UnknownNameError("sweep", str(where), sweeps())
+            raise UnknownNameError("sweep", str(where), sweeps(), listing="resight sweep --list")
         return cls.from_toml((resources.files("resight.sweeps") / f"{where}.toml").read_text("utf-8"), str(where))
 
     @classmethod

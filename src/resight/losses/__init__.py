@@ -89,7 +89,7 @@ def build(name: str, **options: Any) -> Loss:
 def options_of(name: str) -> dict[str, Option]:
     """The options of a loss; `dim` and `num_ids` come from the model."""
     if name not in LOSSES:
-        raise UnknownNameError("loss", name, LOSSES)
+        raise UnknownNameError("loss", name, LOSSES, listing="resight losses")
     return call_options(LOSSES[name])
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from resight._version import __version__
-from resight.errors import CheckpointError, ResightError, UnknownNameError
+from resight.errors import CheckpointError, ModelNotFoundError, ResightError, UnknownNameError, suggestion
 from resight.files import write_atomically
 from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
@@ -244,13 +244,16 @@ def locate(where: str | Path) -> Path:
         path = path / FILE
     if path.is_file():
         return path
-    if isinstance(where, str) and where.startswith("hf://"):
-        return from_hub(where.removeprefix("hf://"), FILE)
-    if isinstance(where, str) and not path.parent.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", where):
-        return from_hub(where, FILE)
-    raise CheckpointError(
-        f"there is no model at {where}. Expected a folder with {FILE}, a .safetensors file, "
-        f"one of {', '.join(trained())}, or a hub id: owner/name, hf://owner/name/FILE."
+    if Path(where).is_dir():
+        raise CheckpointError(f"there is no model at {where}: the folder holds no {FILE}. Name a run folder or a file.")
+    text = where if isinstance(where, str) else where.as_posix()
+    if (hub := re.fullmatch(r"hf:/{1,2}(.+)", text)) is not None:  # a Path holds one slash where two were written
+        return from_hub(hub[1], FILE)
+    if not path.parent.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        return from_hub(text, FILE)
+    raise ModelNotFoundError(
+        f"there is no model at {where}.{suggestion(str(where), trained())} Expected a folder with {FILE}, a "
+        f".safetensors file, one of {', '.join(trained())}, or a hub id: owner/name, hf://owner/name/FILE."
     )
 
 
@@ -269,6 +272,10 @@ def read_header(path: Path) -> tuple[ModelSpec, dict[str, tuple[int, ...]]]:
         name, options = str(spec["name"]), dict(spec["options"])
         return ModelSpec(name, int(spec["num_ids"]), earlier_options(name, options)), shapes
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        if (kind := other_format(path)) is not None:
+            raise CheckpointError(
+                f"{path} is {kind}, not a model file of resight (safetensors with a description of the model)."
+            ) from error
         raise CheckpointError(
             f"{path} is not a model file of resight ({type(error).__name__}: {error}). It may be damaged; "
             f"copy it again, or save it with resight.models.save_model."
@@ -279,6 +286,19 @@ def earlier_options(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The options of a file that an earlier version wrote, as this one calls them."""
     kind = MODELS.get(PRESETS.get(name, (name, {}))[0])
     return options if kind is None else kind.Options.from_earlier(options)
+
+
+def other_format(path: Path) -> str | None:
+    """What a file of another program is, by its first bytes; None where they tell nothing."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK\x03\x04"):
+        return "a zip archive, as torch.save writes checkpoints (.pth, .pt)"
+    if start.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        return "a pickle, as older versions of torch.save wrote checkpoints (.pth), which is not opened"
+    if start.startswith(b"\x89HDF\r\n"):
+        return "an HDF5 file, as Keras writes weights (.h5)"
+    return "an ONNX file" if path.suffix.lower() == ".onnx" else None
 
 
 def without_sources(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def available() -> list[str]:
 def options_of(name: str, **options: Any) -> ModelOptions:
     """The typed, complete options that `build(name, **options)` would use."""
     if name not in MODELS and name not in PRESETS:
-        raise UnknownNameError("model", name, available())
+        raise UnknownNameError("model", name, available(), listing="resight models")
     base, preset = PRESETS.get(name, (name, {}))
     return resolve(MODELS[base].Options, name, preset, options)
 

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device they are on.  docs/methods/augmentation.md says what is whose.
+"""Augmentation of whole batches on their device.  docs/methods/augmentation.md gives the source of each part.
 
 The order is flip and crop (on uint8), to float, color, grey, erasing, patches.  Normalization is the
 model's: what leaves here is RGB in [0, 1], and a fill that a paper states in normalized units is converted to
@@ -37,7 +37,7 @@ ZOOM = 1.125  # how much larger "zoom" makes a picture, half the time, before a 
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to a training picture.  Probabilities are per picture; 0 switches a part off."""
+    """Configuration of the augmentation of training pictures.  Probabilities are per picture; 0 switches a part off."""
 
     flip: float = 0.5
     crop: Literal["none", "pad", "zoom", "sized"] = "pad"
@@ -76,7 +76,7 @@ class Augment:
 
 
 class Augmenter:
-    """(images, generator) -> augmented images.
+    """Augmentation of a batch: (images, generator) -> augmented images.
 
     images (B, 3, H, W) uint8, or float in [0, 1] -> float32 (B, 3, H, W) in [0, 1] (float stays what it was).
      The argument is left as it was.  Between pictures only the pool of patches is remembered: `state_dict`.
@@ -109,11 +109,11 @@ class Augmenter:
         return images
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to go on as if nothing had happened."""
+        """State that a resumed run needs to continue identically."""
         return {"pool": self.pool.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         self.pool.load_state_dict(state["pool"])
 
     @property

@@ -1,4 +1,4 @@
-"""Cutting and filling boxes of a whole batch, wherever it lies.
+"""Cropping and filling boxes of a whole batch, on any device.
 
 On a processor a loop over the pictures is the quickest, since each is one plain copy; on a device it would be a
 hundred small launches, and there one indexing does all.  Both give the same bytes.  What is decided about a picture

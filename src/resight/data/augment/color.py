@@ -18,7 +18,7 @@ GREY = LUMA.repeat(3, 1)  # (3, 3): every channel becomes the luma
 
 
 class ColorTransform:
-    """One map for each of some images, identity at first."""
+    """One affine color map per image, the identity at first."""
 
     def __init__(self, count: int) -> None:
         self.matrix = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)  # M (B, 3, 3)

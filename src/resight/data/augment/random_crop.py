@@ -1,4 +1,4 @@
-"""The random sized crop: a box of another size and shape, stretched to the picture's.
+"""Random sized crop: a box of another size and shape, stretched to the picture's.
 
 Szegedy et al., CVPR 2015, section 6; open-reid's bounds for people, which the authors of Mancs use: 0.64 to 1 of the
 area, two to three times as high as wide, ten tries.
@@ -17,7 +17,7 @@ TRIES = 10
 
 
 def cropped_shape(area: tuple[float, float], aspect: tuple[float, float]) -> Shape:
-    """What a crop may be: its share of the area, its height over its width.  Raises UsageError."""
+    """Bounds of a crop: its share of the area, its height over its width.  UsageError where they make no sense."""
     return checked(Shape(*area, *aspect, log=False, tries=TRIES, whole=True), "crop")
 
 

@@ -32,7 +32,7 @@ class Numbers(Protocol):
 
 @dataclass(frozen=True)
 class Shape:
-    """How large and how tall a box may be, and how often one is tried."""
+    """Bounds of an erased box: area, aspect ratio, and the number of tries."""
 
     low: float  # share of the area
     high: float

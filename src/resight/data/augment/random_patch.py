@@ -26,7 +26,7 @@ NUMBERS = 2 * TRIES + 2 + 5
 
 
 class PatchPool:
-    """Up to `capacity` patches, the oldest replaced first; (images, numbers, probability) -> images."""
+    """Random patch: pastes patches of a pool of up to `capacity`, the oldest replaced first."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -56,7 +56,7 @@ class PatchPool:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a state of `state_dict`."""
+        """Restore a state of `state_dict`."""
         shapes = state["shapes"].tolist()
         flat = state["pixels"].split([3 * h * w for h, w in shapes])
         self.patches = [pixels.reshape(3, h, w).clone() for pixels, (h, w) in zip(flat, shapes, strict=True)]

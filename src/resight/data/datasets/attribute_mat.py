@@ -54,7 +54,7 @@ DUKE = AttributeFile(
 
 
 def with_attribute_file(dataset: Dataset, where: bool | str | Path, form: AttributeFile) -> Dataset:
-    """The data set with the attributes of its file: True looks in the root and beside it, a path is the file."""
+    """Add the attributes of a data set's MATLAB file: True looks in the root and beside it, a path is the file."""
     if where is False:
         return dataset
     file = _find(dataset.root, form.file) if where is True else Path(str(where))
@@ -76,7 +76,7 @@ def _find(root: Path, name: str) -> Path:
 
 
 def read_attribute_file(file: Path, form: AttributeFile) -> dict[int, dict[str, int]]:
-    """pid -> head -> value from 0, of both halves of the file."""
+    """Read an attribute file: pid -> head -> value from 0, of both its halves."""
     table = load_mat(file)
     try:
         halves = [table[form.struct][half] for half in ("train", "test")]

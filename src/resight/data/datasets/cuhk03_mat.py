@@ -36,7 +36,7 @@ class NewProtocol:
 
 
 def read_protocol(file: Path) -> NewProtocol:
-    """cuhk03_new_protocol_config_*.mat: filelist, labels, camId and three index lists counted from 1."""
+    """Read cuhk03_new_protocol_config_*.mat: filelist, labels, camId and three index lists counted from 1."""
     table = load_mat(file)
     needed = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
     missing = [name for name in needed if name not in table]
@@ -68,7 +68,7 @@ def _whole(values: Any, key: str, file: Path) -> tuple[int, ...]:
 
 
 class RawFile:
-    """cuhk-03.mat: `detected` and `labeled`, 5 x 1 cells of M x 10 cells of pictures, and 20 `testsets`."""
+    """The file cuhk-03.mat: `detected` and `labeled`, 5 x 1 cells of M x 10 cells of pictures, and 20 `testsets`."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -105,7 +105,7 @@ class RawFile:
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
-        """The file; whatever its bytes lead h5py to becomes a sentence."""
+        """Open the file; errors of h5py become a DatasetError."""
         try:
             with self.h5py.File(self.file, "r") as raw:
                 yield raw

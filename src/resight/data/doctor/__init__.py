@@ -1,1 +1,1 @@
-"""What is wrong with a data set, and what to do about it."""
+"""Checks of a data set: its format, its labels, its pictures."""

@@ -1,4 +1,4 @@
-"""A contact sheet: a row per person, a few pictures each, to see at a glance what a data set shows."""
+"""Contact sheet of a data set: a row per person, a few pictures each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GAP = 2
 
 
 def contact_sheet(samples: Sequence[Sample], persons: int = 10, pictures: int = 10) -> Image.Image:
-    """`persons` rows, spread over all persons, of up to `pictures` pictures, spread over each one's."""
+    """Draw `persons` rows, spread over all persons, of up to `pictures` pictures, spread over each person's."""
     people: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.pid > 0:

@@ -1,4 +1,4 @@
-"""The thorough half of the doctor: every picture opened once, and what it turned out to be."""
+"""Checks of pictures: each opened once for size, brightness, content hash, unusual modes, duplicates."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ImageFacts:
 
 
 def inspect(samples: Sequence[Sample], progress: Progress | None = None, near: bool = False) -> list[ImageFacts]:
-    """Facts of every sample, in order; with thumbnails for `near`."""
+    """Open every picture: facts of each sample, in order; with thumbnails for `near`."""
     facts: list[ImageFacts] = []
     with ThreadPoolExecutor(default_workers()) as pool:
         for done, fact in enumerate(pool.map(partial(_look, near=near), samples), start=1):
@@ -89,7 +89,7 @@ def _oddity(data: bytearray) -> str | None:
 
 
 def picture_findings(facts: Sequence[ImageFacts], near: bool = False) -> list[Finding]:
-    """What the pictures themselves give reason to say."""
+    """Findings from the facts of all pictures."""
     readable = [fact for fact in facts if fact.reason is None]
     findings = [*_unreadable(facts), *_odd(readable), *_small(readable), *_duplicates(readable)]
     return [*findings, *_near_duplicates(readable)] if near else findings
@@ -167,7 +167,7 @@ def _duplicates(facts: Sequence[ImageFacts]) -> Iterable[Finding]:
 
 
 def _passed_over(group: Sequence[Sample]) -> bool:
-    """Query and gallery of one person by one known camera, as with hand-drawn boxes: ranking leaves the copy out."""
+    """Whether copies are query and gallery of one person by one known camera: ranking leaves such a copy out."""
     splits = {sample.split for sample in group}
     seen = {(sample.pid, sample.camid) for sample in group}
     return splits == {"query", "gallery"} and len(seen) == 1 and min(seen)[1] != UNKNOWN_CAMERA

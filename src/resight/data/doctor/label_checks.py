@@ -1,4 +1,4 @@
-"""The quick half of the doctor: what the labels alone can tell, before a picture is opened.
+"""Checks of labels: persons, cameras and paths, before a picture is opened.
 
 Training and evaluation run it first and stop with its sentence (`refuse_unusable`).
 """
@@ -30,7 +30,7 @@ FATAL = {  # codes that leave nothing to do
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a reader of this data set should know: how grave, what was found, what to do."""
+    """One observation about a data set: its level, what was found (`what`), what to do (`cure`)."""
 
     level: Level
     code: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 def check_labels(dataset: Dataset) -> list[Finding]:
-    """Findings from persons, cameras and paths, the gravest first."""
+    """Findings from persons, cameras and paths, errors first."""
     parts = (_training(dataset), _test(dataset), _overlap(dataset), _matches(dataset), _cameras(dataset))
     findings = [finding for part in parts for finding in part]
     order = {"error": 0, "warning": 1, "note": 2}
@@ -50,7 +50,14 @@ def check_labels(dataset: Dataset) -> list[Finding]:
 
 
 def refuse_unusable(dataset: Dataset, purpose: Literal["train", "evaluate"]) -> list[Finding]:
-    """Raise DatasetError with cause and cure where there is nothing to train or judge; else the findings, to show."""
+    """Refuse a data set that cannot be trained on or evaluated on.
+
+    Returns:
+        The findings, to show.
+
+    Raises:
+        DatasetError: there is nothing to train or evaluate on; the message says why and what to do.
+    """
     findings = check_labels(dataset)
     for finding in findings:
         if finding.code in FATAL[purpose]:

@@ -1,6 +1,6 @@
-"""Pictures that look alike: the same shot saved anew, made smaller or cut a little, or the next frame of it.
+"""Near-duplicate pictures: the same shot saved again, made smaller or cut a little, or the next frame of it.
 
-Three looks.  A coarse one finds candidates: of an 8 x 9 grid of gray levels, which of two neighbors is brighter (a
+Three steps.  A coarse one finds candidates: of an 8 x 9 grid of gray levels, which of two neighbors is brighter (a
 difference hash, 64 bits).  A second drops most of them: the correlation of the colors of two thumbnails as they are.
 The third decides: the best correlation over small shifts.  tests/data/test_near.py shows on the bundled people what is
 found, and that nobody is taken for another.
@@ -30,7 +30,7 @@ BITS = np.array([byte.bit_count() for byte in range(256)], np.uint8)  # set in e
 
 
 def thumbnail(pixels: Pixels8) -> Pixels8:
-    """(h, w, 3) -> THUMB."""
+    """Resize a picture (h, w, 3) to THUMB."""
     small: Pixels8 = resize([pixels], THUMB)[0]
     return small
 
@@ -79,9 +79,10 @@ def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], shift: int = EDGE) -
 
 def _unit(colors: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(n, h, w, 3) -> (n, 3 h w), each channel about its mean, of length 1; a picture of one color has none."""
-    centerd = colors.reshape(len(colors), -1, 3).astype(np.float32)
-    centerd -= centerd.mean(axis=1, keepdims=True)
-    flat = centerd.reshape(len(colors), -1)
+    rows, height, width, _ = colors.shape
+    centered = colors.reshape(rows, height * width, 3).astype(np.float32)  # -1 is not allowed for no rows
+    centered -= centered.mean(axis=1, keepdims=True)
+    flat = centered.reshape(rows, height * width * 3)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
     return unit

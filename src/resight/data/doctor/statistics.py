@@ -1,4 +1,4 @@
-"""What a data card says of a data set, in numbers."""
+"""Statistics of a data set for a data card: identities, images, cameras, sizes, brightness."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def statistics(dataset: Dataset, facts: Iterable[ImageFacts] = ()) -> dict[str, Any]:
-    """Everything a statistics page or a data card needs, ready for JSON.
+    """Statistics of a data set as plain JSON values.
 
     Per split: identities, images, junk, distractors, images per identity and camera (five numbers each) and the
     camera-pair matrix (persons seen by both).  With facts of the pictures, also sizes and brightness.

@@ -1,1 +1,1 @@
-"""How people lay pictures out: folder per person, CSV, lists, file-name patterns; reading and writing."""
+"""Formats of data sets: folder per person, CSV, lists, file-name patterns; reading and writing."""

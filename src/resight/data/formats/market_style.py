@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def read(root: Path, *, cameras: Cameras = "file", keep_junk: bool = False) -> Dataset:
-    """bounding_box_train, query and bounding_box_test with names like 0001_c1s1_001051_00.jpg, of any size.
+    """Read bounding_box_train, query and bounding_box_test with names like 0001_c1s1_001051_00.jpg.
 
-    cameras="ignore" declares every camera unknown.  `attributes.csv` in the root is read where there is one.
+    `attributes.csv` in the root is read where there is one.
+
+    Args:
+        root: the folder with the three; bounding_box_train may be missing.
+        cameras: "ignore" declares every camera unknown.
+        keep_junk: keep gallery boxes with pid -1.
     """
     root = find_root("market", root, TEST_FOLDERS)
     dataset = use_cameras(with_sidecar(read_splits("market", root.resolve().name, root, MARKET)), cameras)

@@ -34,7 +34,7 @@ COMPLEX = 0x0800
 
 
 def optional(module: str, feature: str) -> Any:
-    """An optional module of the extra `formats`, or the line that installs it."""
+    """Import an optional module of the extra `formats`; MissingExtraError where it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -42,7 +42,11 @@ def optional(module: str, feature: str) -> Any:
 
 
 def load_mat(file: Path) -> dict[str, Any]:
-    """Variables of a MATLAB v5 file: arrays, str, cells as object arrays, structures as dict; else DatasetError."""
+    """Read the variables of a MATLAB v5 file: arrays, str, cells as object arrays, structures as dict.
+
+    Raises:
+        DatasetError: it is no such file, is damaged, or is too large.
+    """
     if not file.is_file():
         raise DatasetError(f"{file} does not exist. Name the MATLAB file.")
     if file.stat().st_size > MAX_BYTES:

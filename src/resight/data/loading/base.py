@@ -1,4 +1,4 @@
-"""What every source of pixels shares: the interface, decoding in parallel, the folder of caches."""
+"""The interface of pixel sources, parallel decoding, and the folder of caches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import shutil
-import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from platformdirs import user_cache_dir
 
 from resight.data.loading import decode
 from resight.data.loading.picture import pixels_of
@@ -157,14 +157,9 @@ SPARE = 256 * 2**20  # bytes a cache leaves free on the disk
 
 
 def cache_folder() -> Path:
-    """RESIGHT_CACHE, or `resight` in the folder the system keeps for caches."""
+    """The folder of caches: RESIGHT_CACHE, or `resight` where the system keeps the caches of programs."""
     chosen = os.environ.get("RESIGHT_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "resight"
-    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "resight"
+    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("resight", appauthor=False))
 
 
 def room_on_disk(folder: Path) -> int:

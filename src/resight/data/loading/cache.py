@@ -1,4 +1,4 @@
-"""Decode once, then read memory: a data set of person crops as one memory-mapped array of uint8.
+"""Pixel cache: a data set of person crops decoded once into one memory-mapped array of uint8.
 
 A cache is two files in the user's cache folder (RESIGHT_CACHE overrides it): KEY.pixels, rows of H * W * 3
 bytes padded to eight, and KEY.json, which is written last and so marks the other complete.  The key hashes

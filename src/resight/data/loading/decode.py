@@ -1,4 +1,4 @@
-"""From bytes nobody vouches for to an RGB array: safe, upright, eight bits, or an ImageError with a sentence.
+"""Decoding of untrusted image files to RGB arrays: upright, eight bits, bounded in size, or an ImageError.
 
 Plain baseline JPEG without EXIF, which is what the field's data sets are, goes straight to libjpeg-turbo once
 its header has been read here; everything else takes Pillow's longer way.  Both ways share one resampler, so a
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.errors import ImageError
+from resight.errors import ImageError, ImageNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,8 @@ def read(path: str | os.PathLike[str]) -> bytearray:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as missing:
-        raise ImageError(f"{path} cannot be opened: {missing.strerror}.") from missing
+        kind = ImageNotFoundError if isinstance(missing, FileNotFoundError) else ImageError
+        raise kind(f"{path} cannot be opened: {missing.strerror}.") from missing
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

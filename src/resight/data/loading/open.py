@@ -1,4 +1,4 @@
-"""Opening the pixels of a list of samples: cache, memory, device or stream."""
+"""Choice of a pixel source for a list of samples: cache, memory, device or stream."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _on_device(pixels: Pixels, need: int, device: torch.device) -> Pixels:
 
 
 def free_memory() -> int:
-    """Bytes of physical memory nobody uses, or a careful guess where the system does not say."""
+    """Bytes of free physical memory, 4 GiB where the system does not tell."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

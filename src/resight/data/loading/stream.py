@@ -1,4 +1,4 @@
-"""Pixels decoded each time they are asked for: for what fits neither disk nor memory."""
+"""Pixels decoded each time they are used, for data that fit neither disk nor memory."""
 
 from __future__ import annotations
 
