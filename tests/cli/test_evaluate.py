@@ -134,7 +134,7 @@ def test_what_makes_no_sense_is_a_sentence(files: Path) -> None:
         (features(files, "--labels", files / "labels.npz"), UsageError, "--labels goes with --distances"),
         ([*matrix, "--metric", "euclidean"], UsageError, "--metric goes with --query-features"),
         ([files, "--gallery-features", files / "g.npz"], UsageError, "goes with --query-features"),
-        ([files / "nowhere"], UsageError, "there is no run"),
+        ([files / "nowhere"], UsageError, "there is no model"),
         (["--distances", files / "d.npy"], UsageError, "--labels FILE"),
         (["--distances", files / "q.npz"], CheckpointError, "expected distances"),
         (features(files, "--expand-gallery", "--separate-camera", "--camera-rule", "any"), UsageError, "choose one"),

@@ -208,7 +208,7 @@ def test_a_fingerprint_names_the_space() -> None:
     ("start", "kind"), [(b"PK\x03\x04", "torch.save"), (b"\x80\x02", "a pickle"), (b"\x89HDF\r\n\x1a\n", "HDF5")]
 )
 def test_a_sound_file_of_another_program_is_not_called_damaged(start: bytes, kind: str, tmp_path: Path) -> None:
-    file = tmp_path / "weights.pth"
+    file = tmp_path / "weights.safetensors"
     file.write_bytes(start + bytes(100))
     with pytest.raises(CheckpointError, match=kind) as caught:
         models.load_model(file)
@@ -227,6 +227,6 @@ def test_a_hub_id_may_be_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
     for where in ("somebody/model", SystemPath("somebody/model")):
-        with pytest.raises(CheckpointError, match="the hub did not give it"):
+        with pytest.raises(CheckpointError, match="the hub did not give model.safetensors"):
             models.load_model(where)
     assert asked == ["somebody/model"] * 2

@@ -34,6 +34,7 @@ JSON_FILE = "resight.json"
 TRAINED = "synth_small"  # the weights that come with the package
 SHEETS = (".png", ".jpg", ".jpeg")
 JPEG_LIMIT = 65_500  # pixels on a side
+WEIGHTS = (".safetensors", ".onnx", ".pt2", ".xml", ".pth", ".pt")  # endings of files that can be a model
 HUB_ID = re.compile(r"(?:hf:/{1,2}.+|[\w.-]+/[\w.-]+)")
 
 
@@ -78,9 +79,10 @@ class Model(click.ParamType):  # type: ignore[type-arg]
             return path
         if HUB_ID.fullmatch(str(value)) and not path.parent.exists():
             return path
-        beside = [str(path.with_name(near.name)) for near in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        names = [near.name for near in beside if near.is_dir() or near.suffix in WEIGHTS]
         raise NotFoundError(
-            f"there is no model {value}.{suggestion(str(value), [*packaged, *beside])} Name a run folder, a weights "
+            f"there is no model {value}.{suggestion(path.name, [*packaged, *names])} Name a run folder, a weights "
             f"file, packaged weights ({', '.join(packaged)}) or a hub id owner/name."
         )
 
