@@ -23,11 +23,18 @@ Rows = NDArray[np.int64]
 
 
 class RandomSampler:
-    """A shuffle an epoch, cut into batches; the tail that fills no batch is dropped.
+    """Random batches: one shuffle per epoch, cut into batches; the tail that fills no batch is dropped.
 
-    n           number of pictures
-    batch_size  pictures in a batch over all ranks, in W blocks, of which rank r takes the r-th: what the ranks
-                gather is the batch one process would have drawn, row by row
+    Args:
+        n: number of pictures.
+        batch_size: pictures in a batch over all ranks, in W blocks, of which rank r takes the r-th: what the ranks
+            gather is the batch one process would have drawn, row by row.
+        seed: of the shuffles.
+        rank: of this process.
+        world: number of processes W.
+
+    Raises:
+        DatasetError: there are fewer pictures than a batch holds.
     """
 
     def __init__(self, n: int, batch_size: int, *, seed: int = 0, rank: int = 0, world: int = 1) -> None:
@@ -52,20 +59,26 @@ class RandomSampler:
 
 
 class PKSampler:
-    """P persons with K pictures each, no person twice in a batch.
+    """PK batches: P persons with K pictures each, no person twice in a batch.
 
-    A person with n >= K pictures gives floor(n / K) groups of K from a shuffle, the rest rests this epoch.
-    One with fewer shows every picture once and fills up with whole random permutations, so that each appears
-    floor(K / n) or ceil(K / n) times; with short_id="skip" (Pyramid, CVPR 2019) it is never used.  Batches
-    draw P of the persons that have groups left; the epoch ends when fewer than P have.  With visits="once"
-    (Mancs, ECCV 2018, as released) a person has one group an epoch, K of their pictures drawn anew.
+    A person with n >= K pictures gives floor(n / K) groups of K from a shuffle; the rest is left out of this epoch.  A
+    person with fewer gives every picture once and is filled up with whole random permutations, so that each appears
+    floor(K / n) or ceil(K / n) times.  Batches draw P of the persons that have groups left; the epoch ends when fewer
+    than P have.
 
-    pids          (N,) persons of the training rows
-    p             persons in a batch over all ranks; rank r of W takes persons r P / W up to (r + 1) P / W,
-                  with all their pictures, so positives are local
-    k             pictures of each, at least 2: with one there is no positive pair
-    camids        (N,), needed for cam_balanced
-    cam_balanced  spread the K pictures over as many cameras as the person allows
+    Args:
+        pids: (N,) persons of the training rows.
+        p: persons in a batch over all ranks; rank r of W takes persons r P / W up to (r + 1) P / W, with all their
+            pictures, so that positives are local.
+        k: pictures of each, at least 2: with one there is no positive pair.
+        seed: of the draws.
+        rank: of this process.
+        world: number of processes W.
+        camids: (N,), needed for cam_balanced.
+        cam_balanced: spread the K pictures over as many cameras as the person allows.
+        short_id: "skip" never uses persons with fewer than K pictures (Pyramid, CVPR 2019).
+        visits: "once" gives a person one group per epoch, K of their pictures drawn anew (Mancs, ECCV 2018, as
+            released).
     """
 
     def __init__(

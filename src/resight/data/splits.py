@@ -27,12 +27,17 @@ AutoQuery = Literal["never", "one_per_id_cam"]
 def choose_queries(
     samples: Sequence[Sample], generator: np.random.Generator
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """One picture per person and camera becomes a query, the rest stay gallery: the rule of Market-1501,
-    DukeMTMC and CUHK03-NP.  -> query, gallery.
+    """Choose one picture per person and camera as query, as Market-1501, DukeMTMC and CUHK03-NP do.
 
-    Every query has a valid match: a person who would have none (one picture, or one camera) is asked for
-    never, and where a camera saw a person once, that picture stays in the gallery if it is somebody's only
-    match.
+    Every query has a valid match: a person with one picture, or one camera, has no query, and where a camera saw a
+    person once, that picture stays in the gallery if it is the only match of another.
+
+    Args:
+        samples: all test samples.
+        generator: draws the pictures.
+
+    Returns:
+        query, gallery.
     """
     query: list[Sample] = []
     gallery: list[Sample] = []
@@ -82,8 +87,20 @@ def matches(query: Sample, other: Sample) -> bool:
 def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Hold a fraction of the training persons out for validation: theirs become query and gallery.
 
-    Only persons who can be asked for (two cameras, or two pictures of unknown camera) are kept out; the
-    choice depends on `seed` and the persons alone.  The test split plays no part in it.
+    Only persons who can have a query (two cameras, or two pictures of unknown camera) are held out.  The test split
+    plays no part in it.
+
+    Args:
+        dataset: as read.
+        fraction: of the training persons, between 0 and 1.
+        seed: the choice depends on it and on the persons alone.
+
+    Returns:
+        The other training persons as train, the held-out ones as query and gallery.
+
+    Raises:
+        UsageError: fraction is out of range.
+        DatasetError: too few persons can have a query.
     """
     if not 0 < fraction < 1:
         raise UsageError(f"hold_out: fraction is {fraction}, expected between 0 and 1, as in 0.1.")
@@ -118,9 +135,15 @@ def _by_person(samples: Iterable[Sample]) -> list[tuple[int, list[Sample]]]:
 def join(datasets: Sequence[Dataset]) -> Dataset:
     """Join several data sets into one.
 
-    Person 5 of one and person 5 of another are two people, and so are cameras: both are renumbered, persons
-    from 1 and cameras from 0, in the order (data set, number).  Junk, distractors and unknown cameras stay
-    what they are; `Sample.dataset` still says where a picture comes from.
+    Persons and cameras of different sets are different: both are renumbered, persons from 1 and cameras from 0, in the
+    order (data set, number).  Junk, distractors and unknown cameras stay what they are; `Sample.dataset` still tells
+    where a picture comes from.
+
+    Args:
+        datasets: two or more, of different names.
+
+    Raises:
+        UsageError: fewer than two, or a name twice.
     """
     names = [dataset.name for dataset in datasets]
     if len(set(names)) != len(names) or len(names) < 2:

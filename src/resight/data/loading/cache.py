@@ -51,13 +51,18 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, e
 class PixelCache:
     """Pixels of some samples at one size (see `resight.data.loading.base.Pixels`).
 
-    workers    decoding threads; the result does not depend on them
-    progress   called with (done, total) while pictures are decoded
-    in_memory  keep the pixels in memory and write nothing
-    create     False: raise FileNotFoundError where there is no such cache yet
+    Where the disk has no room the pixels stay in memory and a warning says so.  A row whose pixels no longer have their
+    checksum is decoded afresh, and the damaged cache is made anew by the next run.
 
-    Where the disk has no room the pixels stay in memory and a warning says so.  A row whose pixels no longer
-    have their checksum is decoded afresh, and the damaged cache is made anew by the next run.
+    Args:
+        samples: whose pictures.
+        size: (H, W) in pixels they are resized to.
+        interpolation: of the resizing.
+        folder: of the cache files; default `pixels` in the folder of caches.
+        workers: decoding threads; the result does not depend on them.
+        progress: called with (done, total) while pictures are decoded.
+        in_memory: keep the pixels in memory and write nothing.
+        create: False raises FileNotFoundError where there is no such cache yet.
     """
 
     def __init__(

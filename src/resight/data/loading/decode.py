@@ -37,9 +37,18 @@ NEUTRAL = (124, 116, 104)  # ImageNet's mean color, shown through what is transp
 def decode(
     source: str | Path | bytes, size: tuple[int, int] | None = None, interpolation: Interpolation = "bilinear"
 ) -> Pixels8:
-    """A file or its bytes -> (H, W, 3) uint8 RGB, upright; resized to size = (H, W) where one is given.
+    """Decode an image file.
 
-    Raises ImageError for what is missing, empty, truncated, larger than MAX_PIXELS, or no picture.
+    Args:
+        source: its path, or its bytes.
+        size: (H, W) in pixels to resize to; default its own.
+        interpolation: of the resizing.
+
+    Returns:
+        (H, W, 3) uint8 RGB, turned as its EXIF orientation asks.
+
+    Raises:
+        ImageError: it is missing, empty, truncated, larger than MAX_PIXELS, or no picture.
     """
     data, name = (bytearray(source), "the picture") if isinstance(source, bytes) else (read(source), str(source))
     pixels = decode_bytes(data, name)

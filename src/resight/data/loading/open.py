@@ -29,13 +29,24 @@ def open_pixels(
     progress: Progress | None = None,
     device: torch.device | None = None,
 ) -> Pixels:
-    """Pixels of some samples.
+    """Open the pixels of some samples.
 
-    cache   decoded once into a memory-mapped file that later runs find again
-    memory  decoded once into memory
-    device  as cache, then held in the memory of `device`; memory where that is the processor
-    stream  decoded each time it is asked for
-    auto    cache where the disk has room, else memory where that has, else stream
+    Args:
+        samples: whose pictures.
+        size: (H, W) in pixels they are resized to.
+        mode: "cache" decodes once into a memory-mapped file that later runs reuse; "memory" once into memory;
+            "device" as cache, then into the memory of `device` (memory where that is the CPU); "stream" each time a
+            picture is used; "auto" is cache where the disk has room, else memory where that has, else stream.
+        interpolation: of the resizing.
+        progress: called with (done, total) while pictures are decoded.
+        device: for mode "device".
+
+    Returns:
+        The pixels, without the pictures that cannot be read; those are listed in `unreadable`.
+
+    Raises:
+        UsageError: an unknown mode.
+        DatasetError: no picture can be read.
     """
     from resight.data.loading.cache import PixelCache
     from resight.data.loading.stream import PixelStream
