@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -315,6 +316,17 @@ def test_a_cast_gives_each_channel_its_own_gain() -> None:
     assert gains.min() >= math.exp(-0.5) - 1e-6 and gains.max() <= math.exp(0.5) + 1e-6
     assert gains.log().std() == pytest.approx(0.5 / math.sqrt(3), rel=0.1)
     assert gains.log().T.corrcoef().fill_diagonal_(0).abs().max() < 0.2
+
+
+def test_a_blurred_picture_keeps_its_mean_and_loses_its_detail() -> None:
+    images = torch.randint(0, 256, (64, 3, 64, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    plain = Augment(flip=0, crop="none")
+    sharp = Augmenter(plain)(images, torch.Generator().manual_seed(0))
+    blurred = Augmenter(replace(plain, blur=0.5))(images, torch.Generator().manual_seed(0))
+    detail = (blurred.diff(dim=3).abs().mean(dim=(1, 2, 3)) / sharp.diff(dim=3).abs().mean(dim=(1, 2, 3))).tolist()
+    assert 0.3 < sum(value < 0.9 for value in detail) / 64 < 0.7
+    assert sum(value == 1.0 for value in detail) > 15
+    torch.testing.assert_close(blurred.mean(dim=(2, 3)), sharp.mean(dim=(2, 3)), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(

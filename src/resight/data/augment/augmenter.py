@@ -1,6 +1,6 @@
 """Augmentation of whole batches on their device.  docs/methods/augmentation.md gives the source of each part.
 
-The order is flip and crop (on uint8), to float, color, grey, erasing, patches.  Normalization is the
+The order is flip and crop (on uint8), to float, color, grey, blur, erasing, patches.  Normalization is the
 model's: what leaves here is RGB in [0, 1], and a fill that a paper states in normalized units is converted to
 these.
 
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from resight.data.augment.batch_ops import windows
+from resight.data.augment.blur import blur
 from resight.data.augment.color import ColorTransform
 from resight.data.augment.random_crop import cropped_shape, stretched
 from resight.data.augment.random_erasing import MEAN, STD, ErasePreset, boxes, erase, erased_shape, fill_in_pixel_units
@@ -57,10 +58,11 @@ class Augment:
     saturation: float = 0.0
     hue: float = 0.0  # up to 0.5, half a turn of the color circle either way
     grey: float = 0.0
+    blur: float = 0.0  # loses its detail, down to a quarter of the size
     cast: float = 0.0  # each channel is multiplied by a gain of its own, exp(u), u up to this either way
 
     def __post_init__(self) -> None:
-        for name in ("flip", "erase", "patch", "jitter", "grey"):
+        for name in ("flip", "erase", "patch", "jitter", "grey", "blur"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"augment.{name} is {getattr(self, name)}, expected a probability from 0 to 1.")
         for name, top in {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5, "cast": 1}.items():
@@ -101,6 +103,9 @@ class Augmenter:
         if images.dtype == torch.uint8:
             images = images.to(torch.float32, memory_format=self._order).div_(255)
         images = self._recolor(images, numbers)
+        if config.blur:
+            coin, amount = numbers.take(2).unbind(1)
+            images = blur(images, coin < config.blur, amount)
         if config.erase:
             coin, where = numbers.take(1)[:, 0], boxes(numbers, size_of(images), self.erased)
             images = erase(images, where, coin < config.erase, self.fill)
@@ -132,8 +137,9 @@ class Augmenter:
         config = self.config
         cropping = self.cropped.numbers if config.crop == "sized" else 0
         casting = 3 if config.cast else 0
+        blurring = 2 if config.blur else 0
         erasing = 1 + self.erased.numbers if config.erase else 0
-        return 10 + cropping + casting + erasing + (PATCHING if config.patch else 0)
+        return 10 + cropping + casting + blurring + erasing + (PATCHING if config.patch else 0)
 
     def _flip_and_crop(self, images: Tensor, numbers: _Numbers) -> Tensor:
         config, (height, width) = self.config, size_of(images)
