@@ -1,16 +1,18 @@
 """The contact sheets of docs/synth.md.
 
-python benchmarks/synth_pictures.py docs/pictures
+python benchmarks/synth_pictures.py docs/pictures [PEOPLE]
 
 synth_people.jpg     identities (rows) by cameras, from the bundled sample
 synth_dials.jpg      the same picture as one dial after another turns from 0 to 1
 synth_lookalikes.jpg identities of one wardrobe side by side
 synth_attributes.jpg people with and without an attribute
+synth_streets.jpg    crops of PEOPLE, a folder made with the preset `streets`; no other sheet is written then
 """
 
 from __future__ import annotations
 
 import csv
+import random
 import sys
 from dataclasses import replace
 from io import BytesIO
@@ -136,8 +138,24 @@ def attributes(rows: list[dict[str, str]]) -> list[tuple[str, list[Cell]]]:
     return made
 
 
-def main(out: Path) -> None:
+def streets(folder: Path, columns: int = 16, rows: int = 5) -> list[tuple[str, list[Cell]]]:
+    """Crops of many people, and the last row one person by every camera."""
+    files = sorted((folder / "bounding_box_train").glob("[0-9]*.jpg"))
+    chosen = random.Random(0).sample(files, columns * rows)
+    by_person: dict[str, list[Path]] = {}
+    for file in files:
+        by_person.setdefault(file.name.split("_")[0], []).append(file)
+    one = max(by_person.values(), key=len)[:columns]
+    table = [*(chosen[at : at + columns] for at in range(0, len(chosen), columns)), one]
+    labels = [*["people"] * rows, "one person"]
+    return [(label, [fitted(Image.open(f)) for f in row]) for label, row in zip(labels, table, strict=True)]
+
+
+def main(out: Path, folder: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
+        sheet(streets(folder), out / "synth_streets.jpg")
+        return
     rows = table()
     test = [row for row in rows if row["split"] != "train"]
     sheet(people(test), out / "synth_people.jpg")
@@ -147,4 +165,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -13,8 +13,22 @@ from resight.synth.camera.cameras import FRAME, Sensor, build_camera
 from resight.synth.camera.sensor import Moment, develop, jpeg
 
 CAMERA = build_camera(3, 1, lighting=0.5, resolution=0.3)
-PLAIN = Sensor(1.0, (1.0, 1.0, 1.0), 1.0, 1.0, 0.0, 0.0, 0.0, 90)
-GREY = np.full((32, 16, 3), 0.2)
+PLAIN = Sensor(
+    exposure=1.0,
+    gains=(1.0, 1.0, 1.0),
+    contrast=1.0,
+    saturation=1.0,
+    knee=1.0,
+    lift=0.0,
+    blur=0.0,
+    noise=0.0,
+    sharpening=0.0,
+    halo=1.2,
+    video=0,
+    interlaced=False,
+    quality=90,
+)
+GREY = np.full((32, 16, 3), 0.2)  # what the exposure meter aims at, its floor included
 
 
 def mean(sensor: Sensor, moment: Moment | None = None) -> list[float]:

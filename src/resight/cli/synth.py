@@ -13,7 +13,8 @@ from resight.cli import common
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PRESETS = ("sample", "misaligned", "occluded", "cluttered", "lookalike", "school", "hard")
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+PRESETS = ("sample", "misaligned", "occluded", "cluttered", "lookalike", "school", "streets", "hard")
 DIALS = {
     "misalign": "How badly the detector's boxes sit.",
     "occlude": "How often and how much something stands before the person.",
@@ -53,6 +54,11 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
     "--preset", type=click.Choice(PRESETS), default="sample", show_default=True, help="Where the dials start."
 )
 @settings
+@click.option("--seen", type=click.FloatRange(0, 1), metavar="0..1", help="Chance that a camera sees a person.")
+@click.option(
+    "--environments", type=FOLDER, help="Panoramas (.exr, .hdr, or npm's @pmndrs/assets) for light and background."
+)
+@click.option("--garments", type=FOLDER, help="MakeHuman's assets: meshes of clothes, shoes and hair.")
 @click.option("--train-share", type=click.FloatRange(0, 1), metavar="0..1", help="Share of the people to train on.")
 @click.option("--seed", type=click.IntRange(min=0), help="Who the people are.  Default: the preset's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  Default: one per core.")
@@ -60,7 +66,7 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
 @common.json_option
 def command(
     out: Path, preset: str, seed: int | None, workers: int | None, parquet: bool, as_json: bool,
-    **changed: int | float | None,
+    **changed: int | float | Path | None,
 ) -> None:  # fmt: skip
     """Render a data set of synthetic people into the folder OUT.
 
@@ -70,6 +76,7 @@ def command(
     from resight.synth import PRESETS, generate
 
     given: dict[str, Any] = {name: value for name, value in {"seed": seed, **changed}.items() if value is not None}
+    given |= {name: str(value.resolve()) for name, value in given.items() if isinstance(value, Path)}
     config = replace(PRESETS[preset], **given)
     progress = common.counting(common.bar(), "rendering")
     with common.interruptible(f"stopped. The same command goes on with what is in {out}, if anything is."):

@@ -38,6 +38,9 @@ class SynthConfig:
     lookalikes: float = 0.3
     clutter: float = 0.3
     samples: int = 16  # light paths per pixel
+    seen: float = 0.8  # chance that a camera sees an identity; at least two do
+    environments: str = ""  # folder of panoramas for light and background; none: a drawn sky
+    garments: str = ""  # folder of MakeHuman's assets for clothes, hair and shoes; none: our own alone
 
     def __post_init__(self) -> None:
         least = {
@@ -52,7 +55,7 @@ class SynthConfig:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise UsageError(f"synth: {name} is {getattr(self, name)}, expected {low} or more.")
-        for name in ("train_share", *DIALS):
+        for name in ("train_share", "seen", *DIALS):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"synth: {name} is {getattr(self, name)}, expected a number from 0 to 1.")
 
@@ -60,7 +63,7 @@ class SynthConfig:
     def train_identities(self) -> int:
         return min(max(round(self.identities * self.train_share), 2), self.identities - 2)
 
-    def as_dict(self) -> dict[str, int | float]:
+    def as_dict(self) -> dict[str, int | float | str]:
         """Name -> value of every field, in order."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -95,6 +98,23 @@ PRESETS: dict[str, SynthConfig] = {
         resolution=0.4,
         lookalikes=0.15,
         clutter=0.5,
+    ),
+    "streets": SynthConfig(  # what models/trained/synth_base and synth_small learned from
+        seed=211,
+        identities=1500,
+        cameras=26,
+        images=1,
+        seen=0.4,
+        train_share=1.0,
+        distractors=0,
+        junk=0,
+        samples=4,
+        misalign=0.35,
+        occlude=0.3,
+        lighting=0.9,
+        resolution=0.3,
+        lookalikes=0.15,
+        clutter=0.8,
     ),
     "hard": SynthConfig(misalign=0.7, occlude=0.7, lighting=0.9, resolution=0.6, lookalikes=0.6, clutter=0.7),
 }

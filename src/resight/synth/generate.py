@@ -23,7 +23,7 @@ from resight.errors import Interrupted, ResightError, UsageError
 from resight.synth import table
 from resight.synth.card import card
 from resight.synth.plan import FOLDERS, plan
-from resight.synth.scene.render import require_renderer
+from resight.synth.scene.render import require_assets
 from resight.synth.workers import made
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def generate(
     the table as Parquet too.  Raises UsageError where the folder holds something else, MissingExtraError without the
     renderer, Interrupted after Ctrl-C (calling again goes on).
     """
-    require_renderer()
+    require_assets(config)
     if parquet:
         table.require_parquet()
     root, items, began = Path(out), plan(config), time.perf_counter()
@@ -132,7 +132,7 @@ def _quiet(done: int, total: int) -> None:
 
 def _declare(root: Path, config: SynthConfig) -> None:
     """Mark the folder as this data set's, or check that it is."""
-    wanted = {"format": 1, "config": config.as_dict()}
+    wanted = {"format": 2, "config": config.as_dict()}
     file = root / _DECLARED
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file. Name a folder, new or with the same data set.")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from resight.synth.config import SynthConfig
 
 VISIT = 8  # pictures of one walk past a camera; more than that is another visit
-_SEEN = 0.8  # chance that a camera sees an identity; at least two do
 FOLDERS: dict[Split, str] = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 
 
@@ -45,7 +44,7 @@ def cameras_of(config: SynthConfig, pid: int) -> list[int]:
     """The cameras, from 1, that see an identity: two at least."""
     draw = stream(config.seed, "seen", pid)
     order = draw.permutation(config.cameras) + 1
-    count = max(2, int((draw.random(config.cameras) < _SEEN).sum()))
+    count = max(2, int((draw.random(config.cameras) < config.seen).sum()))
     return sorted(int(camera) for camera in order[:count])
 
 

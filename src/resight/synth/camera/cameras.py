@@ -29,12 +29,17 @@ class Sun:
 @dataclass(frozen=True)
 class Sensor:
     exposure: float  # what a white sheet on the ground is multiplied with
-    gains: tuple[float, float, float]  # colour cast
+    gains: tuple[float, float, float]  # color cast
     contrast: float
     saturation: float
+    knee: float  # light from which highlights are compressed; 1 cuts them off
+    lift: float  # haze: what black is shown as, of 1
     blur: float  # standard deviation, pixels at a figure of 128
     noise: float  # of the darkest tones, of 1
     sharpening: float
+    halo: float  # radius of the sharpening, pixels
+    video: int  # quality of the video's blocks, as of a JPEG; 0 for still pictures
+    interlaced: bool
     quality: int  # of the JPEG
 
 
@@ -45,6 +50,9 @@ class Camera:
     distance: float  # metres, over ground, to the middle of where people walk
     aim: float  # height looked at, metres
     tall: float  # pixels of a person 1.75 m tall in the middle
+    aspect: float  # width over height of its detector's boxes; 0 where they follow the person
+    panorama: float  # 0..1, which of the panoramas lights it
+    turn: float  # 0..1, how far the panorama is turned
     sun: Sun
     sensor: Sensor
 
@@ -83,23 +91,38 @@ def build_camera(seed: int, number: int, *, lighting: float, resolution: float) 
         warmth=float(draw.uniform(0.0, 0.35)),
     )
     cast = np.exp(unlike * (draw.normal(0, 0.07, 3) + draw.choice([-1.0, 1.0]) * np.array([0.05, 0.0, -0.05])))
-    sensor = Sensor(
-        exposure=float(np.exp(unlike * draw.normal(0.0, 0.20)) * 1.45),
-        gains=tuple(cast / cast.mean()),
-        contrast=float(1.0 + unlike * draw.uniform(-0.05, 0.45)),
-        saturation=float(1.0 + unlike * draw.uniform(-0.25, 0.40)),
-        blur=float(draw.uniform(0.2, 0.7)),
-        noise=float(draw.uniform(0.004, 0.016)),
-        sharpening=float(draw.choice([0.0, 0.5, 1.0])),
-        quality=int(draw.integers(68, 91)),
-    )
+    sensor = _sensor(draw, unlike, cast / cast.mean())
     tall = float(190 * (40 / 190) ** resolution * np.exp(draw.uniform(-0.22, 0.22)))
+    height = float(draw.uniform(2.3, 5.8))
+    down = np.radians(6 + 32 * draw.random() ** 1.7)
     return Camera(
         number,
-        float(draw.uniform(2.2, 4.6)),
-        float(draw.uniform(8.0, 16.0)),
+        height,
+        float(np.clip((height - 0.9) / np.tan(down), 4.0, 18.0)),
         float(draw.uniform(0.7, 1.1)),
         tall,
+        float(draw.uniform(0.40, 0.52)) if draw.random() < 0.6 else 0.0,
+        float(draw.random()),
+        float(draw.random()),
         sun,
         sensor,
+    )
+
+
+def _sensor(draw: np.random.Generator, unlike: float, cast: Array) -> Sensor:
+    """The electronics of a camera; `unlike` says how far from the usual they may be."""
+    return Sensor(
+        exposure=float(np.exp(unlike * draw.normal(0.0, 0.25)) * 1.1),
+        gains=(float(cast[0]), float(cast[1]), float(cast[2])),
+        contrast=float(1.0 + unlike * draw.uniform(-0.10, 0.45)),
+        saturation=float(1.0 + unlike * draw.uniform(-0.5, 0.15)),
+        knee=float(draw.uniform(0.6, 1.0)),
+        lift=float(max(0.0, unlike * draw.normal(0.01, 0.035))),
+        blur=float(draw.uniform(0.2, 0.75)),
+        noise=float(draw.uniform(0.002, 0.013)),
+        sharpening=float(draw.choice([0.0, 0.5, 1.0, 1.6])),
+        halo=float(draw.uniform(0.8, 1.8)),
+        video=int(draw.integers(35, 75)) if draw.random() < 0.6 else 0,
+        interlaced=bool(draw.random() < 0.12),
+        quality=int(draw.integers(68, 93)),
     )

@@ -28,7 +28,8 @@ def window_of(box: Box, tight: Rectangle) -> Window:
     left, top, right, bottom = tight
     tall = bottom - top
     high = tall * box.tall
-    wide = max((right - left) * 1.12, 0.37 * tall) * box.wide * box.tall
+    own = max((right - left) * 1.12, 0.37 * tall)
+    wide = (max(box.aspect * tall, 0.9 * (right - left)) if box.aspect else own) * box.wide * box.tall
     x, y = (left + right) / 2 + box.shift[0] * tall, (top + bottom) / 2 + box.shift[1] * tall
     edges = np.round([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2]).astype(int)
     low = np.clip(edges[:2], 0, np.array(FRAME) - 8)

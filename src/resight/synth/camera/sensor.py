@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from resight.synth.camera.cameras import Sensor
     from resight.synth.scene.surface import Array
 
+_METERED, _AUTOMATIC = 0.22, 0.6  # what the exposure aims at, and how far it gets there
 _GREY = np.array([0.2126, 0.7152, 0.0722])  # luminance of linear sRGB, Rec. 709
 
 
@@ -30,20 +31,45 @@ class Moment:
 def develop(light: Array, sensor: Sensor, moment: Moment, tall: float) -> Image.Image:
     """Linear radiance (h, w, 3) -> the camera's picture.  1 is a white sheet, `tall` the figure's height."""
     scale = tall / 128
-    gain = sensor.exposure * moment.exposure * np.array(sensor.gains) * np.array(moment.gains)
+    metered = float(np.exp(np.log(light @ _GREY + 0.02).mean()))
+    automatic = (_METERED / metered) ** _AUTOMATIC
+    gain = automatic * sensor.exposure * moment.exposure * np.array(sensor.gains) * np.array(moment.gains)
     grey = (light @ _GREY)[..., None]
-    colour = np.clip(grey + sensor.saturation * (light - grey), 0, None) * gain
-    picture = _screen(_tone(colour, sensor.contrast))
-    soft = _blurred(picture, float(np.hypot(sensor.blur, moment.blur)) * scale, moment.motion * scale)
+    color = np.clip(grey + sensor.saturation * (light - grey), 0, None) * gain
+    picture = _screen(_tone(color, sensor))
+    smear = moment.motion * scale
+    soft = _blurred(picture, float(np.hypot(sensor.blur, moment.blur)) * scale, smear)
+    if sensor.interlaced and smear >= 0.5:
+        soft = _interlaced(soft, round(2 * smear))
+    soft = _noisy(soft, sensor.noise, moment.seed)
     if sensor.sharpening:
-        soft = soft.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(80 * sensor.sharpening), threshold=0))
-    return _noisy(soft, sensor.noise, moment.seed)
+        soft = soft.filter(ImageFilter.UnsharpMask(sensor.halo, percent=int(80 * sensor.sharpening), threshold=0))
+    return _video(soft, sensor.video, moment.seed) if sensor.video else soft
 
 
-def _tone(light: Array, contrast: float) -> Array:
-    """A shoulder that saves highlights, then contrast about middle grey."""
-    light = np.where(light > 0.7, 0.7 + 0.3 * np.tanh((light - 0.7) / 0.45), light)
-    return np.asarray(np.clip(0.18 * (light / 0.18) ** contrast if contrast != 1 else light, 0, 1))
+def _tone(light: Array, sensor: Sensor) -> Array:
+    """A shoulder that saves some highlights, contrast about middle gray, haze over the blacks."""
+    knee = sensor.knee
+    over = knee + (1 - knee) * np.tanh((light - knee) / max(1.5 * (1 - knee), 1e-6))
+    light = np.where(light > knee, over, light) if knee < 1 else light
+    toned = np.clip(0.18 * (np.maximum(light, 0) / 0.18) ** sensor.contrast, 0, 1)
+    return np.asarray(sensor.lift**1.5 + (1 - sensor.lift**1.5) * toned)
+
+
+def _interlaced(picture: Image.Image, shift: int) -> Image.Image:
+    """Every other line as it was a moment earlier."""
+    pixels = np.asarray(picture).copy()
+    pixels[1::2] = np.roll(pixels[1::2], shift, axis=1)
+    return Image.fromarray(pixels)
+
+
+def _video(picture: Image.Image, quality: int, seed: int) -> Image.Image:
+    """Blocks of a compressed video, on a grid that knows nothing of the crop."""
+    draw = np.random.default_rng([seed, 1])
+    left, top = (int(value) for value in draw.integers(0, 16, 2))
+    pixels = np.pad(np.asarray(picture), ((top, 15), (left, 15), (0, 0)), mode="edge")
+    with Image.open(io.BytesIO(jpeg(Image.fromarray(pixels), quality))) as coded:
+        return coded.convert("RGB").crop((left, top, left + picture.width, top + picture.height))
 
 
 def _screen(light: Array) -> Image.Image:

@@ -84,7 +84,7 @@ def _woven(fabric: Fabric, around: Array, up: Array, chest: float) -> Array:
             4 * rough(fabric.seed + 1, around, up, 2 * s) - 0.4
         )
     if fabric.pattern == "melange":
-        return np.asarray(np.clip(0.2 + 0.15 * rough(fabric.seed, around, up, 0.02), 0, 1))
+        return np.asarray(np.clip(0.2 + 0.06 * rough(fabric.seed, around, up, 0.02), 0, 1))
     if fabric.pattern == "shaded":
         return np.asarray(np.clip(0.5 + (chest - 0.1 - up) / 0.45, 0, 1))
     return np.zeros_like(around)

@@ -22,21 +22,22 @@ _PINK = LOWER_COLOURS.index("pink")  # the nearest class to the skirt of a red d
 
 def outfit(clothes: Dice, own: Dice, sex: int) -> tuple[Top, Top | None, Bottom, dict[str, int]]:
     """Top, outer garment, bottom and the colour classes.  `clothes` draws what look-alikes share, `own` the rest."""
+    warm = clothes.chance(0.55)  # summer clothes
     up = int(clothes.one(tuple(range(8)), UPPER_SHARE))
     down = int(clothes.one(tuple(range(9)), LOWER_SHARE))
     upper, lower = clothes.one(SHADES[UPPER_COLOURS[up]]), clothes.one(SHADES[LOWER_COLOURS[down]])
-    if sex == 1 and clothes.chance(0.14):
+    if sex == 1 and clothes.chance(0.16 if warm else 0.06):
         dress = _dress(clothes, own, upper)
         down = LOWER_COLOURS.index(UPPER_COLOURS[up]) if UPPER_COLOURS[up] in LOWER_COLOURS else _PINK
         bottom = Bottom("skirt", dress.fabric, max(dress.hem, 0.44), 0.004)
-        coat = _outer(clothes, own, any_colour(clothes), 0.15)
+        coat = _outer(clothes, own, any_colour(clothes), 0.05 if warm else 0.7)
         return dress, coat, bottom, {"upcolor": up, "downcolor": down}
-    bottom = _bottom(clothes, own, sex, lower, LOWER_COLOURS[down])
-    if clothes.chance(0.42):
+    bottom = _bottom(clothes, own, sex, lower, LOWER_COLOURS[down], warm)
+    if clothes.chance(0.08 if warm else 0.72):
         outer = _outer(clothes, own, upper, 1.0)
-        inner = _top(clothes, own, sex, any_colour(clothes))
+        inner = _top(clothes, own, sex, any_colour(clothes), warm)
         return inner, outer, bottom, {"upcolor": up, "downcolor": down}
-    return _top(clothes, own, sex, upper), None, bottom, {"upcolor": up, "downcolor": down}
+    return _top(clothes, own, sex, upper, warm), None, bottom, {"upcolor": up, "downcolor": down}
 
 
 def _fabric(
@@ -49,6 +50,7 @@ def _fabric(
     prints: float = 0.0,
 ) -> Fabric:
     """Colour and pattern come from the wardrobe; whether and what is printed, and the folds, are the wearer's."""
+    colour = _worn(clothes, colour)
     pattern = clothes.one(patterns, weights)
     contrast = clothes.one(("lighter", "darker", "other"))
     base = np.array(colour)
@@ -69,12 +71,21 @@ def _fabric(
     )
 
 
-def _top(clothes: Dice, own: Dice, sex: int, colour: RGB) -> Top:
+def _worn(clothes: Dice, colour: RGB) -> RGB:
+    """A color as it is after washing, dust and light: most of them much grayer."""
+    gray, keep = sum(colour) / 3, clothes.between(0.35, 1.0)
+    light = clothes.between(0.85, 1.1)
+    r, g, b = (min(max(light * (gray + keep * (value - gray)), 0.04), 0.95) for value in colour)
+    return r, g, b
+
+
+def _top(clothes: Dice, own: Dice, sex: int, colour: RGB, warm: bool) -> Top:
     kind = clothes.one(
-        ("tee", "polo", "shirt", "sweater", "hoodie", "tank"), (0.36, 0.1, 0.2, 0.17, 0.12, 0.05 * sex + 0.01)
+        ("tee", "polo", "shirt", "sweater", "hoodie", "tank"),
+        (0.56, 0.12, 0.2, 0.02, 0.02, 0.07 * sex + 0.02) if warm else (0.16, 0.05, 0.25, 0.30, 0.20, 0.0),
     )
     sleeve = {"tee": clothes.between(1.3, 1.6), "polo": 1.35, "tank": 2.0}.get(kind, 0.05)
-    if kind == "shirt" and clothes.chance(0.35):
+    if kind == "shirt" and clothes.chance(0.6 if warm else 0.1):
         sleeve = clothes.one((1.35, 0.95))
     ease = {"tee": 0.012, "polo": 0.013, "shirt": 0.015, "sweater": 0.020, "hoodie": 0.028, "tank": 0.008}[kind]
     patterns = (
@@ -93,7 +104,7 @@ def _top(clothes: Dice, own: Dice, sex: int, colour: RGB) -> Top:
     weights = {
         "shirt": (0.45, 0.02, 0.28, 0.0, 0.0, 0.04, 0.06, 0.0, 0.05, 0.10, 0.0),
         "sweater": (0.45, 0.2, 0.03, 0.12, 0.08, 0.0, 0.02, 0.0, 0.1, 0.0, 0.0),
-    }.get(kind, (0.52, 0.16, 0.02, 0.08, 0.04, 0.03, 0.05, 0.03, 0.05, 0.0, 0.02))
+    }.get(kind, (0.58, 0.13, 0.02, 0.07, 0.04, 0.03, 0.05, 0.02, 0.04, 0.0, 0.02))
     fabric = _fabric(
         clothes,
         own,
@@ -173,10 +184,16 @@ def _dress(clothes: Dice, own: Dice, colour: RGB) -> Top:
     )
 
 
-def _bottom(clothes: Dice, own: Dice, sex: int, colour: RGB, name: str) -> Bottom:
+def _bottom(clothes: Dice, own: Dice, sex: int, colour: RGB, name: str, warm: bool) -> Bottom:
     kind = clothes.one(
         ("trousers", "jeans", "leggings", "shorts", "skirt"),
-        (0.40, 0.36 if name in ("blue", "black", "gray") else 0.05, 0.13 * sex, 0.15, 0.17 * sex),
+        (
+            0.40,
+            0.36 if name in ("blue", "black", "gray") else 0.05,
+            0.10 * sex,
+            0.45 if warm else 0.01,
+            0.22 * sex * warm + 0.06 * sex,
+        ),
     )
     if kind == "skirt":
         fabric = _fabric(clothes, own, colour, ("plain", "flowers", "checks", "stripes"), (0.75, 0.1, 0.1, 0.05), 1.3)

@@ -6,8 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from resight.synth.body.body import Body
     from resight.synth.clothing.fabric import RGB, Fabric
+
+
+@dataclass(frozen=True)
+class Body:
+    """What does not change between pictures.  Factors are 1 for an average person of that sex; lengths in meters."""
+
+    sex: int  # 0 male, 1 female
+    height: float
+    girth: float = 1.0  # weight of the whole body
+    belly: float = 0.0  # extra front depth at the waist, meters
+    shoulders: float = 1.0
+    hips: float = 1.0
+    stoop: float = 0.0  # radians the upper back leans forward
 
 
 @dataclass(frozen=True)
@@ -15,6 +27,7 @@ class Hair:
     style: str  # bald, cropped, short, parted, bob, long, ponytail, bun, curly
     colour: RGB
     seed: int = 0
+    mesh: str = ""  # of a folder of garments; none: cut from the body
 
     @property
     def long(self) -> bool:
@@ -36,6 +49,7 @@ class Top:
     belt: bool = False
     padded: bool = False
     sleeves: Fabric | None = None  # of another cloth
+    mesh: str = ""  # of a folder of garments; none: cut from the body
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class Bottom:
     ease: float
     cuff: float = 0.0  # least radius of a trouser leg, metres
     flare: float = 0.0
+    mesh: str = ""  # of a folder of garments; none: cut from the body
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ class Shoes:
     kind: str  # sneakers, leather, boots, heels, sandals
     colour: RGB
     sole: RGB
+    mesh: str = ""  # of a folder of garments; none: cut from the body
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ class Person:
     beard: bool = False
     scarf: RGB | None = None
     tights: RGB | None = None
-    colours: dict[str, int] = field(default_factory=dict)  # upcolor, downcolor
+    colours: dict[str, int] = field(default_factory=dict, hash=False)  # upcolor, downcolor
 
     @property
     def sleeved(self) -> Top:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resight.errors import MissingExtraError
 from resight.synth.body.figure import figure
+from resight.synth.body.model import body_model
 from resight.synth.camera.cameras import FRAME, Camera, Sun
 from resight.synth.camera.framing import Rectangle, Window, bounds, visible_share, window_of
-from resight.synth.scene.light import sky
+from resight.synth.clothing.fitted import catalogue
+from resight.synth.scene.denoise import denoise
+from resight.synth.scene.environment import panorama, panoramas
+from resight.synth.scene.light import dome, sunlight
 from resight.synth.scene.scenery import Place, build_place
 from resight.synth.scene.surface import Array, Mesh, join
 from resight.synth.scene.things import THINGS
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
 Solid = tuple[Mesh, ...]  # what is matte and, where there is any, what has a sheen
 
 _LEAST = 0.35  # of a person must be seen
-_DEPTH = 3  # bounces of light, the first one included
+_DEPTH = 2  # straight from the sky or the sun; light between surfaces is in the floor below
+_FLOOR = 0.10  # share of the light on the ground that reaches every surface
+_GUIDES = "albedo:albedo,normal:sh_normal,depth:depth"
 
 
 @dataclass(frozen=True)
@@ -55,18 +62,24 @@ def _mitsuba() -> Any:
     return mitsuba
 
 
-def require_renderer() -> None:
-    """MissingExtraError where the renderer is not installed."""
+def require_assets(config: SynthConfig) -> None:
+    """MissingExtraError where the renderer or the bodies are not installed; an error of the folders asked for."""
     _mitsuba()
+    body_model()
+    if config.environments:
+        panoramas(config.environments)
+    if config.garments:
+        catalogue(config.garments)
 
 
 def expose(config: SynthConfig, shot: Shot) -> Exposed:
     """Trace one crop.  A thing or passer-by that would hide nearly all of the person is left out."""
-    target = _figure(shot.target)
+    target = _figure(shot.target, config.garments)
     outline = join(target).vertices
     tight = bounds(shot.camera.project(outline))
     window = window_of(shot.box, tight)
-    others = [_figure(placed) for placed in shot.others] + _obstacle(shot)
+    near = [placed for placed in shot.others if _in_view(shot.camera, placed, window)]
+    others = [_figure(placed, config.garments) for placed in near] + _obstacle(shot)
     if not shot.shown:
         return Exposed(_trace(config, shot, window, others), window, tight, 0.0)
 
@@ -77,22 +90,38 @@ def expose(config: SynthConfig, shot: Shot) -> Exposed:
     return Exposed(_trace(config, shot, window, [target, *others]), window, tight, seen(others))
 
 
+def _in_view(camera: Camera, placed: Placed, window: Window) -> bool:
+    """Whether somebody standing there can be in the window, a generous outline of them taken."""
+    corners = np.array([(x, y, z) for x in (-0.6, 0.6) for y in (-0.6, 0.6) for z in (0.0, 2.0)])
+    left, top, right, bottom = bounds(camera.project(corners + np.array((*placed.where, 0.0))))
+    return left < window[2] and right > window[0] and top < window[3] and bottom > window[1]
+
+
 def _trace(config: SynthConfig, shot: Shot, window: Window, figures: list[Solid]) -> Array:
     mi = _mitsuba()
     place, shapes = _built(config.seed, shot.camera.number, config.clutter)
+    share = shot.sun.strength * (0.3 if place.indoor else 1.0)  # of the light on the ground
     scene = {
         "type": "scene",
-        "integrator": {"type": "path", "max_depth": _DEPTH},
+        "integrator": {"type": "aov", "aovs": _GUIDES, "traced": {"type": "path", "max_depth": _DEPTH}},
         "camera": _sensor(shot.camera, window, config.samples),
+        "sky": _sky(config, shot.camera, place.indoor),
+        "sun": _sun(shot.sun, share / (1 - share)),
+        **shapes,
     }
-    scene |= shapes | {"sky": _emitter(shot.sun, place.indoor)}
     for number, solid in enumerate(figures):
-        scene |= {f"figure{number}_{part}": _shape(mesh, shiny=part == 1) for part, mesh in enumerate(solid)}
-    return np.array(mi.render(mi.load_dict(scene), spp=config.samples, seed=shot.moment.seed), dtype=float)
+        scene |= {
+            f"figure{number}_{part}": _shape(mesh, shiny=part == 1)
+            for part, mesh in enumerate(solid)
+            if len(mesh.faces)
+        }
+    traced = np.array(mi.render(mi.load_dict(scene), spp=config.samples, seed=shot.moment.seed), dtype=float)
+    traced[..., :3] += _FLOOR * traced[..., 3:6] * (traced[..., 9:] > 0)
+    return denoise(traced) * (1 - share)
 
 
-def _figure(placed: Placed) -> Solid:
-    matte, shiny = figure(placed.person, placed.pose, placed.moment)
+def _figure(placed: Placed, garments: str) -> Solid:
+    matte, shiny = figure(placed.person, placed.pose, placed.moment, garments)
     where = (*placed.where, 0.0)
     return matte.moved(yaw=placed.yaw, to=where), shiny.moved(yaw=placed.yaw, to=where)
 
@@ -145,7 +174,7 @@ def _shape(mesh: Mesh, *, shiny: bool) -> Any:
     return shape
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _built(seed: int, camera: int, clutter: float) -> tuple[Place, dict[str, Any]]:
     mi = _mitsuba()
     place = build_place(seed, camera, clutter)
@@ -180,7 +209,38 @@ def _textured(picture: Array, repeats: float) -> dict[str, Any]:
     return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
 
 
-def _emitter(sun: Sun, indoor: bool) -> dict[str, Any]:
+def _panorama(config: SynthConfig, camera: Camera) -> Array | None:
+    """The light of a camera's surroundings, turned its way; None where no panoramas were named."""
+    if not config.environments:
+        return None
+    files = panoramas(config.environments)
+    light = _decoded(files[int(camera.panorama * len(files))])
+    light = light[::2, ::2]
+    return np.roll(light, int(camera.turn * light.shape[1]), axis=1)
+
+
+@lru_cache(maxsize=32)
+def _decoded(file: Path) -> Array:
+    """A panorama.  Reading EXR waits for ever for a second thread where there is only one."""
+    import drjit
+
+    mi = _mitsuba()
+    drjit.set_thread_count(2)
+    try:
+        return panorama(file, mi)
+    finally:
+        drjit.set_thread_count(1)
+
+
+@lru_cache(maxsize=64)
+def _sky(config: SynthConfig, camera: Camera, indoor: bool) -> Any:
     mi = _mitsuba()
     upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)  # the renderer's sky has +y up
-    return {"type": "envmap", "bitmap": mi.Bitmap(sky(sun, indoor).astype(np.float32)), "to_world": upright}
+    light = dome(camera.sun, indoor, _panorama(config, camera))
+    return mi.load_dict({"type": "envmap", "bitmap": mi.Bitmap(light.astype(np.float32)), "to_world": upright})
+
+
+def _sun(sun: Sun, strength: float) -> dict[str, Any]:
+    direction, irradiance = sunlight(sun)
+    light = {"type": "rgb", "value": [float(value) for value in irradiance * strength]}
+    return {"type": "directional", "direction": [float(value) for value in direction], "irradiance": light}

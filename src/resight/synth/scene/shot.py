@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.synth.body.body import Pose
+from resight.synth.body.pose import Pose
 from resight.synth.camera.cameras import Camera, Sun, build_camera
 from resight.synth.camera.sensor import Moment
 from resight.synth.cast import draw_person
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from resight.synth.clothing.wardrobe import Person
     from resight.synth.config import SynthConfig
 
+_CROWD = 60  # how many of them walk about
 _STRANGERS = 1_000_000  # numbers from here on belong to people of no identity
 _OBSTACLES = ("pole", "bin", "bush", "bench", "bicycle", "board", "bollard", "planter")
 
@@ -47,11 +48,15 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class Box:
-    """A detector's mistake, in heights of the person: shift of the centre, and factors on height and width."""
+    """A detector's mistake, in heights of the person: shift of the center, and factors on height and width.
+
+    `aspect` is the width of the box over its height, 0 where the box follows the person's own width.
+    """
 
     shift: tuple[float, float]
     tall: float
     wide: float
+    aspect: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def _wardrobes(config: SynthConfig) -> dict[int, int]:
 @lru_cache(maxsize=4096)
 def person_of(config: SynthConfig, pid: int) -> Person:
     """Who an identity of this data set is."""
-    return draw_person(config.seed, pid, _wardrobes(config).get(pid, pid))
+    return draw_person(config.seed, pid, _wardrobes(config).get(pid, pid), config.garments)
 
 
 def wardrobe_of(config: SynthConfig, pid: int) -> int:
@@ -93,7 +98,7 @@ def take(config: SynthConfig, item: Item) -> Shot:
     camera = camera_of(config, item.camera)
     if item.kind == "person":
         target = _walking(config, item, draw)
-        box, shown = _box(draw, config.misalign), True
+        box, shown = _box(draw, config.misalign, camera.aspect), True
     else:
         number = item.shown if item.kind == "junk" else _STRANGERS + 500_000 + item.index
         target = _stranger(config, number, draw, (draw.uniform(-2, 2), draw.uniform(-2, 2)))
@@ -166,7 +171,7 @@ def _passers_by(config: SynthConfig, draw: np.random.Generator, target: Placed) 
     for _ in range(count):
         side = draw.choice([-1.0, 1.0]) * draw.uniform(0.35, 1.3)
         where = (float(target.where[0] + side), float(target.where[1] + draw.uniform(0.3, 3.0)))
-        made.append(_stranger(config, _STRANGERS + int(draw.integers(400)), draw, where))
+        made.append(_stranger(config, _STRANGERS + int(draw.integers(_CROWD)), draw, where))
     return tuple(made)
 
 
@@ -184,7 +189,7 @@ def _in_the_way(
     if roll < 0.38 * amount:
         where = np.array(target.where) + near * towards + offset * sideways
         return None, (
-            _stranger(config, _STRANGERS + int(draw.integers(400)), draw, (float(where[0]), float(where[1]))),
+            _stranger(config, _STRANGERS + int(draw.integers(_CROWD)), draw, (float(where[0]), float(where[1]))),
         )
     kind = _OBSTACLES[int(draw.integers(len(_OBSTACLES)))]
     where = np.array(target.where) + near * towards + 0.7 * offset * sideways
@@ -192,12 +197,12 @@ def _in_the_way(
     return Obstacle(kind, int(draw.integers(2**31)), (float(where[0]), float(where[1])), yaw), ()
 
 
-def _box(draw: np.random.Generator, misalign: float) -> Box:
+def _box(draw: np.random.Generator, misalign: float, aspect: float) -> Box:
     """A detector's box: a little loose at dial 0, badly placed at 1."""
     wrong = 0.15 + 0.85 * misalign
     shift = draw.normal(0, 1, 2) * np.array([0.05, 0.075]) * wrong
     tall = 1.07 * np.exp(np.clip(draw.normal(0, 0.20 * wrong), -0.45, 0.45))
-    return Box((float(shift[0]), float(shift[1])), float(tall), float(np.exp(draw.normal(0, 0.12 * wrong))))
+    return Box((float(shift[0]), float(shift[1])), float(tall), float(np.exp(draw.normal(0, 0.12 * wrong))), aspect)
 
 
 def _bad_box(draw: np.random.Generator) -> Box:

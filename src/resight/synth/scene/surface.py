@@ -53,7 +53,10 @@ def unit(vectors: ArrayLike) -> Array:
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
-    """All in one."""
+    """All in one; a mesh of nothing where there are none."""
+    if not meshes:
+        none = np.zeros((0, 3))
+        return Mesh(none, none, none, np.zeros((0, 3), np.int64))
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     return Mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),
@@ -79,10 +82,10 @@ def sheet(points: Array, colours: ArrayLike, *, closed: bool = True, keep: NDArr
         faces = faces[keep.reshape(-1)[faces].all(axis=1)]
     vertices = points.reshape(-1, 3)
     painted = np.broadcast_to(np.asarray(colours, float), points.shape).reshape(-1, 3)
-    return Mesh(vertices, _normals(vertices, faces), painted.copy(), faces)
+    return Mesh(vertices, vertex_normals(vertices, faces), painted.copy(), faces)
 
 
-def _normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
+def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
     """Area-weighted mean of the normals of the faces around each vertex (V, 3)."""
     first, second, third = (vertices[faces[:, k]] for k in range(3))
     flat = np.repeat(np.cross(second - first, third - first), 3, axis=0)  # (3F, 3)
