@@ -17,7 +17,7 @@ from resight.cli.import_ import FAMILIES, command
 from resight.data import Dataset
 from resight.errors import CheckpointError, UsageError
 from resight.models import checkpoints
-from resight.recipe import Recipe
+from resight.recipe import Recipe, starting_weights
 from resight.run import Run, starting_model
 from resight.types import Sample
 from tests.models.checkpoints.peers import record, state
@@ -148,6 +148,16 @@ def test_a_recipe_starts_from_imported_weights(tmp_path: Path, caplog: pytest.Lo
     straight = recipe.override(f'model.weights="{tmp_path / "peer.pth"}"')  # the file itself does as well
     again = starting_model(straight, people(tmp_path)).state_dict()
     assert torch.equal(again["neck.weight"], own["neck.weight"])
+
+
+def test_the_list_says_what_each_recipe_starts_from() -> None:
+    named = {
+        name: starting_weights(name)
+        for name in ("strong_baseline_market1501", "hacnn_market1501", "mdpr_market1501", "solider_market1501")
+    }
+    assert list(named.values()) == ["ImageNet", "scratch", "your file", "your file"]
+    backbone = 'model.backbone={name = "tf_efficientnet_lite0", pretrained = "efficientnet_lite0"}'
+    assert Recipe.load("baseline_sample").override(backbone).starts_from == "efficientnet_lite0"
 
 
 def test_runs_of_before_keep_their_hash() -> None:

@@ -176,6 +176,12 @@ def recipes() -> list[str]:
     )
 
 
+def starting_weights(name: str) -> str:
+    """What a packaged recipe starts from, as `Recipe.starts_from`, or `your file` where its head asks for one."""
+    found = Recipe.load(name).starts_from
+    return "your file" if found == "scratch" and "model.backbone.weights=FILE" in _packaged(name) else found
+
+
 def _packaged(name: str) -> str:
     return (resources.files("resight.recipes") / f"{name}.toml").read_text(encoding="utf-8")
 

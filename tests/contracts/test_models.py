@@ -52,9 +52,11 @@ def given(name: str) -> dict[str, Any]:
     return SMALL.get(base(name), {"input_size": (64, 32), "backbone": TRUNK})
 
 
-# Presets that are the same network at this size, as the widths of OSNet are, are looked at once.
+# Presets that are the same network at this size, as the widths of OSNet are, are looked at once; these two differ from
+# others by a norm, or a stem and a head, that those have as well.
+ALIKE = ("osnet_ibn_x1_0", "sbs")
 SAME = {(base(name), str(models.options_of(name, **given(name)))): name for name in reversed(models.available())}
-NAMES = sorted(SAME.values())
+NAMES = sorted(name for name in SAME.values() if name not in ALIKE)
 
 # Gradients whose sums torch forms in no fixed order on CUDA, by its page on use_deterministic_algorithms.  (That of
 # a bilinear resize is replaced by one that does, where determinism is asked for.)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from resight.models import ReIDModel
 
 NAMES = recipes()
+DISTINCT = [name for name in NAMES if not name.startswith("osnet_x")]  # the widths of OSNet are one network when small
 SAMPLES = [name for name in NAMES if name.endswith("_sample")]
 
 TRUNK = 'model.backbone={name = "resnet10", width = 8}'
@@ -163,7 +164,7 @@ def test_at_full_size_the_objective_fits_the_model_on_the_meta_device(name: str,
     build_objective(Recipe.load(name), made)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_parameter_learns(name: str, made: Dataset) -> None:
     model, objective = put_together(small(name), made)
     if isinstance(objective.weighting, DynamicFocal):
@@ -216,7 +217,7 @@ def test_the_batches_of_pyramid() -> None:
         PKSampler(np.repeat(np.arange(9), [5, 5, *[9] * 7]), dealt.ids, dealt.images, short_id=dealt.short_id)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_optimiser_takes_every_parameter_once(name: str, made: Dataset) -> None:
     recipe = small(name)
     model, objective = put_together(recipe, made)

@@ -111,12 +111,12 @@ def _profile(recipe: Recipe, folder: Path, steps: int, device: str, as_json: boo
 
 
 def _print_list(as_json: bool) -> None:
-    from resight.recipe import Recipe, recipes
+    from resight.recipe import Recipe, recipes, starting_weights
 
-    rows = [(name, Recipe.load(name)) for name in recipes()]
+    rows = [(name, starting_weights(name), Recipe.load(name).about) for name in recipes()]
     if as_json:
-        common.print_json([{"name": n, "about": recipe.about, "starts_from": recipe.starts_from} for n, recipe in rows])
+        common.print_json([{"name": name, "about": about, "starts_from": start} for name, start, about in rows])
         return
-    names, starts = max(len(name) for name, _ in rows), max(len(recipe.starts_from) for _, recipe in rows)
-    for name, recipe in rows:
-        click.echo(f"{name:<{names}}  {recipe.starts_from:<{starts}}  {recipe.about}")
+    names, starts = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, start, about in rows:
+        click.echo(f"{name:<{names}}  {start:<{starts}}  {about}")
