@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.errors import CheckpointError, DatasetError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
 TORN = ("inline_container", "file write failed", "No space left")  # torch.save's words for a full disk
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -112,6 +112,14 @@ def check_output(path: Path, *, folder: bool = False, option: str = "--out") -> 
         raise UsageError(f"{option} {path} cannot be written: {place} is a file, not a folder.")
     if not os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)) or not _takes_files(place):
         raise UsageError(f"{option} {path} cannot be written: {place} is not writable. Name another place.")
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Raises UsageError where a file that is to be written is one that is read."""
+    there = [Path(path).resolve() for path in inputs if path is not None]
+    for output in outputs:
+        if output.resolve() in there:
+            raise UsageError(f"{output} is read and would be overwritten; write to another place.")
 
 
 def _takes_files(place: Path) -> bool:

@@ -399,6 +399,7 @@ def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, trainer: Trainer
             "identities": dataset.num_ids if recipe.labels.source == "data" else "unknown",
             "labels_used": len(trainer.feed.pixels) if recipe.labels.source == "data" else 0,
             "pictures": len(trainer.feed.pixels),
+            "root": str(dataset.root.resolve()),
         },
         "licence": f"Weights trained on {dataset.name}: {dataset.terms}",
         **environment(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +13,18 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from resight import models
 from resight.cli.calibrate import command as calibrate
 from resight.cli.compare import command as compare
 from resight.cli.run_folder import NAME as KEPT
-from resight.cli.run_folder import calibration_for
+from resight.cli.run_folder import calibration_for, newest
 from resight.errors import CheckpointError, EvaluationError, UsageError
-from resight.evaluation import Calibration, evaluate_features
+from resight.evaluation import Calibration, Reranking, evaluate_features
 from resight.inference import Result
 from resight.inference.embeddings import Vectors
+from resight.recipe import Recipe
+from resight.reporting.run_comparison import different_rules
+from tests.people import write_people
 
 
 def people(noise: float, pictures: int, seed: int, camera: int, fingerprint: str = "m") -> Vectors:
@@ -153,3 +158,35 @@ def test_a_model_brings_its_calibration_unless_told_not_to(tmp_path: Path) -> No
         calibration_for(tmp_path, "m", None, 0.01, without=False)
     with pytest.raises(EvaluationError, match="there are 0.01"):
         calibration_for(run, "m", None, 0.5, without=False)
+
+
+def test_calibrating_on_people_the_model_was_trained_on_is_told(
+    tmp_path: Path,
+) -> None:
+    root = write_people(tmp_path / "people", train_ids=6)
+    run = tmp_path / "run"
+    run.mkdir()
+    model = models.build("strong_baseline", 6, backbone={"name": "resnet10", "width": 4}, input_size=(64, 32))
+    models.save_model(model, run)
+    recipe = Recipe.load("strong_baseline_market1501").override("data.name=market", f"data.root={root}")
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    how = ("--model", run, "--fmr", 0.1, "--folds", 2)
+    result = CliRunner().invoke(calibrate, [*map(str, ("--dataset", "market", "--root", root, *how))])
+    assert result.exit_code == 0, result.output
+    assert "was trained on 36 of these pictures" in result.stderr
+    assert Calibration.load(run / "calibration.json").source == "market"
+    with pytest.raises(UsageError, match="would flatter"):
+        call(calibrate, "--dataset", "market", "--root", root, *how, "--split", "query")
+    with pytest.raises(UsageError, match="give VECTORS, or --dataset"):
+        call(calibrate)
+
+
+def test_results_of_different_rules_are_compared_with_a_note(tmp_path: Path) -> None:
+    judged(tmp_path / "a", 0.5)
+    other = judged(tmp_path / "b", 0.5) / "evaluation" / "made_up"
+    assert different_rules(Result.load(other), Result.load(tmp_path / "a" / "evaluation" / "made_up")) is None
+    there = other.with_name("made_up+rerank-paper-20-6-0.3")
+    replace(Result.load(other), rerank=Reranking()).save(there)
+    assert newest(tmp_path / "b") == other  # a run stands for its plain result
+    done = CliRunner().invoke(compare, [str(tmp_path / "a"), str(there)])
+    assert "the first result is plain, the second rerank-paper-20-6-0.3" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,23 @@ def test_the_answer_is_the_models(name: str, homes: dict[str, Path], pictures: l
 
 
 def test_without_a_calibration_nobody_can_tell(homes: dict[str, Path], pictures: list[Path]) -> None:
-    text = call(pictures[0], pictures[0], "--model", homes["baseline"])
-    assert text.startswith("same person: cannot tell  (similarity 1.0000;")
+    text = call(pictures[0], pictures[1], "--model", homes["baseline"])
+    assert text.startswith("same person: cannot tell  (similarity 0.")
     assert "resight calibrate" in text
+
+
+def test_a_file_and_its_copy_show_one_person_whatever_is_calibrated(
+    homes: dict[str, Path], pictures: list[Path], tmp_path: Path
+) -> None:
+    copy = shutil.copy(pictures[0], tmp_path / "copy.jpg")
+    said = asked(pictures[0], copy, "--model", homes["baseline"])
+    assert (said["same"], said["by"]) == (True, "equal files")
+    assert call(pictures[0], copy, "--model", homes["baseline"]) == "same person: yes  (the two files are equal)\n"
+
+
+def test_the_packaged_weights_answer_out_of_the_box(pictures: list[Path]) -> None:
+    said = asked(pictures[0], pictures[1])
+    assert said["by"] == "calibration" and said["same"] in (True, False) and said["fmr"] == 0.01
 
 
 @pytest.mark.parametrize("name", ["baseline", "pyramid"])

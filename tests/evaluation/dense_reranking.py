@@ -23,17 +23,17 @@ def dense_rerank(
     first = d.copy()
     np.fill_diagonal(first, -1)
     rank = np.argsort(first, axis=1, kind="stable")
-    extra = 0 if variant == "fastreid" else 1
+    listed = rank[:, :k1] if variant == "fastreid" else rank  # fast-reid's search returns k1 items, itself included
 
     def mutual(i: int, size: int) -> set[int]:
-        return {int(j) for j in rank[i, :size] if i in rank[j, :size]}
+        return {int(j) for j in listed[i, :size] if i in listed[j, :size]}
 
     V = np.zeros((n, n))
     for i in range(n):
-        base = mutual(i, k1 + extra)
+        base = mutual(i, k1 + 1)
         whole = set(base)
         for j in base:
-            half = mutual(j, round(k1 / 2) + extra)
+            half = mutual(j, round(k1 / 2) + 1)
             if len(half & base) > 2 / 3 * len(half):
                 whole |= half
         members = sorted(whole)

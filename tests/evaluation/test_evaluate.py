@@ -12,7 +12,8 @@ import torch
 
 from resight.data import protocol_of
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import Protocol, Report, evaluate_distances, evaluate_features
+from resight.evaluation import Protocol, Report, evaluate_distances, evaluate_features, pool_queries
+from resight.types import UNKNOWN_PID
 from tests.evaluation import spelled_out
 from tests.evaluation.examples import D1, G2, LABELS1, LABELS2, Q2, unit
 
@@ -308,3 +309,17 @@ def test_the_line_says_under_which_conditions() -> None:
     line = str(evaluate_distances(D1, *LABELS1).described(dataset="example 1"))
     assert line.startswith("mAP 44.17%  R1 0.00%  R5 100.00%  R10 100.00%  mINP 46.67%")
     assert "queries 3/4, rectangle AP, given distances, no re-ranking, example 1" in line
+
+
+def test_a_person_nobody_named_is_never_a_match() -> None:
+    features = np.random.default_rng(0).normal(size=(6, 4))
+    nobody, rules = np.full(6, UNKNOWN_PID), Protocol(camera_rule="any")
+    with pytest.raises(EvaluationError, match="6 of 6 queries have no known person"):
+        evaluate_features(features, features, nobody, nobody, protocol=rules)
+    with pytest.raises(EvaluationError, match="1 of 6 queries have no known person"):
+        evaluate_features(features, features, [1, 2, 3, 4, 5, UNKNOWN_PID], np.arange(6) + 1, protocol=rules)
+    pids = np.array([1, 2, 3, UNKNOWN_PID, UNKNOWN_PID, 1])
+    report = evaluate_features(features[:3], features, [1, 2, 3], pids, protocol=rules)
+    assert report.counts.junk == 2 and report.counts.matches == 4  # they may be anybody: nobody is judged on them
+    with pytest.raises(EvaluationError, match="cannot be pooled"):
+        pool_queries(features, nobody, np.zeros(6, int))

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from resight.errors import EvaluationError
-from resight.evaluation import nearest
+from resight.evaluation import Protocol, evaluate_features, nearest
 from resight.evaluation.nearest_neighbors import smallest
 from resight.evaluation.reranking.joint_features import Joint
 from resight.evaluation.reranking.neighbor_lists import neighbour_lists
@@ -111,3 +112,29 @@ def test_lists_of_everybody_equal_a_full_sort(separate: bool, memory: int) -> No
     np.testing.assert_allclose(lists.distance, np.take_along_axis(distance, order, 1))
     assert lists.kept is not None
     np.testing.assert_allclose(lists.kept, ((rows[:40, None] - rows[40:]) ** 2).sum(axis=2))
+
+
+@pytest.mark.parametrize("offset", [1_000.0, 10_000.0, -3e6])
+def test_an_offset_of_all_features_changes_no_euclidean_distance(offset: float) -> None:
+    rng = np.random.default_rng(1)
+    q, g = rng.normal(size=(30, 64)), rng.normal(size=(90, 64))
+    exact = np.linalg.norm(q[:, None] - g, axis=2)
+    order = np.argsort(exact, axis=1)
+    for move in (np.full(64, offset), offset * rng.normal(size=64)):
+        distance, index = nearest(q + move, g + move, 90, "euclidean")
+        np.testing.assert_allclose(distance, np.sort(exact, axis=1), atol=2e-6)
+        np.testing.assert_array_equal(index[:, :5], order[:, :5])
+
+
+def test_single_precision_loses_no_more_than_it_stored() -> None:
+    rng = np.random.default_rng(2)
+    q, g = ((rng.normal(size=(n, 64)) + 10_000).astype(np.float32) for n in (30, 90))
+    exact = np.linalg.norm(q[:, None].astype(np.float64) - g, axis=2)
+    for kind in (np.asarray, torch.from_numpy):
+        distance = nearest(kind(q), kind(g), 90, "euclidean")[0]
+        np.testing.assert_allclose(distance, np.sort(exact, axis=1), atol=2e-6)
+    rules: dict[str, Any] = {"metric": "euclidean", "protocol": Protocol(camera_rule="any")}
+    report = evaluate_features(q, q, np.arange(30) + 1, np.arange(30) + 1, **rules)
+    assert report.mAP == 1 and report.counts.zero_vectors == 0
+    zero = np.concatenate([q, np.zeros((1, 64), np.float32)])
+    assert evaluate_features(zero, q, np.arange(31) + 1, np.arange(30) + 1, **rules).counts.zero_vectors == 1

@@ -68,6 +68,30 @@ def test_example_2_other_toolkits() -> None:
     np.testing.assert_allclose(rerank(Q2, G2, 4, 2, 0, variant="fastreid")[0], jaccard, atol=1e-6)
 
 
+def test_fastreid_is_what_its_own_code_gives() -> None:
+    """Values of fast-reid 1.3 (compute_jaccard_distance on unit vectors, mixed with 1 - cosine), rows 0 and 7."""
+    theirs = {
+        0: [0.555591, 0.985191, 0.83628, 0.897509, 1.029289, 1.009634, 0.968453, 0.932212, 0.903562, 0.792491],
+        7: [0.910989, 1.05161, 0.929312, 0.960576, 0.848071, 1.059341, 0.931637, 1.12205, 0.883527, 0.836648],
+    }
+    ours = rerank(*crowd(), 20, 6, 0.3, variant="fastreid")
+    for row, values in theirs.items():
+        np.testing.assert_allclose(ours[row, :10], values, atol=1e-6)
+    assert ours.mean() == pytest.approx(0.9431561, abs=1e-6)
+    first = [0.664809, 1.045444, 0.942391, 0.990561, 1.032149, 1.023919]
+    np.testing.assert_allclose(rerank(*crowd(), 7, 3, 0.3, variant="fastreid")[0, :6], first, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1_000.0, 10_000.0, -3e6])
+@pytest.mark.parametrize("variant", ["paper", "torchreid", "fastreid"])
+def test_an_offset_of_all_features_changes_nothing(variant: Any, offset: float) -> None:
+    q, g = (side / 10 for side in crowd(queries=20, gallery=80))
+    here = rerank(q, g, 8, 3, variant=variant, metric="euclidean")
+    np.testing.assert_allclose(
+        rerank(q + offset, g + offset, 8, 3, variant=variant, metric="euclidean"), here, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("variant", ["paper", "torchreid", "fastreid"])
 @pytest.mark.parametrize(("k1", "k2"), [(20, 6), (7, 1), (3, 9), (1, 1), (400, 3)])

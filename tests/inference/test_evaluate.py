@@ -127,7 +127,7 @@ def test_a_query_that_lies_in_the_gallery_under_another_camera_is_reported(tmp_p
     other = next(p for p in sorted((root / "bounding_box_test").iterdir()) if p.name[:4] == pid and p.name[6] != camera)
     other.write_bytes(query.read_bytes())
     (finding,) = evaluate(RawPixels(), load_dataset("market", root=root), device="cpu").context["findings"]
-    assert "1 gallery pictures are the very files of queries" in finding
+    assert "1 gallery pictures are duplicates of queries" in finding
     assert query.name in finding and other.name in finding
 
 

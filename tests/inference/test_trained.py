@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from resight import models
+from resight.cli.run_folder import calibration_of
 from resight.data import load_dataset
 from resight.errors import UnknownNameError
-from resight.inference import RawPixels, evaluate
+from resight.evaluation import calibrate, labelled_pairs
+from resight.inference import Extractor, RawPixels, embed_samples, evaluate
 from resight.models.model_file import FILE, SHELF
 
 NAMES = models.trained()
@@ -57,3 +59,18 @@ def figure(dataset: str) -> float:
     """The mAP the card states."""
     stated = next(f for f in models.trained_card("synth_small")["figures"] if f["dataset"].startswith(dataset))
     return float(stated["mAP"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_packaged_weights_bring_a_calibration_on_people_they_never_saw(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # from wherever it is asked
+    model = models.load_model(name)
+    found = calibration_of(Path(name), model.fingerprint())
+    assert found is not None and found.model == model.fingerprint()
+    assert found.source == "sample" and not found.test_set
+    train = load_dataset("sample").train
+    made = embed_samples(Extractor(model, device="cpu", precision="fp32"), train, None)[0]
+    again = calibrate(labelled_pairs(made.vectors, made.pids, made.camids), fmr=(1e-3,))
+    assert again.threshold(1e-3) == pytest.approx(found.threshold(1e-3), abs=2e-3)

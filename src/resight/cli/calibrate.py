@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from resight.cli import common
+from resight.files import check_output, refuse_overwriting
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from resight.evaluation import Calibration
     from resight.inference.embeddings import Vectors
 
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     epilog=common.example(
         "resight embed runs/first people.csv --out people.npz",
         "resight calibrate people.npz --model runs/first",
+        "resight calibrate --dataset sample --model runs/first",
         "resight calibrate people.npz --method logistic --fmr 0.001 --fmr 0.01 --json",
     )
 )
-@click.argument("vectors", type=common.FILE, nargs=-1, required=True)
+@click.argument("vectors", type=common.FILE, nargs=-1)
 @click.option(
     "--model", type=common.MODEL, help="Model that made VECTORS (as in resight search): keep the result with it."
 )
+@click.option("--dataset", help="Embed the people of this data set with --model, instead of VECTORS.")
+@click.option("--root", type=common.FILE, help="Folder of that data set.")
+@click.option("--split", type=click.Choice(["train", "query", "gallery"]), default="train", show_default=True,
+              help="Its part to take.")  # fmt: skip
 @click.option("--out", type=common.OUT_FILE,
               help="File to write.  Default: with --model, else beside the first VECTORS.")  # fmt: skip
 @click.option(
@@ -43,8 +48,9 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, help="Of the folds and the sample of pairs.")
 @common.json_option
 def command(
-    vectors: tuple[Path, ...], model: Path | None, out: Path | None, test_set: bool, method: Any,
-    fmr: tuple[float, ...], folds: int, pairs: int, seed: int, as_json: bool,
+    vectors: tuple[Path, ...], model: Path | None, dataset: str | None, root: Path | None, split: Any,
+    out: Path | None, test_set: bool, method: Any, fmr: tuple[float, ...], folds: int, pairs: int, seed: int,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Find the similarity that means the same person, and a probability for every similarity.
 
@@ -54,13 +60,25 @@ def command(
     """
     import numpy as np
 
-    from resight.cli.run_folder import kept_at
+    from resight.errors import UsageError
     from resight.evaluation import calibrate, labelled_pairs
     from resight.inference.embeddings import load_features
 
-    tested = _of_evaluations(vectors, test_set)
-    parts = [load_features(path) for path in vectors]
+    if bool(vectors) == (dataset is not None) or (dataset is not None and model is None):
+        raise UsageError("give VECTORS, or --dataset with --model.")
+    file = out or _default_place(model, vectors)
+    check_output(file)
+    refuse_overwriting([file], vectors)
+    tested = _of_evaluations(vectors, test_set) or split != "train"
+    if dataset is not None and split != "train" and not test_set:
+        raise UsageError(
+            f"the {split} of {dataset} are people it is evaluated on. A threshold chosen on them would flatter their "
+            f"figures: take --split train of a set the model was not trained on, or say --test-set."
+        )
+    parts = [load_features(path) for path in vectors] or [_embedded(str(model), str(dataset), root, split)]
     _one_model(vectors, parts, model)
+    if model is not None and (said := trained_on(model, parts)):
+        click.echo(f"warning: {said}", err=True)
     made = labelled_pairs(
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.pids for part in parts]),
@@ -70,14 +88,57 @@ def command(
         seed=seed,
     )
     result = calibrate(made, method, fmr, folds=folds, seed=seed, model=parts[0].fingerprint)
-    result = replace(result, test_set=tested)
-    file = out or (kept_at(model) if model else vectors[0].with_name("calibration.json"))
-    file.parent.mkdir(parents=True, exist_ok=True)
+    people = ", ".join(dict.fromkeys(f"{Path(part.root).name}" for part in parts)) if dataset is None else dataset
+    result = replace(result, test_set=tested, source=people)
     result.save(file)
     if as_json:
         common.print_json(result.to_dict() | {"file": str(file)})
     else:
         _say(result, file)
+
+
+def _default_place(model: Path | None, vectors: tuple[Path, ...]) -> Path:
+    """With the model where it is the user's own; else beside the vectors."""
+    from resight.cli.run_folder import NAME, kept_at
+    from resight.models import trained
+
+    packaged = model is not None and not model.exists() and str(model) in trained()
+    if model is not None and not packaged:
+        return kept_at(model)
+    return vectors[0].with_name(NAME) if vectors else Path(NAME)
+
+
+def _embedded(model: str, dataset: str, root: Path | None, split: Any) -> Vectors:
+    """The vectors of one split of a data set."""
+    from resight.data import load_dataset
+    from resight.inference import Extractor, embed_samples
+
+    data = load_dataset(dataset, root)
+    vectors, unreadable = embed_samples(Extractor(model, precision="fp32"), data.split(split), data.root)
+    for item in unreadable:
+        click.echo(f"left out: {item.reason}", err=True)
+    return vectors
+
+
+def trained_on(model: Path, parts: list[Vectors]) -> str | None:
+    """A sentence where some of the pictures are those a run was trained on; None where none is, or nobody can tell."""
+    from resight.errors import ResightError
+    from resight.run import Run, load_data
+
+    try:
+        run = Run.open(model)
+        train = {sample.path.resolve() for sample in load_data(run.recipe).train}
+    except ResightError:
+        return None
+    seen = sum(part.path(row).resolve() in train for part in parts for row in range(len(part)))
+    return (
+        None
+        if not seen
+        else (
+            f"{model} was trained on {seen:,} of these pictures: of people it has learned it is too sure, and "
+            f"thresholds will let strangers in. Calibrate on others."
+        )
+    )
 
 
 def _of_evaluations(paths: tuple[Path, ...], allowed: bool) -> bool:
@@ -97,7 +158,7 @@ def _one_model(paths: tuple[Path, ...], parts: list[Vectors], model: Path | None
     from resight.errors import CheckpointError
     from resight.models import load_model
 
-    for path, part in zip(paths, parts, strict=True):
+    for path, part in zip(paths, parts, strict=False):  # none where a data set was embedded
         if (part.fingerprint, part.metric) != (parts[0].fingerprint, parts[0].metric):
             raise CheckpointError(f"{paths[0]} and {path} come from two models; calibrate each by itself.")
         if part.vectors.shape[1] != parts[0].vectors.shape[1]:
@@ -105,7 +166,7 @@ def _one_model(paths: tuple[Path, ...], parts: list[Vectors], model: Path | None
                 f"{paths[0]} has vectors of {parts[0].vectors.shape[1]} numbers and {path} of {part.vectors.shape[1]}: "
                 f"they come from two models; calibrate each by itself."
             )
-    if model is not None and (mine := load_model(model).fingerprint()) != parts[0].fingerprint:
+    if paths and model is not None and (mine := load_model(model).fingerprint()) != parts[0].fingerprint:
         raise CheckpointError(
             f"{paths[0]} was made by another model ({parts[0].fingerprint[:12]}, {model} is {mine[:12]}); embed the "
             f"people with this one."

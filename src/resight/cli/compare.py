@@ -41,15 +41,22 @@ def command(
     """
     from resight.cli.run_folder import result_of
     from resight.evaluation import compare
-    from resight.reporting.run_comparison import as_record, same_pictures
+    from resight.reporting.contact_sheet import check_sheet
+    from resight.reporting.run_comparison import as_record, different_rules, same_pictures
 
     a, b = result_of(first), result_of(second)
     same_pictures(first, a, second, b)
+    if sheet is not None:
+        check_sheet(sheet)
+    differ = different_rules(a, b)
+    if differ:
+        click.echo(f"note: {differ}", err=True)
     change = compare(a.report, b.report, unit, level, draws, seed)
     if sheet is not None:
         click.echo(_sheet(sheet, a, b, change, show), err=True)
     if as_json:
-        common.print_json(as_record(change, a) | {"first": str(first), "second": str(second)})
+        names = {"first": str(first), "second": str(second), "rules_differ": differ}
+        common.print_json(as_record(change, a) | names)
         return
     click.echo(f"first:  {a}")
     click.echo(f"second: {b}")
@@ -64,6 +71,9 @@ def command(
     common.next_step(f"resight report {second} --against {first}")
 
 
+MOST_FLIPS = 8  # queries on one sheet, two lines each: what a screen can show
+
+
 def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> str:
     """Write a sheet with every flipped query twice: its ranked list by FIRST and by SECOND."""
     from resight.reporting.contact_sheet import contact_sheet
@@ -72,6 +82,10 @@ def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> s
     flipped = [int(row) for rows in (change.gained, change.lost) for row in rows[:show]]
     if not flipped:
         return "no query flipped: no sheet written"
+    left = len(flipped) - MOST_FLIPS
+    flipped = flipped[:MOST_FLIPS]
     both = zip(judged_rows(a, flipped), judged_rows(b, flipped), strict=True)
-    sheet = contact_sheet([row for pair in both for row in pair], columns=10, title="first, then second")
-    return f"sheet: {common.save_sheet(sheet, file)}"
+    title = f"first: {a.name}; second: {b.name}"
+    sheet = contact_sheet([row for pair in both for row in pair], columns=10, title=title)
+    more = f" (the first {MOST_FLIPS} of {MOST_FLIPS + left} named queries)" if left > 0 else ""
+    return f"sheet: {common.save_sheet(sheet, file)}{more}"

@@ -10,6 +10,7 @@ import click
 from resight.cli import common
 from resight.cli.evaluate_options import Chosen, given, rules
 from resight.errors import CheckpointError, UsageError
+from resight.files import check_output, refuse_overwriting
 
 if TYPE_CHECKING:
     from resight.data import Dataset
@@ -65,18 +66,23 @@ def command(
     Query and gallery of the data set are enough; it need not hold training pictures.
     """
     from resight.cli.run_folder import dataset_for, evaluation_folder
-    from resight.inference.result import with_single_shot, with_sweep
+    from resight.inference.baselines import with_raw_pixels
+    from resight.inference.result import FILES, with_single_shot, with_sweep
 
     chosen = Chosen.of(options)
     if [run is not None, query_features is not None, distances is not None].count(True) != 1:
         raise UsageError("name one thing to evaluate: a RUN, --query-features with --gallery-features, or --distances.")
     _refuse_idle("RUN" if run else "--query-features" if query_features else "--distances")
     folder = out
+    if out is not None:
+        check_output(out, folder=True)
+        refuse_overwriting([out / name for name in FILES], [query_features, gallery_features, distances, labels])
     if run is not None:
         data = dataset_for(run, dataset, root, common.reader_options(settings))
         result = _of_run(
             run, *data, {"flip": flip, "batch_size": batch_size, "precision": precision, "device": device}, chosen
         )
+        result = with_raw_pixels(result, data[0])
         folder = out or evaluation_folder(run, data[0], "-".join(filter(None, (chosen.slug, "flip" if flip else ""))))
     elif query_features is not None:
         result = _of_features(query_features, gallery_features, metric, chosen)
@@ -120,6 +126,7 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
     from resight.inference import Result
     from resight.inference.embeddings import load_features
     from resight.inference.evaluate import judge
+    from resight.inference.leakage import duplicates, duplicates_sentence
     from resight.inference.result import pooled
 
     if gallery is None:
@@ -136,9 +143,9 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
     if chosen.multi_query is not None:
         q, name = pooled(q, chosen.multi_query), f"{name}, multi-query {chosen.multi_query}"
     report = judge(q, g, chosen.protocol(Protocol()), chosen.rerank, chosen.expansion, chosen.memory)
-    return Result(
-        report.described(dataset=name), q, g, _origin("vectors", name, report), chosen.rerank, chosen.expansion
-    )
+    found = {"findings": duplicates_sentence(duplicates(q, g), q, g), "multi_query": chosen.multi_query}
+    context = _origin("vectors", name, report) | found
+    return Result(report.described(dataset=name), q, g, context, chosen.rerank, chosen.expansion)
 
 
 def _of_distances(file: Path, labels: Path | None, chosen: Chosen) -> Result:
@@ -170,6 +177,8 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
     for item in result.context["unreadable"]:
         click.echo(f"left out: {item['reason']}", err=True)
     click.echo(str(result))
+    for finding in result.context.get("findings", []):
+        click.echo(finding, err=True)
     for name, (low, high) in result.context["intervals"].items():
         click.echo(f"  {name:<6} 95 % interval over identities: {100 * low:.2f} to {100 * high:.2f} %")
     if "single_shot" in result.context:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resight.data import Dataset
     from resight.evaluation import Calibration
     from resight.inference import Result
+    from resight.run import Run
 
 
 def dataset_for(
@@ -48,13 +49,21 @@ def dataset_for(
     }
     if name is None:
         own = opened.recipe.data
-        return _placed(load_dataset(own.name, root or own.root, **{**own.options, **options}), context)
+        return _placed(load_dataset(own.name, root or _root_of(opened), **{**own.options, **options}), context)
     return _placed(load_dataset(name, root, **options), context)
 
 
 def _placed(dataset: Dataset, context: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
     """The data set, and the context with its absolute root."""
     return dataset, context | {"root": str(dataset.root.resolve())}
+
+
+def _root_of(run: Run) -> str | None:
+    """Where the data of a run's recipe lie; a relative root that is not here is what it was where the run was made."""
+    root, made = run.recipe.data.root, run.card.get("data", {}).get("root")
+    if root is None or Path(root).exists() or made is None or not Path(made).is_dir():
+        return root
+    return str(made)
 
 
 def home(model: Path) -> Path:
@@ -107,11 +116,21 @@ def _slug(text: str) -> str:
 
 
 def newest(where: Path) -> Path | None:
-    """The folder of an evaluation: this one, or the newest of a run; None where there is none."""
+    """The folder of a result: this one, or the newest plain one of a run, else the newest; None where there is none."""
     if (where / "result.json").is_file():
         return where
     found = sorted((where / "evaluation").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
-    return found[-1].parent if found else None
+    plain = [path for path in found if len(found) == 1 or _is_plain(path)]
+    return (plain or found)[-1].parent if found else None
+
+
+def _is_plain(file: Path) -> bool:
+    """Whether an evaluation's vectors were compared as they are, without re-ranking or expansion."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return not (record.get("rerank") or record.get("expansion") or record["context"].get("multi_query"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True  # whoever reads it says what is wrong
 
 
 def result_of(where: Path) -> Result:
@@ -158,5 +177,10 @@ def calibration_for(
 
 
 def kept_at(model: Path) -> Path:
-    """The file of a model's calibration, whether the model is named by its folder or its weights."""
+    """Where a model's calibration lies: in its run folder, beside its weights, or with the packaged ones."""
+    from resight.models import trained
+    from resight.models.model_file import SHELF
+
+    if not model.exists() and str(model) in trained():
+        return SHELF / model / NAME
     return home(model) / NAME

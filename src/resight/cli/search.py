@@ -35,14 +35,15 @@ if TYPE_CHECKING:
               "of its people, or of its pictures where they are not named.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
 @gallery_options
+@click.option("--table", type=common.FILE, help="Write the hits with their full paths (.csv, or .html with pictures).")
 @common.batch_option
 @common.precision_option
 @common.device_option
 @common.json_option
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
-    fmr: float | None, prior: float | None, sheet: Path | None, batch_size: int, precision: Precision, device: str,
-    as_json: bool, asked: GallerySearch,
+    fmr: float | None, prior: float | None, sheet: Path | None, table: Path | None, batch_size: int,
+    precision: Precision, device: str, as_json: bool, asked: GallerySearch,
 ) -> None:  # fmt: skip
     """Find in WHERE (a gallery, a folder of pictures or an embedding file) those most like each of PICTURES.
 
@@ -56,7 +57,13 @@ def command(
     from resight.inference import Extractor
     from resight.inference.search import find_nearest, gallery_vectors
     from resight.models import load_model
+    from resight.reporting.contact_sheet import check_sheet
+    from resight.reporting.hits import check_table
 
+    if sheet is not None:
+        check_sheet(sheet, pictures)
+    if table is not None:
+        check_table(table, pictures)
     in_gallery = (where / NAME).exists()
     if not in_gallery and asked:
         raise UsageError(
@@ -75,26 +82,28 @@ def command(
     if in_gallery:
         rows, size = asked.search(where, names, extractor, k, known, fmr, prior)
         with asked.with_pictures(where, rows) as drawn:
-            _show(rows, size, sheet, as_json, drawn)
+            _show(rows, size, sheet, table, as_json, drawn)
         return
     queries = extractor(names)  # before the gallery: a query that cannot be read is known at once
     gallery, unreadable = gallery_vectors(where, extractor, common.counting(common.bar(), "embedding"))
     for item in unreadable:
         click.echo(f"left out: {item.reason}", err=True)
     answers = find_nearest(queries, names, gallery, k, calibration=known, fmr=fmr, prior=prior)
-    _show([answer.to_dict() for answer in answers], len(gallery), sheet, as_json)
+    _show([answer.to_dict() for answer in answers], len(gallery), sheet, table, as_json)
 
 
 def _show(
-    answers: list[dict[str, Any]], size: int, sheet: Path | None, as_json: bool,
+    answers: list[dict[str, Any]], size: int, sheet: Path | None, table: Path | None, as_json: bool,
     drawn: list[dict[str, Any]] | None = None,
 ) -> None:  # fmt: skip
-    """drawn: the answers with pictures that can be opened, for the sheet."""
+    """drawn: the answers with pictures that can be opened, for the sheet and the table."""
     from resight.reporting import hits_table, search_sheet
+    from resight.reporting.hits import save_hits
 
+    if table is not None:
+        save_hits(drawn or answers, table)
     if sheet is not None:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        search_sheet(drawn or answers).save(sheet)
+        sheet = common.save_sheet(search_sheet(drawn or answers), sheet)
     if as_json:
         common.print_json(answers)
         return
@@ -107,5 +116,5 @@ def _show(
             f"right %: the share expected to be right among hits this similar, in a gallery of {size:,} pictures of "
             f"which one in {1 / answers[0]['prior']:,.0f} shows the person asked for (--prior sets another share)"
         )
-    if sheet is not None:
-        click.echo(f"picture: {sheet}")
+    for made in filter(None, (sheet, table)):
+        click.echo(f"written: {made}")

@@ -64,7 +64,7 @@ class Answer:
     b: str
     similarity: float
     same: bool | None = None
-    by: str | None = None  # who decides: "model" or "calibration"
+    by: str | None = None  # what decides: "model", "calibration" or "equal files"
     probability: float | None = None  # the model's own
     calibrated: float | None = None  # from the similarity, for an even chance beforehand
     threshold: float | None = None  # of the similarity
@@ -72,11 +72,13 @@ class Answer:
 
     def __str__(self) -> str:
         verdict = {True: "yes", False: "no", None: "cannot tell"}[self.same]
+        if self.by == "equal files":
+            return f"same person: {verdict}  (the two files are equal)"
         parts = [f"similarity {self.similarity:.4f}"]
         if self.probability is not None:
             parts.append(f"the model's own probability {self.probability:.3f}")
         if self.calibrated is not None and self.threshold is not None:
-            parts.append(f"calibrated probability {self.calibrated:.3f}")
+            parts.append(f"calibrated probability {self.calibrated:.3f}, where one pair in two is of one person")
             parts.append(f"accepted from {self.threshold:.4f}, the threshold of a false-match rate of {self.fmr:g}")
         if self.same is None:
             parts.append("a threshold comes from resight calibrate")
@@ -99,6 +101,8 @@ def answer(
         if found.probability is not None:
             own = float(found.probability[row])
             said |= {"same": own >= 0.5, "by": "model", "probability": own}
+        if a.stat().st_size == b.stat().st_size and a.read_bytes() == b.read_bytes():
+            said |= {"same": True, "by": "equal files"}
         answers.append(Answer(str(a), str(b), similarity, **said))
     return answers
 

@@ -31,6 +31,7 @@ Matrix = npt.ArrayLike | torch.Tensor
 MEMORY = 256 * 2**20  # bytes a call may use beyond its arguments, unless told otherwise
 _CACHE_ITEMS = 2**18  # a block of 1 MiB in float32
 _PART_ITEMS = 2**22  # features converted or measured at a time
+_MIDDLE = 1024  # vectors whose median is their middle
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 
 
@@ -85,14 +86,16 @@ class FeatureSource(Source):
     """Distances between features (Q, D) and (G, D), computed in float32 and clamped at 0.
 
     cosine: 1 - q.g / |q||g|; a zero vector is at distance 1 from everything.  euclidean: blocks hold squares,
-    which have the same order and fewer ties.  Tensors on an accelerator are multiplied there.
+    which have the same order and fewer ties, made of features about the gallery's middle: far from the origin
+    |q|^2 + |g|^2 - 2 q.g would lose the digits that count.  Tensors on an accelerator are multiplied there.
     """
 
     def __init__(self, query: Matrix, gallery: Matrix, metric: Metric, on_nan: OnNaN, memory: int = MEMORY) -> None:
         if metric not in ("cosine", "euclidean"):
             raise UsageError(f"metric={metric!r} is not a metric; choose cosine or euclidean.")
-        self.query = Features("query features", query, on_nan, memory)
-        self.gallery = Features("gallery features", gallery, on_nan, memory)
+        center = center_of(gallery, memory) if metric == "euclidean" else None
+        self.query = Features("query features", query, on_nan, memory, center)
+        self.gallery = Features("gallery features", gallery, on_nan, memory, center)
         if self.query.dim != self.gallery.dim:
             raise EvaluationError(
                 f"query features have {self.query.dim} dimensions but gallery features {self.gallery.dim}: "
@@ -101,7 +104,7 @@ class FeatureSource(Source):
         self.shape = (len(self.query), len(self.gallery))
         self.metric = metric
         self.not_finite = len(self.query.broken) + len(self.gallery.broken)
-        self.zero_vectors = int((self.query.squares == 0).sum() + (self.gallery.squares == 0).sum())
+        self.zero_vectors = self.query.zero_vectors + self.gallery.zero_vectors
         self.slab = min(4096, max(1, memory // 2 // (4 * (self.shape[1] + 2 * self.query.dim))))
 
     def blocks(self) -> Iterator[tuple[slice, Block]]:
@@ -138,9 +141,17 @@ class Features:
     """One set of descriptors (N, D): checked, with their squared lengths; never copied whole.
 
     on_nan  None where broken vectors cannot be put last: they are refused.
+    center  (D,), taken off every vector before it becomes float32; see `center_of`.
     """
 
-    def __init__(self, name: str, values: Matrix, on_nan: OnNaN | None = None, memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        name: str,
+        values: Matrix,
+        on_nan: OnNaN | None = None,
+        memory: int = MEMORY,
+        center: Block | None = None,
+    ) -> None:
         on_device = isinstance(values, torch.Tensor) and values.device.type != "cpu"
         self.tensor = cast("torch.Tensor", values).detach() if on_device else None
         self.array = None if on_device else as_array(name, values)
@@ -149,6 +160,9 @@ class Features:
             raise EvaluationError(f"{name} must be a matrix of at least one vector, but have shape {self.shape}.")
         self.dim = self.shape[1]
         self.part = max(1, min(_PART_ITEMS, memory // 32) // self.dim)
+        self.center = center
+        if center is not None and len(center) != self.dim:  # said by the caller in a sentence of its own
+            self.center = None
         self.squares = np.concatenate([_squares(self.rows(part)) for part in spans(len(self), self.part)])
         self.broken = np.flatnonzero(~np.isfinite(self.squares))
         if len(self.broken) and on_nan != "worst":
@@ -168,31 +182,63 @@ class Features:
         inverse: Single = np.float32(1) / norms
         return inverse
 
+    @cached_property
+    def zero_vectors(self) -> int:
+        """How many vectors are zero, before any centering."""
+        if self.center is None:
+            return int((self.squares == 0).sum())
+        return sum(int((~_raw(self, part).any(axis=1)).sum()) for part in spans(len(self), self.part))
+
     def rows(self, rows: slice | npt.NDArray[np.integer[Any]]) -> Single:
-        """Some rows as float32 (n, D)."""
-        if self.tensor is not None:
-            return cast("Single", self.tensor[rows].float().cpu().numpy())
-        return np.ascontiguousarray(cast("Block", self.array)[rows], dtype=np.float32)
+        """Some rows as float32 (n, D), about the center where there is one."""
+        raw = _raw(self, rows)
+        if self.center is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                raw = raw - self.center.astype(np.float32 if raw.dtype == np.float32 else np.float64)
+        return np.ascontiguousarray(raw, dtype=np.float32)
 
     def products(self, query: Single, out: Single | None = None, rows: slice | None = None) -> Single:
         """Inner products (b, n) of query rows (b, D) with every row here, or with some consecutive ones."""
         rows = slice(0, len(self)) if rows is None else rows
         out = np.empty((len(query), rows.stop - rows.start), dtype=np.float32) if out is None else out
         if self.tensor is not None:
-            there = torch.from_numpy(query).to(self.tensor.device)
-            out[:] = (there @ self.tensor[rows].float().T).cpu().numpy()
+            there, own = torch.from_numpy(query).to(self.tensor.device), self.tensor[rows].float()
+            if self.center is not None:
+                own = own - torch.from_numpy(self.center.astype(np.float32)).to(own.device)
+            out[:] = (there @ own.T).cpu().numpy()
         else:
             with np.errstate(over="ignore", invalid="ignore"):  # only in rows already known to be broken
                 self._multiply(query, cast("Block", self.array), out, rows)
         return out
 
     def _multiply(self, query: Single, array: Block, out: Single, rows: slice) -> None:
-        if array.dtype == np.float32:
+        if array.dtype == np.float32 and self.center is None:
             np.matmul(query, array[rows].T, out=out)
             return
         for part in spans(rows.stop - rows.start, self.part):
             there = slice(rows.start + part.start, rows.start + part.stop)
             np.matmul(query, self.rows(there).T, out=out[:, part])
+
+
+def _raw(features: Features, rows: slice | npt.NDArray[np.integer[Any]]) -> Block:
+    """Some rows as they were given, half types of an accelerator as float32."""
+    if features.tensor is not None:
+        return cast("Single", features.tensor[rows].float().cpu().numpy())
+    return cast("Block", features.array)[rows]
+
+
+def center_of(values: Matrix, memory: int = MEMORY) -> Block:
+    """A middle (D,) of the vectors, in float64: the median of some of them, those that hold no number left out.
+
+    Squared distances that are expanded, |x|^2 + |y|^2 - 2 x.y, are exact only near the origin, and do not change
+    when one vector is taken off all.
+    """
+    features = Features("features", values, "worst", memory)
+    sound = np.setdiff1d(np.arange(len(features)), features.broken)
+    if not len(sound):
+        return np.zeros(features.dim)
+    some = sound[np.linspace(0, len(sound) - 1, min(len(sound), _MIDDLE)).round().astype(np.int64)]
+    return np.asarray(np.median(_raw(features, some).astype(np.float64), axis=0))
 
 
 def spans(length: int, step: int) -> Iterator[slice]:

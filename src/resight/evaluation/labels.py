@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resight.errors import EvaluationError
-from resight.types import UNKNOWN_CAMERA
+from resight.types import UNKNOWN_CAMERA, UNKNOWN_PID
 
 if TYPE_CHECKING:
     from resight.evaluation.protocol import Protocol
@@ -57,6 +57,13 @@ class Labels:
                 raise EvaluationError(f"{side}_pids is empty; there must be at least one query and one gallery item.")
             if len(pids) != len(cams):
                 raise EvaluationError(f"{side}_pids has {len(pids)} entries but {side}_cams has {len(cams)}.")
+        nameless = np.flatnonzero(self.q_pids == UNKNOWN_PID)
+        if len(nameless):
+            raise EvaluationError(
+                f"{len(nameless)} of {len(self.q_pids)} queries have no known person ({UNKNOWN_PID}), rows "
+                f"{few(nameless)}: there is no right answer to judge them by. Leave them out, or name the persons, in "
+                f"a column pid of the CSV that is embedded."
+            )
         for name, value in (("junk", self.protocol.junk), ("distractor", self.protocol.distractor)):
             rows = np.flatnonzero(self.q_pids == value) if value is not None else _NONE
             if len(rows):
@@ -77,9 +84,9 @@ class Labels:
 
     @cached_property
     def junk(self) -> IntArray:
-        """Gallery columns nobody is judged on."""
-        junk = self.protocol.junk
-        return np.flatnonzero(self.g_pids == junk) if junk is not None else _NONE
+        """Gallery columns nobody is judged on: junk, and people nobody named, who may be anybody."""
+        junk = UNKNOWN_PID if self.protocol.junk is None else self.protocol.junk
+        return np.flatnonzero((self.g_pids == UNKNOWN_PID) | (self.g_pids == junk))
 
     @cached_property
     def distractors(self) -> IntArray:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from resight.errors import EvaluationError, UsageError
 from resight.evaluation.distances import Features, Matrix, Single
 from resight.evaluation.labels import IntArray, integers
+from resight.types import UNKNOWN_PID
 
 Pool = Literal["mean", "max"]
 
@@ -30,6 +31,8 @@ def pool_queries(
     these = Features("features", features)
     if len(these) != len(owners):
         raise EvaluationError(f"{len(these)} vectors but {len(owners)} labels.")
+    if (owners[:, 0] == UNKNOWN_PID).any():
+        raise EvaluationError("some queries have no known person (-2) and cannot be pooled: leave them out.")
     groups, member = np.unique(owners, axis=0, return_inverse=True)
     order = np.argsort(member, kind="stable")
     rows = these.rows(order) * (these.inverse_norms[order, None] if normalise else np.float32(1))

@@ -140,7 +140,7 @@ class Bench:
         self.display.begin(f"judging on {judged.label}", total)
         try:
             return evaluate(
-                model, dataset, device=self.device, context=context,
+                model, dataset, device=self.device, precision="fp32", context=context,
                 progress=lambda done, _: self.display.advance(done),
             )  # fmt: skip
         finally:

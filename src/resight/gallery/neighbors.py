@@ -52,7 +52,8 @@ def exact(
             scores, at = exact(queries, np.ascontiguousarray(vectors[rows]), k, metric)
             best = merge(best, (scores, np.where(at < 0, NOTHING, rows[at])), k)
         return best
-    if faiss() is not None and len(vectors) and (keep is None or len(queries) < FEW):
+    expands = metric != "cosine" and len(queries) >= FEW  # FAISS: |q|^2 + |v|^2 - 2 q.v, inexact far from 0
+    if faiss() is not None and len(vectors) and not expands and (keep is None or len(queries) < FEW):
         return _with_faiss(queries, vectors, k, metric, keep)
     for start in range(0, len(vectors), BLOCK):
         some = None if keep is None else keep[start : start + BLOCK]
@@ -96,6 +97,9 @@ def _with_faiss(
 
 def _plain(queries: Vectors, vectors: Vectors, k: int, metric: Metric, keep: Mask | None) -> tuple[Vectors, Positions]:
     """By numpy: one matrix product, then the k largest."""
+    if metric != "cosine" and len(vectors):  # about a middle: far from the origin the expansion below loses its digits
+        middle = np.median(vectors[:: max(1, len(vectors) // 256)], axis=0).astype(np.float32)
+        queries, vectors = queries - middle, vectors - middle
     scores = queries @ vectors.T  # (Q, N)
     if metric != "cosine":
         scores = 2 * scores - (vectors * vectors).sum(1) - (queries * queries).sum(1)[:, None]

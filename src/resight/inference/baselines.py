@@ -1,13 +1,21 @@
-"""Two descriptors that learnt nothing: what any trained model has to beat, and how far colour alone goes."""
+"""Untrained baselines: raw pixels and color histograms, the scores any trained model has to beat."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from resight.types import Metric
+
+if TYPE_CHECKING:
+    from resight.data import Dataset
+    from resight.inference.result import Result
+
+SMALL = 2_000  # pictures
+DOUBTFUL = 0.3  # mAP
 
 
 class RawPixels:
@@ -47,6 +55,28 @@ class StripeHistogram:
 
     def fingerprint(self) -> str:
         return f"{self.name}-{self.input_size[0]}x{self.input_size[1]}"
+
+
+def with_raw_pixels(result: Result, dataset: Dataset) -> Result:
+    """The result with the scores of raw pixels in its context, and a finding where the model is no better.
+
+    Looked at where it is cheap or in doubt: on up to `SMALL` pictures, or where mAP is below `DOUBTFUL`.
+    """
+    from resight.inference.evaluate import evaluate
+
+    count = len(dataset.query) + len(dataset.gallery)
+    own = result.report
+    if result.context.get("model") == RawPixels.name or (count > SMALL and own.mAP >= DOUBTFUL):
+        return result
+    raw = evaluate(RawPixels(), dataset, protocol=own.protocol, precision="fp32").report
+    found: dict[str, Any] = {"raw_pixels": {"mAP": raw.mAP, "rank1": raw.rank(1), "mINP": raw.mINP}}
+    if own.mAP <= raw.mAP and own.mAP < 1:
+        sentence = (
+            f"the model is no better than raw pixels on this data set: mAP {own.mAP:.1%}, raw pixels {raw.mAP:.1%}. "
+            f"Was it trained, and on pictures like these?"
+        )
+        found["findings"] = [*result.context.get("findings", []), sentence]
+    return replace(result, context=result.context | found)
 
 
 def _unit_range(images: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""A file of vectors: what `resight embed` writes and `resight search` reads."""
+"""Embedding files: descriptors with their pictures' paths, persons and cameras, as .npz or .parquet."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.errors import CheckpointError, MissingExtraError, UsageError
+from resight.files import write_atomically
 from resight.types import UNKNOWN_CAMERA, Metric
 
 if TYPE_CHECKING:
@@ -47,20 +49,32 @@ class Vectors:
     def path(self, row: int) -> Path:
         return Path(self.root) / self.paths[row]
 
-    def save(self, path: Path) -> None:
-        """As `.npz` or `.parquet`, by the ending."""
-        check_ending(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".npz":
-            with path.open("wb") as handle:
-                np.savez(handle, **self._columns(), **{k: np.array(v) for k, v in self._meta().items()})  # type: ignore[arg-type]
-        else:
-            _write_parquet(path, self._columns(), self._meta())
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz or .parquet file, by the ending; whole or not at all."""
+        path = check_ending(path)
+        meta = self._meta() | {"beside": os.path.relpath(self.root, path.parent.resolve()) if self.root else ""}
+
+        def write(draft: Path) -> None:
+            if path.suffix == ".npz":
+                with draft.open("wb") as handle:
+                    np.savez(handle, **self._columns(), **{k: np.array(v) for k, v in meta.items()})  # type: ignore[arg-type]
+            else:
+                _write_parquet(draft, self._columns(), meta)
+
+        write_atomically(path, write)
 
     @classmethod
-    def load(cls, path: Path) -> Vectors:
-        """Raises CheckpointError when the file is not one of ours.  Nothing in it is executed."""
-        check_ending(path)
+    def load(cls, path: str | os.PathLike[str]) -> Vectors:
+        """Read what `save` wrote.  Nothing in it is executed.
+
+        Where the pictures' folder is gone but lies where it lay from the file, both were moved together, and paths
+        follow.
+
+        Raises:
+            UsageError: there is no such file, or it has another ending.
+            CheckpointError: it is not an embedding file.
+        """
+        path = check_ending(path)
         if not path.is_file():
             raise UsageError(
                 f"there is no embedding file {path}. Make one with: resight embed MODEL FOLDER --out {path}"
@@ -73,7 +87,7 @@ class Vectors:
                 paths=tuple(map(str, columns["paths"])),
                 pids=np.asarray(columns["pids"], np.int64),
                 camids=np.asarray(columns["camids"], np.int64),
-                root=str(columns["root"]),
+                root=_root(columns, path),
                 fingerprint=str(columns["fingerprint"]),
                 metric=_metric(columns["metric"]),
             )
@@ -93,10 +107,24 @@ class Vectors:
         return {"root": self.root, "fingerprint": self.fingerprint, "metric": self.metric}
 
 
-def check_ending(path: Path) -> None:
-    """Raises UsageError unless the file ends in .npz or .parquet."""
+def check_ending(path: str | os.PathLike[str]) -> Path:
+    """The path, if it ends in .npz or .parquet and what writes that is installed.
+
+    Raises UsageError or MissingExtraError.
+    """
+    path = Path(path)
     if path.suffix not in FORMATS:
         raise UsageError(f"an embedding file ends in {' or '.join(FORMATS)}, found {path.name!r}.")
+    if path.suffix == ".parquet":
+        _pyarrow()
+    return path
+
+
+def _root(columns: dict[str, Any], path: Path) -> str:
+    """The pictures' folder as it was, or, where that is gone, at the same place from the file as it was."""
+    root, beside = str(columns["root"]), str(columns.get("beside", ""))
+    moved = path.parent.resolve() / beside
+    return str(moved.resolve()) if beside and not Path(root).is_dir() and moved.is_dir() else root
 
 
 def content_id(path: Path) -> str:
@@ -215,7 +243,8 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     lists = table["vectors"].combine_chunks()
     columns["vectors"] = lists.flatten().to_numpy().reshape(len(table), lists.type.list_size)
     meta = table.schema.metadata or {}
-    return columns | {k: meta[f"resight.{k}".encode()].decode() for k in ("root", "fingerprint", "metric")}
+    known = {k: f"resight.{k}".encode() for k in ("root", "fingerprint", "metric", "beside")}
+    return columns | {k: meta[key].decode() for k, key in known.items() if key in meta}
 
 
 def _pyarrow() -> tuple[Any, Any]:

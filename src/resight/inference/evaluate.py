@@ -1,4 +1,4 @@
-"""A model and a data set in, a judged result out, with everything needed to read the figure a year later."""
+"""Evaluation of a model on a data set: embed query and gallery, rank, score, and record how."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resight.dist.processes import on_rank_zero
 from resight.errors import DatasetError
 from resight.inference.embeddings import Vectors, common_root
 from resight.inference.extractor import Extractor
-from resight.inference.leakage import in_words, twins
+from resight.inference.leakage import duplicates, duplicates_sentence
 from resight.inference.result import Expansion, Result, case_of, pooled
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def evaluate(
 
     def verdict() -> tuple[evaluation.Report, dict[str, Any]]:
         report = judge(asked, gallery, rules, rerank, expansion, memory).described(dataset=name)
-        same = in_words(twins(query, gallery), query, gallery)
+        same = duplicates_sentence(duplicates(query, gallery), query, gallery)
         return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
 
     report, about = on_rank_zero(verdict) if extractor.shared else verdict()
@@ -97,6 +97,7 @@ def evaluate(
         "model": _name(model),
         "fingerprint": query.fingerprint,
         "embedding": made,
+        "multi_query": multi_query,
         "unreadable": [{"path": item.name, "reason": item.reason} for item in lost_query + lost_gallery],
     }
     took = {"seconds": round(time.perf_counter() - began, 2)}

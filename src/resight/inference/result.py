@@ -1,14 +1,17 @@
-"""A verdict with what it was passed on, kept in a folder: it can be shown, compared and taken up again."""
+"""The result of an evaluation: scores, vectors, labels and how they were made, kept in a folder."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from resight import evaluation
+from resight.data import protocol_of
 from resight.errors import CheckpointError
 from resight.evaluation.distances import MEMORY
 from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY
@@ -17,7 +20,6 @@ from resight.inference.embeddings import UNREADABLE, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -55,8 +57,35 @@ class Result:
     distances: NDArray[np.floating[Any]] | None = None
 
     def __str__(self) -> str:
-        name = f"{self.context.get('model', '?')} on {self.context.get('dataset', '?')}"
-        return f"{name}: {self.report}"
+        return f"{self.name}: {self.report}"
+
+    @property
+    def name(self) -> str:
+        """The run and its model, and the data set: "a (strong_baseline) on market1501"."""
+        model, run = self.context.get("model", "?"), self.context.get("run")
+        return f"{f'{run} ({model})' if run else model} on {self.context.get('dataset', '?')}"
+
+    @property
+    def rules(self) -> str:
+        """What was done besides comparing vectors by the data set's own protocol; empty for a plain result."""
+        parts = []
+        if self.rerank is not None:
+            setting = self.rerank
+            alone = "-gallery-only" if setting.context == "gallery_only" else ""
+            parts.append(f"rerank-{setting.variant}-{setting.k1}-{setting.k2}-{setting.lam:g}{alone}")
+        if self.expansion is not None:
+            sides = "".join(
+                letter for letter, on in (("q", self.expansion.queries), ("g", self.expansion.gallery)) if on
+            )
+            parts.append(f"expand-{sides}-{self.expansion.k}-{self.expansion.alpha:g}")
+        if self.context.get("multi_query"):
+            parts.append(f"multi-query-{self.context['multi_query']}")
+        if (self.context.get("embedding") or {}).get("flip"):
+            parts.append("flip")
+        own = evaluation.Protocol.from_dict(dict(protocol_of(str(self.context.get("dataset", "")))))
+        changed = {k: v for k, v in asdict(self.report.protocol).items() if asdict(own)[k] != v}
+        parts += [f"{key}-{value}".replace("_", "-").lower() for key, value in sorted(changed.items())]
+        return "+".join(parts)
 
     def case(self, memory: int | None = None) -> evaluation.Case:
         """The distances that were judged, in the verdict's own order.  Re-ranking is done again."""
@@ -80,21 +109,27 @@ class Result:
             },
         }
 
-    def save(self, folder: Path) -> None:
-        """`result.json`, `query.npz` and `gallery.npz`, and `distances.npy` where a matrix was judged."""
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """`result.json`, `query.npz` and `gallery.npz`, and `distances.npy` where a matrix was judged.
+
+        Each is written beside and renamed, so a matrix that is read from the very file stays whole.
+        """
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.query.save(folder / "query.npz")
         self.gallery.save(folder / "gallery.npz")
         if self.distances is not None:
-            np.save(folder / "distances.npy", self.distances)
+            matrix = self.distances
+            write_atomically(folder / "distances.npy", lambda draft: _write_matrix(draft, matrix))
         else:
             (folder / "distances.npy").unlink(missing_ok=True)
         text = json.dumps(self.record(), indent=1)
         write_atomically(folder / "result.json", lambda draft: write_text(draft, text))  # last: it says all is there
 
     @classmethod
-    def load(cls, folder: Path) -> Result:
+    def load(cls, folder: str | os.PathLike[str]) -> Result:
         """Raises CheckpointError where there is no result or not one of ours."""
+        folder = Path(folder)
         try:
             record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             rerank, expansion = record.get("rerank"), record.get("expansion")
@@ -112,6 +147,14 @@ class Result:
             raise CheckpointError(f"there is no result in {folder}. Make one with: resight evaluate RUN") from error
         except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'result.json'} is not a result record of resight ({error}).") from error
+
+
+FILES = ("result.json", "query.npz", "gallery.npz", "distances.npy")  # of a result's folder
+
+
+def _write_matrix(draft: Path, matrix: NDArray[Any]) -> None:
+    with draft.open("wb") as handle:
+        np.save(handle, matrix)
 
 
 def case_of(
@@ -158,7 +201,7 @@ def with_sweep(
         protocol=result.report.protocol, memory=memory or RERANK_MEMORY,
     )  # fmt: skip
     rows = [
-        {"k1": s.k1, "k2": s.k2, "lambda": s.lam, "mAP": r.mAP, "rank-1": r.rank(1), "mINP": r.mINP} for s, r in found
+        {"k1": s.k1, "k2": s.k2, "lambda": s.lam, "mAP": r.mAP, "rank1": r.rank(1), "mINP": r.mINP} for s, r in found
     ]
     swept = {"variant": base.variant, "context": base.context, "rows": rows}
     return replace(result, context=result.context | {"rerank_sweep": swept})

@@ -1,4 +1,4 @@
-"""A contact sheet: every query at the left, what was found for it to the right, in one picture.
+"""Contact sheet: every query at the left, its hits to the right, in one picture.
 
 Right, wrong and junk differ in colour, in the line of their frame and in a word: the sheet can be printed in
 black.
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import UsageError
+from resight.files import check_output, refuse_overwriting
 from resight.reporting.ranked_lists import answered_rows, judged_rows, sample_queries
 from resight.reporting.text import FLAG_WORDS, Measure, camera, closeness, person, printable
 from resight.reporting.thumbnails import WIDEST, thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from resight.inference import Result
     from resight.reporting.ranked_lists import Hit, Picture, RankedRow
 
+PER_LINE = 10  # hits side by side; the rest goes below
 MOST_PIXELS = 120_000_000  # a sheet beyond this is no picture anybody opens
 
 Colour = tuple[int, int, int]
@@ -74,7 +77,7 @@ class Layout:
 def contact_sheet(
     rows: Sequence[RankedRow], *, columns: int | None = None, height: int = 192, title: str = ""
 ) -> Image:
-    """One line a row: the query, then at most `columns` hits.  `height` is that of a picture, in pixels.
+    """A query with at most `columns` hits, PER_LINE side by side.  `height` is that of a picture, in pixels.
 
     A picture that cannot be read is an empty frame.  Raises UsageError on nothing to show, or too much.
     """
@@ -92,9 +95,10 @@ def contact_sheet(
     layout = Layout(height, _ratio(pictures, height))
     wide, high = layout.cell
     top = 2 * layout.line if title else 0
+    lines = [max(1, -(-len(hits) // PER_LINE)) for hits in shown]  # of each row: a long list is wrapped
     size = (
-        layout.gap + wide * (1 + max(map(len, shown))) + 2 * layout.gap,
-        layout.gap + top + high * len(rows),
+        layout.gap + wide * (1 + min(PER_LINE, max(map(len, shown)))) + 2 * layout.gap,
+        layout.gap + top + high * sum(lines),
     )
     if size[0] * size[1] > MOST_PIXELS:
         raise UsageError(
@@ -104,13 +108,27 @@ def contact_sheet(
     pen = _Pen(sheet, ImageDraw.Draw(sheet), layout, ImageFont.load_default(size=layout.text))
     if title:
         pen.write((layout.gap, layout.gap), title, INK, size[0] - 2 * layout.gap)
-    for number, (row, hits, images) in enumerate(zip(rows, shown, pictures, strict=True)):
-        y = layout.gap + top + number * high
+    y = layout.gap + top
+    for row, hits, images, deep in zip(rows, shown, pictures, lines, strict=True):
         pen.query(layout.gap, y, row.query, images[0])
-        pen.rule(layout.gap + wide, y)
-        for place, (hit, image) in enumerate(zip(hits, images[1:], strict=True), start=1):
-            pen.hit(3 * layout.gap + place * wide, y, hit, row.measure, image)
+        for line in range(deep):
+            pen.rule(layout.gap + wide, y + line * high)
+        for place, (hit, image) in enumerate(zip(hits, images[1:], strict=True)):
+            line, column = divmod(place, PER_LINE)
+            pen.hit(3 * layout.gap + (1 + column) * wide, y + line * high, hit, row.measure, image)
+        y += deep * high
     return sheet
+
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def check_sheet(path: Path, inputs: Sequence[Path] = (), option: str = "--sheet") -> None:
+    """Raises UsageError, before any work, where a sheet cannot be written there or would replace an input."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{option} {path.name!r}: a sheet ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    check_output(path, option=option)
+    refuse_overwriting([path], inputs)
 
 
 def search_sheet(answers: Sequence[Mapping[str, Any]], *, height: int = 192, title: str = "") -> Image:
@@ -135,13 +153,17 @@ class _Pen:
 
     def query(self, x: int, y: int, picture: Picture, image: Image | None) -> None:
         known = [words for words in (person(picture.pid), camera(picture.camid)) if "?" not in words]
-        self.cell(x, y, image, "query", ["query", "  ".join(known) or picture.name, ""])
+        self.cell(
+            x, y, image, "query", ["query", "  ".join(known) or _file(picture), "" if known else _folder(picture)]
+        )
 
     def hit(self, x: int, y: int, hit: Hit, measure: Measure, image: Image | None) -> None:
         place = f"#{hit.rank} " if hit.rank else ""
         flag = FLAG_WORDS[hit.flag]
         who = "  ".join(words for words in (person(hit.picture.pid), camera(hit.picture.camid)) if "?" not in words)
-        lines = [f"{place} {closeness(hit.distance, measure)}".strip(), who or hit.picture.name, flag]
+        lines = [f"{place} {closeness(hit.distance, measure)}".strip(), who or _file(hit.picture), flag]
+        if not who and not flag:
+            lines[2] = _folder(hit.picture)
         if hit.flag == "junk" and image is not None:
             image = _faded(image)
         self.cell(x, y, image, hit.flag, lines)
@@ -164,10 +186,10 @@ class _Pen:
             self.write((x, box[3] + layout.line // 4 + number * layout.line), text, tint, room, centre=True)
 
     def write(self, at: tuple[int, int], text: str, colour: Colour, room: int, *, centre: bool = False) -> None:
-        """One line of text, cut where the room ends."""
+        """One line of text; of what is too long the end is kept, which tells names apart."""
         text = printable(text)
         while len(text) > 1 and self.draw.textlength(text, font=self.font) > room:
-            text = text[:-2] + "…"
+            text = "…" + text[2:]
         left = at[0] + (room - int(self.draw.textlength(text, font=self.font))) // 2 if centre else at[0]
         self.draw.text((left, at[1]), text, fill=colour, font=self.font)
 
@@ -175,6 +197,14 @@ class _Pen:
         """A line between the query and its list."""
         height = self.layout.height + 2 * self.layout.frame
         self.draw.line((x + self.layout.gap // 2, y, x + self.layout.gap // 2, y + height), fill=EMPTY, width=2)
+
+
+def _file(picture: Picture) -> str:
+    return picture.path.name if picture.path is not None else picture.name
+
+
+def _folder(picture: Picture) -> str:
+    return f"in {picture.path.parent.name}/" if picture.path is not None and picture.path.parent.name else ""
 
 
 def _ratio(pictures: list[list[Image | None]], height: int) -> float:

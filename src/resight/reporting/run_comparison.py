@@ -80,5 +80,13 @@ def same_pictures(first: object, a: Result, second: object, b: Result) -> None:
         )
 
 
+def different_rules(a: Result, b: Result) -> str | None:
+    """A sentence where the two were made by different rules, so that more than the models may differ; else None."""
+    if a.rules == b.rules:
+        return None
+    one, two = a.rules or "plain", b.rules or "plain"
+    return f"the first result is {one}, the second {two}: the difference is not that of the models alone."
+
+
 def _who(side: Vectors) -> tuple[tuple[str, ...], list[int], list[int]]:
     return side.paths, side.pids.tolist(), side.camids.tolist()

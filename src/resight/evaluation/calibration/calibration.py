@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resight.errors import EvaluationError, UsageError
+from resight.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     from resight.evaluation.labels import FloatArray
@@ -70,6 +71,7 @@ class Calibration:
     people: int
     model: str = ""  # fingerprint of the model the features came from
     different: int = 0  # pairs of two people it was fitted on; 0 where that was not written down
+    source: str = ""  # whose people: a data set or a folder
     test_set: bool = False  # made from the people of an evaluation, whose figures its thresholds flatter
 
     def probability(self, similarity: npt.ArrayLike, prior: float = 0.5) -> FloatArray:
@@ -118,8 +120,9 @@ class Calibration:
             raise EvaluationError(f"this is no calibration: {error}.") from error
 
     def save(self, path: str | Path) -> None:
-        """As JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        """Write as JSON, whole or not at all."""
+        text = json.dumps(self.to_dict(), indent=2) + "\n"
+        write_atomically(Path(path), lambda draft: write_text(draft, text))
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:

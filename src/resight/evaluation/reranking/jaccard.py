@@ -48,10 +48,11 @@ class SparseRows:
 def windows(k1: int, variant: Variant) -> tuple[int, int]:
     """Entries of a rank list, the item itself included, that count as near, and as half as near.
 
-    The paper's code takes k1 + 1 and round(k1 / 2) + 1, halves to even; fast-reid leaves the item itself uncounted
-    in neither, which makes both one shorter.
+    The paper's code takes k1 + 1 and round(k1 / 2) + 1, halves to even.  fast-reid asks for k1 + 1 likewise, but of
+    lists that are k1 long, the item itself included.
     """
-    return (k1, max(1, round(k1 / 2))) if variant == "fastreid" else (k1 + 1, round(k1 / 2) + 1)
+    near, half = k1 + 1, round(k1 / 2) + 1
+    return (k1, min(half, k1)) if variant == "fastreid" else (near, half)
 
 
 def normalised(distance: npt.NDArray[np.float32], farthest: Single, variant: Variant) -> Single:

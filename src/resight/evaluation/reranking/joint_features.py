@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation.distances import MEMORY, Features, Matrix, Single, spans
+from resight.evaluation.distances import MEMORY, Features, Matrix, Single, center_of, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,10 @@ class Joint:
     def __init__(self, query: Matrix, gallery: Matrix, metric: Metric, memory: int = MEMORY) -> None:
         if metric not in ("cosine", "euclidean"):
             raise UsageError(f"metric={metric!r} is not a metric; choose cosine or euclidean.")
+        center = center_of(gallery, memory) if metric == "euclidean" else None
         self.sides = (
-            Features("query features", query, memory=memory),
-            Features("gallery features", gallery, memory=memory),
+            Features("query features", query, memory=memory, center=center),
+            Features("gallery features", gallery, memory=memory, center=center),
         )
         if self.sides[0].dim != self.sides[1].dim:
             raise EvaluationError(

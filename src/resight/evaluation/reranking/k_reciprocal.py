@@ -37,7 +37,7 @@ class Reranking:
     """The parameters, all of which belong beside a re-ranked score.
 
     variant  paper: squared Euclidean distance divided by the row's largest; torchreid: that, squared again, as
-             its engine does; fast-reid: not divided, one neighbour fewer, mixed with the plain distance.
+             its engine does; fast-reid: not divided, lists of k1 items, not k1 + 1, mixed with the plain distance.
     context  all: other queries help, as in every published figure.  gallery_only: a query is re-ranked with the
              gallery alone, so that its answer does not depend on who else asks.
     """

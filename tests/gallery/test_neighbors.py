@@ -1,0 +1,25 @@
+"""Exact neighbors far from the origin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from resight.gallery import neighbors
+
+
+@pytest.mark.parametrize("queries", [3, 40])
+@pytest.mark.parametrize("with_faiss", [True, False])
+def test_an_offset_of_all_vectors_changes_no_euclidean_neighbor(
+    queries: int, with_faiss: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_faiss:
+        monkeypatch.setattr(neighbors, "faiss", lambda: None)
+    elif neighbors.faiss() is None:
+        pytest.skip("faiss is not installed")
+    rng = np.random.default_rng(0)
+    q, v = ((rng.normal(size=(n, 32)) + 1_000).astype(np.float32) for n in (queries, 200))
+    squares = ((q[:, None].astype(np.float64) - v) ** 2).sum(axis=2)
+    scores, positions = neighbors.exact(q, v, 5, "euclidean")
+    np.testing.assert_array_equal(positions, np.argsort(squares, axis=1)[:, :5])
+    np.testing.assert_allclose(-scores, np.sort(squares, axis=1)[:, :5], rtol=1e-4)
