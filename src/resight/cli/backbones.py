@@ -1,4 +1,4 @@
-"""resight backbones"""
+"""The verb `resight backbones`: list the backbones by name."""
 
 from __future__ import annotations
 

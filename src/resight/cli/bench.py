@@ -1,4 +1,4 @@
-"""resight bench: train"""
+"""The verb `resight bench`: measure how fast a recipe trains on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @click.group(epilog=common.example("resight bench train hacnn_market1501"))
 def command() -> None:
-    """How fast things run on this machine."""
+    """Measure speed on this machine."""
 
 
 @command.command(
@@ -79,6 +79,7 @@ def train(
         common.print_json([speed.to_dict() for speed in speeds])
     else:
         click.echo(f"{table(speeds)}\n{about(speeds[0])}")
+        common.next_step(f"resight train {recipes[0]} --out runs/NAME")
     if failed:
         raise TrainingError(f"{len(failed)} of {len(wanted)} were not measured, see above.")
 

@@ -1,4 +1,4 @@
-"""resight calibrate"""
+"""The verb `resight calibrate`: find similarity thresholds, and probabilities of being the same person."""
 
 from __future__ import annotations
 

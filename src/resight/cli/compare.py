@@ -1,4 +1,4 @@
-"""resight compare"""
+"""The verb `resight compare`: compare two runs on the same queries: paired test, which queries changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight data: check, split, convert"""
+"""The verb `resight data`: check, split and convert data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight demo"""
+"""The verb `resight demo`: bundled synthetic people: train, evaluate, search, report, index."""
 
 from __future__ import annotations
 

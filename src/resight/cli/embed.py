@@ -1,4 +1,4 @@
-"""resight embed"""
+"""The verb `resight embed`: turn pictures into a file of vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight evaluate"""
+"""The verb `resight evaluate`: evaluate a model on a data set: mAP, CMC, mINP."""
 
 from __future__ import annotations
 

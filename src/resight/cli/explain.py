@@ -1,4 +1,4 @@
-"""resight explain"""
+"""The verb `resight explain`: draw where a model looks, or where a similarity comes from."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def command(
         common.print_json({"out": str(folder), "pictures": paths, "panels": panels, "arrays": arrays})
     else:
         click.echo(f"{folder / 'explain.png'}: {len(shown)} pictures; the numbers are in {folder / 'explain.npz'}")
+        common.next_step(f"resight report {run}")
 
 
 def _asked(

@@ -1,4 +1,4 @@
-"""resight losses"""
+"""The verb `resight losses`: list the losses with what they take and their options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight models"""
+"""The verb `resight models`: list the models with their size and cost, and the packaged weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight report"""
+"""The verb `resight report`: write one HTML page about a run: scores, curves, ranked lists."""
 
 from __future__ import annotations
 
@@ -71,6 +71,8 @@ def command(
         common.print_json({"report": str(page), "evaluation": str(folder) if folder else None})
     else:
         click.echo(f"report: {page}")
+        if folder is not None:
+            common.next_step(f"resight compare {run} OTHER_RUN")
         if folder is None:
             click.echo(f"it has no scores yet; make them with: resight evaluate {run}", err=True)
 

@@ -1,4 +1,4 @@
-"""resight sweep"""
+"""The verb `resight sweep`: train recipes x changes x seeds into one table; resumes after any stop."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_
     else:
         _print_table(found)
         click.echo(f"kept in {out}: table.md, table.csv, table.html, table.json, and every run", err=True)
+        common.next_step(f"resight report {out}/VARIANT/seed-0")
     if failed:
         raise TrainingError(f"{len(failed)} runs failed and have no row of their own: " + " ".join(failed))
 

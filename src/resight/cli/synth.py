@@ -1,4 +1,4 @@
-"""resight synth"""
+"""The verb `resight synth`: render synthetic people, seen by any number of cameras."""
 
 from __future__ import annotations
 
@@ -94,5 +94,6 @@ def command(
         return
     counts = ", ".join(f"{count:,} {split}" for split, count in sorted(summary.counts.items()))
     click.echo(f"{summary.pictures:,} pictures in {summary.root}: {counts}")
+    common.next_step(f"resight train RECIPE --set data.name=market --set data.root={summary.root}")
     if summary.made:
         click.echo(f"made {summary.made:,} in {summary.seconds:,.0f} s, {summary.per_second:.2f} a second")

@@ -1,4 +1,4 @@
-"""resight train"""
+"""The verb `resight train`: train a recipe; the same command resumes an interrupted run."""
 
 from __future__ import annotations
 

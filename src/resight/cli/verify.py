@@ -1,4 +1,4 @@
-"""resight verify"""
+"""The verb `resight verify`: two pictures: do they show the same person?"""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ def command(
         return
     for each in answers:
         click.echo(f"{each.a}  {each.b}\n  {each}" if pairs is not None else str(each))
+    if known is None and answers[0].same is None:
+        common.next_step(f"resight calibrate VECTORS --model {model}")
 
 
 @dataclass(frozen=True)
