@@ -143,11 +143,11 @@ def test_counts_of_a_copy_for_evaluation_are_those_of_its_test(tmp_path: Path, m
 
 @pytest.mark.slow
 def test_the_real_market_has_the_published_counts() -> None:
-    home = os.environ.get("RESIGHT_MARKET1501", "")
-    if not (Path(home) / "query").is_dir():
-        pytest.skip("RESIGHT_MARKET1501 names no folder of Market-1501")
-    dataset = load_dataset("market1501", home, keep_junk=True)
-    counts = load_dataset("market1501", home).counts()
+    root = Path(os.environ.get("RESIGHT_DATA", "")) / "Market-1501-v15.09.15"
+    if not (root / "query").is_dir():
+        pytest.skip("RESIGHT_DATA holds no Market-1501-v15.09.15")
+    dataset = load_dataset("market1501", root, keep_junk=True)
+    counts = load_dataset("market1501", root).counts()
     assert (counts["train"].ids, counts["train"].images) == (751, 12_936)
     assert (counts["query"].ids, counts["query"].images) == (750, 3_368)
     assert (counts["gallery"].ids, counts["gallery"].images) == (750, 15_913)
