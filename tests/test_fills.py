@@ -23,8 +23,8 @@ def test_the_fill_of_a_run_is_the_models(people: Path, tmp_path: Path, settings:
     trainer = build_trainer(recipe, dataset, None, tmp_path, torch.device("cpu"), Silent())
     trainer.model.eval()
     white = torch.full((8, 3, 64, 32), 255, dtype=torch.uint8)
-    erased = trainer.model.normalise(trainer.feed.augment(white, torch.Generator().manual_seed(0)))
-    kept = trainer.model.normalise(white)
+    erased = trainer.model.normalize(trainer.feed.augment(white, torch.Generator().manual_seed(0)))
+    kept = trainer.model.normalize(white)
     expected = torch.zeros(3) if fill == "mean" else trainer.model.mean.flatten()
     changed = (erased - kept).abs().amax(dim=1) > 1e-3  # (B, H, W)
     assert 0.01 < changed.double().mean() < 0.5

@@ -22,10 +22,10 @@ name = "resnet18"
 name = "id"
 loss = "cross_entropy"
 on = "logits.identity"
-smoothing = 0.1
+label_smoothing = 0.1
 [feed.main]
 sampler = "random"
-batch = 8
+batch_size = 8
 [optim]
 lr = 1e-4
 """
@@ -44,9 +44,9 @@ def test_keys_of_no_piece_are_options_of_the_named_thing() -> None:
     recipe = Recipe.from_toml(SMALL)
     assert recipe.data.options == {"val_folds": 3}
     assert recipe.model.options == {"backbone": {"name": "resnet18"}}
-    assert recipe.objective.terms[0].options == {"smoothing": 0.1}
+    assert recipe.objective.terms[0].options == {"label_smoothing": 0.1}
     assert recipe.optim.lr == 1e-4
-    assert recipe.feed["main"].batch_size == 8
+    assert recipe.feed["main"].size == 8
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_overrides_set_one_value_and_leave_the_recipe_alone() -> None:
     recipe = Recipe.from_toml(SMALL)
     changed = recipe.override(
         "optim.lr=2e-4",
-        "objective.terms.id.smoothing=0",
+        "objective.terms.id.label_smoothing=0",
         "objective.terms.0.weight=3",
         "data.root=/with space/x",
         "train.epochs=7",
         "model.backbone.name=resnet34",
     )
     assert changed.optim.lr == 2e-4
-    assert changed.objective.terms[0].options["smoothing"] == 0
+    assert changed.objective.terms[0].options["label_smoothing"] == 0
     assert changed.objective.terms[0].weight == 3
     assert changed.data.root == "/with space/x"
     assert changed.train.epochs == 7
@@ -91,7 +91,7 @@ def test_overrides_set_one_value_and_leave_the_recipe_alone() -> None:
 
 def test_a_key_without_a_value_is_taken_away() -> None:
     recipe = Recipe.from_toml(SMALL)
-    changed = recipe.override("objective.terms.id.smoothing=", "optim.lr=", "data.val_folds=", "model.backbone=")
+    changed = recipe.override("objective.terms.id.label_smoothing=", "optim.lr=", "data.val_folds=", "model.backbone=")
     assert changed.objective.terms[0].options == changed.data.options == changed.model.options == {}
     assert changed.optim.lr == OptimConfig().lr
     two = recipe.override("feed.other={sampler='random'}")

@@ -54,7 +54,9 @@ def test_hacnn_adds_its_branches_and_the_port_takes_their_mean() -> None:
     terms = ("global", "local")
     ours = judged(Recipe.load("hacnn_market1501"), *terms, output=output, pids=labels(0))
     assert float(ours) == pytest.approx(1.792756, abs=1e-6)
-    port = Recipe.load("hacnn_torchreid_market1501").override(*(f"objective.terms.{t}.smoothing=0" for t in terms))
+    port = Recipe.load("hacnn_torchreid_market1501").override(
+        *(f"objective.terms.{t}.label_smoothing=0" for t in terms)
+    )
     assert float(judged(port, *terms, output=output, pids=labels(0))) == pytest.approx(0.896378, abs=1e-6)
 
 
@@ -84,7 +86,7 @@ def test_mdprs_pieces_add_up() -> None:
     """0.446378 + 1.822963 + 0.861709 + 0.0015 - 0.046447."""
     one, two, towards = numbers([[1, 2], [0, 1]]), numbers([[2, 1], [1, -1]]), Distillation()
     pieces = [
-        Circle(0.35, 64, smoothing=0.1, spread="others")(numbers([[0.6, 0.2, -0.1]]), labels(0)),
+        Circle(0.35, 64, label_smoothing=0.1, spread="others")(numbers([[0.6, 0.2, -0.1]]), labels(0)),
         TriHard(0.05)(*SQUARE),
         AttentionDiversity()([numbers([[0.5, 1.190551]]), numbers([[0.797813, 0.595275]])]),
         ForegroundMass()(numbers([[[0.5, 0.25], [0.25, 0.5]]])),
@@ -114,4 +116,4 @@ def test_a_circle_head_starts_near_fifty(num_ids: int) -> None:
     features, weight = (torch.randn(n, 512, generator=draws) for n in (64, num_ids))
     cosines = torch.nn.functional.normalize(features) @ torch.nn.functional.normalize(weight).T
     pids = torch.arange(64)
-    assert float(Circle(0.35, 64, smoothing=0.1, spread="others")(cosines, pids)) == pytest.approx(50, abs=1.5)
+    assert float(Circle(0.35, 64, label_smoothing=0.1, spread="others")(cosines, pids)) == pytest.approx(50, abs=1.5)

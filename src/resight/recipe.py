@@ -113,6 +113,15 @@ class Recipe:
             raise RecipeError(f"{source} is not TOML: {error}.") from error
 
     @classmethod
+    def of_run(cls, folder: Path) -> Recipe:
+        """The recipe in a run folder, which an earlier version may have written: old keys mean what they meant."""
+        text = (folder / "recipe.toml").read_text(encoding="utf-8")
+        try:
+            return cls.from_dict(_renamed(tomllib.loads(text)))
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{folder / 'recipe.toml'} is not TOML: {error}.") from error
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Raises RecipeError: an unknown key is answered with the known ones, a wrong value with the valid choices."""
         try:
@@ -193,6 +202,32 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_none(item) for item in value]
     return value
+
+
+# What keys, options of losses, and losses were called in earlier versions.
+EARLIER_SOURCE = {"batch": "batch_size"}
+EARLIER_AUGMENT = {"grey": "gray"}
+EARLIER_TERM = {"smoothing": "label_smoothing", "normalise": "normalize"}
+EARLIER_LOSS = {"centre": "center", "generalised_lifted": "generalized_lifted"}
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """The tables of an earlier version's recipe under the names of today."""
+
+    def under(names: Mapping[str, str], table: Mapping[str, Any]) -> dict[str, Any]:
+        return {names.get(key, key): value for key, value in table.items()}
+
+    found = dict(values)
+    found["feed"] = {name: under(EARLIER_SOURCE, source) for name, source in values.get("feed", {}).items()}
+    found["augment"] = under(EARLIER_AUGMENT, values.get("augment", {}))
+    objective = values.get("objective", {})
+    terms = [under(EARLIER_TERM, term) for term in objective.get("terms", [])]
+    terms = [{**term, "loss": EARLIER_LOSS.get(str(term.get("loss")), term.get("loss"))} for term in terms]
+    found["objective"] = {**objective, "terms": terms}
+    model = dict(values.get("model", {}))
+    name = model.pop("name", "")
+    found["model"] = {"name": name, **models.earlier_options(name, model)}
+    return {key: table for key, table in found.items() if key in values}
 
 
 # The options that the named loss, model or reader takes, by the table that names it.

@@ -70,7 +70,7 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        return Recipe.load(self.folder / "recipe.toml")
+        return Recipe.of_run(self.folder)
 
     @cached_property
     def model(self) -> ReIDModel:
@@ -112,11 +112,19 @@ def train(
         where = resolve_device(device)
         trainer = build_trainer(recipe, dataset, validation, folder, where, shown, fresh=fresh, start=start)
         on_rank_zero(lambda: _clear_drafts(folder))
-        trainer.state.resume()
+        trainer.state.resume(same_recipe=on_rank_zero(lambda: _is_of(folder, recipe)))
         on_rank_zero(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
         trainer.run()
         on_rank_zero(lambda: _write_card(folder, recipe, dataset, trainer))
     return Run(folder)
+
+
+def _is_of(folder: Path, recipe: Recipe) -> bool:
+    """Whether the run in the folder has this recipe, under whatever names an earlier version wrote it."""
+    try:
+        return Recipe.of_run(folder).hash == recipe.hash
+    except (OSError, RecipeError):
+        return False
 
 
 def profile(
@@ -374,7 +382,7 @@ def _clear_drafts(folder: Path) -> None:
 
 
 def _batch_size(recipe: Recipe) -> int:
-    return next(iter(recipe.feed.values())).batch_size
+    return next(iter(recipe.feed.values())).size
 
 
 def _data_hash(samples: Sequence[Sample]) -> str:

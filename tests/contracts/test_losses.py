@@ -158,7 +158,7 @@ def test_every_parameter_learns(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_unknown_options_are_answered_with_the_known(name: str) -> None:
     known = losses.options_of(name)
-    with pytest.raises(UsageError, match="no option margn") as error:
+    with pytest.raises(UsageError, match="margn: there is no option of loss") as error:
         losses.build(name, margn=1)
     assert all(option in str(error.value) for option in known)
 

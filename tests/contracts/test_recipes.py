@@ -204,7 +204,7 @@ def test_the_batches_of_pyramid() -> None:
     """202 random batches of 64 in a pass over the 12,936 pictures; 8 x 8 of those who have 8 pictures."""
     recipe = Recipe.load("pyramid_market1501")
     drawn, dealt = recipe.feed["random"], recipe.feed["balanced"]
-    batches = RandomSampler(12_936, drawn.batch).epoch(0)
+    batches = RandomSampler(12_936, drawn.batch_size).epoch(0)
     assert len(batches) == 202
     assert len(np.unique(np.concatenate(batches))) == 202 * 64  # no picture twice in a pass
     pids = np.repeat(np.arange(20), [*[5] * 8, *[11] * 12])  # eight people have too few

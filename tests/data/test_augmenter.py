@@ -15,7 +15,7 @@ from resight.data.augment.random_patch import READY
 from resight.errors import UsageError
 
 OFF = {"flip": 0.0, "crop": "none"}
-EVERYTHING = Augment(erase=0.5, patch=0.5, brightness=0.3, contrast=0.2, saturation=0.4, hue=0.1, grey=0.2, jitter=0.8)
+EVERYTHING = Augment(erase=0.5, patch=0.5, brightness=0.3, contrast=0.2, saturation=0.4, hue=0.1, gray=0.2, jitter=0.8)
 
 
 def _seed(number: int = 0) -> Generator:
@@ -306,7 +306,7 @@ def test_a_third_of_the_circle_turns_red_to_green_and_leaves_grey() -> None:
 
 
 def test_grey_pictures_have_equal_channels() -> None:
-    out = _augment(_images(), grey=1.0)
+    out = _augment(_images(), gray=1.0)
     torch.testing.assert_close(out[:, 0], out[:, 2])
 
 

@@ -19,7 +19,7 @@ from resight.data.transfer import to_device
 
 B, H, W = 40, 12, 7
 EVERYTHING = {
-    "erase": 0.5, "patch": 0.5, "brightness": 0.3, "contrast": 0.2, "saturation": 0.4, "hue": 0.1, "grey": 0.2,
+    "erase": 0.5, "patch": 0.5, "brightness": 0.3, "contrast": 0.2, "saturation": 0.4, "hue": 0.1, "gray": 0.2,
     "cast": 0.2,
 }  # fmt: skip
 

@@ -85,7 +85,7 @@ def test_contributions_are_the_products_of_the_map_with_the_target() -> None:
     model, one, two = small("baseline"), image(1), image(2)
     assert isinstance(model.backbone, torch.nn.Module)
     with torch.no_grad():
-        map, f, t = model.backbone(model.normalise(one)), model.embed(one), model.embed(two)
+        map, f, t = model.backbone(model.normalize(one)), model.embed(one), model.embed(two)
     by_hand = torch.einsum("chw,c->hw", map[0], t[0]) / map.shape[2] / map.shape[3] / f.norm() / t.norm()
     np.testing.assert_allclose(support(model, one, two).map, by_hand.numpy(), atol=1e-6)
 

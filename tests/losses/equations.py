@@ -117,7 +117,7 @@ def lifted(d: Tensor, y: list[int], margin: float) -> float:
     return mean(values)
 
 
-def generalised_lifted(d: Tensor, y: list[int], margin: float) -> float:
+def generalized_lifted(d: Tensor, y: list[int], margin: float) -> float:
     D, values = d.tolist(), []
     for a in anchors(y):
         pull = math.log(sum(math.exp(D[a][p]) for p in positives(a, y)))

@@ -146,7 +146,7 @@ def test_heads_at_the_ends_of_the_cosine(head: Cosine) -> None:
 def test_circle_at_class_level(cosines: list[float], plain: float, smooth: float) -> None:
     row = numbers([cosines])
     assert float(Circle()(row, labels(0))) == pytest.approx(plain, rel=1e-4 if plain < 1e-6 else 1e-5)
-    loss = Circle(smoothing=0.1, spread="others")
+    loss = Circle(label_smoothing=0.1, spread="others")
     assert float(loss(row, labels(0))) == pytest.approx(smooth, rel=1e-5)
 
 
@@ -167,9 +167,9 @@ def test_circle_gradient_stops_at_the_pace() -> None:
     row = numbers([[0.6, 0.2, -0.1]])
     grad = gradient(Circle(), row, labels(0))
     assert torch.allclose(grad, numbers([[-2.902665, 1.856450, 0.123713]]), atol=5e-6)
-    smooth = gradient(Circle(smoothing=0.1, spread="others"), row, labels(0))
+    smooth = gradient(Circle(label_smoothing=0.1, spread="others"), row, labels(0))
     assert torch.allclose(smooth, numbers([[1.897336, 0.096450, -0.676287]]), atol=5e-6)
-    assert float(Circle(smoothing=0.1)(row, labels(0))) == pytest.approx(0.318378, abs=1e-6)
+    assert float(Circle(label_smoothing=0.1)(row, labels(0))) == pytest.approx(0.318378, abs=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [lambda: Cosine(0), lambda: ArcFace(3.5)])

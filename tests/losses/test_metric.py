@@ -14,7 +14,7 @@ from resight.losses import (
     HAP2S,
     AdaptiveTriplet,
     Contrastive,
-    GeneralisedLifted,
+    GeneralizedLifted,
     ImprovedTriplet,
     Lifted,
     MetricLoss,
@@ -47,7 +47,7 @@ LITERAL: list[tuple[MetricLoss, Batch, float]] = [
     (AdaptiveTriplet("soft"), B1, 0.8547325532702379),
     (Lifted(), B1, 5.40180276598925),
     (Lifted(), B2, 3.4064534402097952),
-    (GeneralisedLifted(), B1, 2.50574151456452),
+    (GeneralizedLifted(), B1, 2.50574151456452),
     (HAP2S(), B1, 0.6494366202632468),
     (HAP2S(margin="soft"), B1, 0.9146885964011888),
     (HAP2S("polynomial"), B1, 0.829659538487251),
@@ -212,7 +212,7 @@ FAST: list[tuple[MetricLoss, Equation]] = [
     (HAP2S(), lambda d, y: equations.hap2s(d, y, 0.3, "exponential")),
     (HAP2S("polynomial"), lambda d, y: equations.hap2s(d, y, 0.3, "polynomial")),
     (Lifted(), lambda d, y: equations.lifted(d, y, 1.0)),
-    (GeneralisedLifted(), lambda d, y: equations.generalised_lifted(d, y, 1.0)),
+    (GeneralizedLifted(), lambda d, y: equations.generalized_lifted(d, y, 1.0)),
 ]
 BATCHES = {"4 x 3": people(4, 3, 5), **EDGES}
 
@@ -247,7 +247,7 @@ def test_trihard_on_other_distances(distance: str) -> None:
 
 def test_normalising_twice_the_cosine_distance_is_the_squared_one() -> None:
     features, pids = people(4, 3, 5)
-    square = TriHard(0.6, distance="squared", normalise=True)(features, pids)
+    square = TriHard(0.6, distance="squared", normalize=True)(features, pids)
     assert torch.allclose(square, 2 * TriHard(0.3, distance="cosine")(features, pids))
 
 

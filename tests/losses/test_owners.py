@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from resight.errors import UnknownNameError, UsageError
 from resight.losses import (
     ArcFace,
-    Centre,
+    Center,
     Circle,
     CosFace,
     Cosine,
@@ -24,11 +24,11 @@ from resight.losses.partial_fc import INIT_ROWS, _initial_rows, shard
 from tests.losses.batches import B1, B3, B3_WEIGHTS, labels, numbers, people
 from tests.ranks import backward
 
-# Centre
+# Center
 
 
-def centre(update: str = "moving", halve: bool = True) -> Centre:
-    loss = Centre(3, 2, update=update, halve=halve).double()  # type: ignore[arg-type]
+def centre(update: str = "moving", halve: bool = True) -> Center:
+    loss = Center(3, 2, update=update, halve=halve).double()  # type: ignore[arg-type]
     with torch.no_grad():
         loss.centres.copy_(numbers([[0, 0.1], [1, 0.5], [1, 1]]))
     return loss

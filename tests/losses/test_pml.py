@@ -57,7 +57,7 @@ PAIRS: dict[str, tuple[Loss, torch.nn.Module]] = {
         Mined(triplet(margin=0, smooth_loss=True, reducer=reducers.MeanReducer())),
     ),
     "lifted": (ours.Lifted(), theirs.LiftedStructureLoss(neg_margin=1, pos_margin=0, distance=plain())),
-    "generalised lifted": (ours.GeneralisedLifted(), theirs.GeneralizedLiftedStructureLoss(distance=plain())),
+    "generalised lifted": (ours.GeneralizedLifted(), theirs.GeneralizedLiftedStructureLoss(distance=plain())),
     "circle 128": (ours.PairwiseCircle(), theirs.CircleLoss(m=0.25, gamma=128)),
     "circle 64": (ours.PairwiseCircle(0.35, 64), theirs.CircleLoss(m=0.35, gamma=64)),
 }

@@ -137,4 +137,4 @@ def test_normalisation_follows_the_weights() -> None:
     torch.testing.assert_close(ours.mean.flatten(), torch.tensor([0.485, 0.456, 0.406]))
     own = models.build("baseline", 0, backbone={"name": "resnet10", "width": 8}, mean=(0.0, 0.0, 0.0), std=(1, 1, 1))
     images = torch.rand(1, 3, *SIZE)
-    assert torch.equal(own.eval().normalise(images), images)
+    assert torch.equal(own.eval().normalize(images), images)

@@ -18,7 +18,7 @@ def test_the_plain_baseline_compares_what_it_classifies() -> None:
     images = torch.rand(2, 3, *SIZE)
     output = model(images)
     assert set(output.features) == {"global"}
-    torch.testing.assert_close(model.embed(images), model.backbone(model.normalise(images)).mean(dim=(2, 3)))  # type: ignore[operator]
+    torch.testing.assert_close(model.embed(images), model.backbone(model.normalize(images)).mean(dim=(2, 3)))  # type: ignore[operator]
     torch.testing.assert_close(output.logits["identity"], model.classifier(output.features["global"]))  # type: ignore[operator]
     assert model.classifier.bias is not None  # type: ignore[union-attr]
 

@@ -121,7 +121,7 @@ def test_what_the_attention_task_pools() -> None:
     for model in built:
         model.load_state_dict(built[0].state_dict())
     assert all(isinstance(model, Mancs) for model in built)
-    x = built[0].normalise(torch.rand(2, 3, *SIZE))
+    x = built[0].normalize(torch.rand(2, 3, *SIZE))
     _, masks, plain = built[0].attend(x)  # type: ignore[operator]
     first, mask = built[0].backbone.stages()[0](x), masks[0]  # type: ignore[operator, union-attr]
     torch.testing.assert_close(plain[0], (mask * first).mean(dim=(2, 3)))

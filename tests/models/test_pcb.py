@@ -34,7 +34,7 @@ def test_the_descriptor_is_the_strips_at_unit_length() -> None:
     model, images = build().eval(), torch.rand(2, 3, 96, 32)
     with torch.no_grad():
         found = model.embed(images)
-        map = model.backbone(model.normalise(images))  # six rows, one a strip
+        map = model.backbone(model.normalize(images))  # six rows, one a strip
     expected = torch.cat([F.normalize(map[:, :, i].mean(dim=2)) for i in range(6)], dim=1)
     torch.testing.assert_close(found, expected)
     assert build(retrieval=("h",)).embedding_dim == 48

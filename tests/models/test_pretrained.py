@@ -173,7 +173,7 @@ def test_a_timm_network_reads_timms_own_files(name: str, tmp_path: Path) -> None
     torch.save({"state_dict": {f"module.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "w.pth")
     options = {"name": name, "weights": str(tmp_path / "w.pth")}
     model = models.build("baseline", 0, backbone=options, input_size=(64, 32)).eval()
-    images = model.normalise(torch.rand(2, 3, 64, 32))
+    images = model.normalize(torch.rand(2, 3, 64, 32))
     with torch.no_grad():
         expected = source.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)[0]
         torch.testing.assert_close(model.backbone(images), expected)  # type: ignore[operator]

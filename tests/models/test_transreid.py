@@ -71,7 +71,7 @@ def test_lambda_is_part_of_the_space() -> None:
 def test_the_class_token_of_a_transformer_for_any_method() -> None:
     options = {"name": "vit_tiny_patch16_224", "class_token": True}
     model = models.build("strong_baseline", 0, backbone=options, input_size=SIZE).eval()
-    x = model.normalise(torch.rand(2, 3, *SIZE))
+    x = model.normalize(torch.rand(2, 3, *SIZE))
     with torch.no_grad():
         token = model.backbone.body.forward_features(x)[:, 0]  # type: ignore[operator, union-attr]
         torch.testing.assert_close(model.describe(x)["global"], token)

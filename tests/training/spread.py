@@ -38,7 +38,7 @@ TRIPLET = {"name": "triplet", "loss": "trihard", "on": "features.global"}
 DRAWN = {"name": "drawn", "loss": "curriculum_triplet", "on": "features.global"}
 PAIRS = {"name": "pairs", "loss": "verification", "on": "features.global"}
 RESTING = {**PAIRS, "weight": 0.0}
-CENTRES = {"name": "centres", "loss": "centre", "on": "features.global", "update": "learned", "weight": 0.01}
+CENTRES = {"name": "centres", "loss": "center", "on": "features.global", "update": "learned", "weight": 0.01}
 SHARDED = {"name": "many", "loss": "sharded", "on": "features.global", "head": "arcface", "scale": 8.0}
 CLUSTERS = {"name": "clusters", "loss": "cluster_contrast", "on": "features.global"}
 PROXIES = {"name": "proxies", "loss": "camera_proxies", "on": "features.global", "start": 1}
@@ -48,7 +48,7 @@ NETWORK = {"model": {"name": "strong_baseline", "backbone": {"name": "resnet10",
 ADAM = {"optim": {"name": "adam", "lr": 1e-3}}
 CONTROLLER = {
     "objective": {"weighting": {"name": "dynamic_focal", "alone": "other", "together": "main", "delta": 0.3}},
-    "feed": {"other": {"sampler": "random", "batch": 12}},
+    "feed": {"other": {"sampler": "random", "batch_size": 12}},
     "train": {"epochs": 4},
 }
 run: Any = resight.run  # of which parts are replaced below
@@ -84,7 +84,7 @@ class Plain(ReIDModel):
         return {"global": self.feature(self.body(x))}
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.describe(self.normalise(images))
+        features = self.describe(self.normalize(images))
         return self.output(features, {"identity": self.classifier(features["global"])})
 
 

@@ -61,7 +61,7 @@ def batch(seed: int = 0, rows: int = B) -> Batch:
     return Batch(images, pids, torch.zeros_like(pids), torch.arange(rows), {"hat": pids % 2})
 
 
-SAMPLE_WISE = [TermConfig("identity", "cross_entropy", "logits.identity", options={"smoothing": 0.1})]
+SAMPLE_WISE = [TermConfig("identity", "cross_entropy", "logits.identity", options={"label_smoothing": 0.1})]
 EVERYTHING = [
     *SAMPLE_WISE,
     TermConfig("triplet", "adaptive_triplet", "features.*", options={"margin": 2.0}),
@@ -216,8 +216,8 @@ def test_identities_are_not_torn_apart() -> None:
     check_shares(4, {"main": SourceConfig(ids=8)})
     with pytest.raises(RecipeError, match=r"accumulate is 3.*8 of feed.main.ids"):
         check_shares(3, {"main": SourceConfig(ids=8)})
-    with pytest.raises(RecipeError, match=r"10 of feed.alone.batch"):
-        check_shares(4, {"alone": SourceConfig(sampler="random", batch=10)})
+    with pytest.raises(RecipeError, match=r"10 of feed.alone.batch_size"):
+        check_shares(4, {"alone": SourceConfig(sampler="random", batch_size=10)})
 
 
 def plan(people: Path, *settings: str) -> Recipe:
@@ -246,7 +246,7 @@ def test_recipes_reach_them(people: Path, tmp_path: Path, setting: str) -> None:
         (("train.accumulate=2", "train.gradient_cache=4"), "not both"),
         (("train.accumulate=0",), "at least 1 share"),
         (("train.recover=1", "train.recover_factor=0"), "above 0 and up to 1"),
-        (("objective.terms.triplet.memory=8", "objective.terms.triplet.loss=centre"), "compares no descriptors"),
+        (("objective.terms.triplet.memory=8", "objective.terms.triplet.loss=center"), "compares no descriptors"),
         (
             (
                 "train.gradient_cache=4",

@@ -92,7 +92,7 @@ def test_nothing_annotated_anywhere_is_zero_with_a_graph() -> None:
         ),
         (
             TermConfig("id", "cross_entropy", "logits.identity", options={"smoting": 1}),
-            r"objective\.terms\.id\.smoting: there is no option .*Did you mean 'smoothing'",
+            r"objective\.terms\.id\.smoting: there is no option .*Did you mean 'label_smoothing'",
         ),
         (TermConfig("id", "cross_entropy", "features.global"), "cross_entropy judges logits"),
         (TermConfig("id", "trihard", "logits.identity"), "trihard judges features.*offers features.global"),
@@ -158,7 +158,7 @@ def test_losses_on_maps_also_judge_what_maps_gather() -> None:
         Objective([TermConfig("t", "trihard", "maps.attention")], offered(out), K)
 
 
-@pytest.mark.parametrize("name", ["centre", "verification", "sharded"])
+@pytest.mark.parametrize("name", ["center", "verification", "sharded"])
 def test_losses_on_features_that_own_something_are_terms_too(name: str) -> None:
     report = objective(TermConfig("owner", name, "features.global"))(output(), batch())
     assert report.total.isfinite()
@@ -167,7 +167,7 @@ def test_losses_on_features_that_own_something_are_terms_too(name: str) -> None:
 
 def test_losses_that_draw_follow_the_run_s_seed_unless_the_term_has_its_own() -> None:
     def centres(run: int, **options: int) -> Tensor:
-        term = TermConfig("centre", "centre", "features.global", options=options)
+        term = TermConfig("centre", "center", "features.global", options=options)
         return torch.cat([b.flatten() for b in Objective([term], offered(output()), K, seed=run).buffers()])
 
     assert torch.equal(centres(1), centres(1)) and not torch.equal(centres(0), centres(1))

@@ -99,6 +99,35 @@ def test_another_recipe_does_not_go_on_over_a_run(people: Path, tmp_path: Path) 
     train(tiny(people, "train.epochs=1", "optim.lr=1e-4"), tmp_path / "run", fresh=True)
 
 
+def test_a_run_of_an_earlier_version_is_read_and_continued(people: Path, tmp_path: Path) -> None:
+    """It called keys, options and losses otherwise, and its recipe had another hash."""
+    changes = ("augment.gray=0.1", "feed.main.sampler=random", "feed.main.batch_size=6",
+               "objective.terms.identity.label_smoothing=0.1", "objective.terms.triplet.loss=center")  # fmt: skip
+    plan = tiny(people, *changes)
+    whole = train(plan, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(plan, tmp_path / "run", display=StopAt(6))
+    text = (tmp_path / "run" / "recipe.toml").read_text()
+    for now, then in (("batch_size =", "batch ="), ("gray =", "grey ="), ("label_smoothing =", "smoothing ="),
+                      ('loss = "center"', 'loss = "centre"')):  # fmt: skip
+        assert now in text
+        text = text.replace(now, then)
+    (tmp_path / "run" / "recipe.toml").write_text(text)
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    state["recipe"] = "0123456789ab " + state["recipe"].split()[1]
+    del state["precision"]
+    torch.save(state, tmp_path / "run" / "state.pt")
+    assert Run.open(tmp_path / "run").recipe == plan
+    assert same(weights(whole), weights(train(plan, tmp_path / "run")))
+    with pytest.raises(RecipeError, match="Did you mean 'batch_size'"):
+        Recipe.load(_written(tmp_path / "earlier.toml", text))
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
 def test_a_second_thread_may_train(people: Path, tmp_path: Path) -> None:
     thread = threading.Thread(target=train, args=(tiny(people, "train.epochs=1"), tmp_path / "run"))
     thread.start()

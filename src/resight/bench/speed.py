@@ -160,7 +160,7 @@ def _speed(
 
 def _batch_setting(name: str, source: Any, batch: int) -> str:
     if source.sampler == "random":
-        return f"feed.{name}.batch={batch}"
+        return f"feed.{name}.batch_size={batch}"
     if batch % source.images:
         raise UsageError(
             f"--batch {batch}: feed.{name} draws {source.images} pictures of each person; choose a multiple of that."

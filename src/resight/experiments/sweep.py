@@ -178,7 +178,7 @@ def budgeted(recipe: Recipe, presentations: int, pictures: int) -> Recipe:
     An epoch shows whole batches of its first source.  Warm-up, milestones and start keep their share of the
     run, as do the times a recipe gives a curriculum.  Raises RecipeError where the budget is less than an epoch.
     """
-    batch = next(iter(recipe.feed.values())).batch_size
+    batch = next(iter(recipe.feed.values())).size
     shown = batch * (recipe.train.steps_per_epoch or max(pictures // batch, 1))
     if presentations < shown:
         raise RecipeError(

@@ -17,7 +17,7 @@ from resight.losses.agreement import AttentionDiversity, Distillation, Foregroun
 from resight.losses.attributes import Attribute, AttributeLoss, balanced
 from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_anchors
 from resight.losses.camera_proxies import CameraProxies
-from resight.losses.centre import Centre
+from resight.losses.center import Center
 from resight.losses.circle import PairwiseCircle
 from resight.losses.classification import CrossEntropy
 from resight.losses.cluster_contrast import ClusterContrast
@@ -30,7 +30,7 @@ from resight.losses.margin_softmax import ArcFace, Circle, CosFace, Cosine
 from resight.losses.partial_fc import ShardedClassifier
 from resight.losses.pseudo_labels import PseudoLabelLoss
 from resight.losses.quadruplet import Quadruplet
-from resight.losses.soft_mining import HAP2S, AdaptiveTriplet, GeneralisedLifted, Lifted
+from resight.losses.soft_mining import HAP2S, AdaptiveTriplet, GeneralizedLifted, Lifted
 from resight.losses.triplet import Contrastive, ImprovedTriplet, TriHard, Triplet
 from resight.losses.verification import PairClassifier, PairVerification, Verification
 from resight.options import Option, call_options, check_call
@@ -43,7 +43,7 @@ LOSSES: dict[str, type[Loss]] = {
     "attention_diversity": AttentionDiversity,
     "attribute": Attribute,
     "camera_proxies": CameraProxies,
-    "centre": Centre,
+    "center": Center,
     "circle": Circle,
     "cluster_contrast": ClusterContrast,
     "contrastive": Contrastive,
@@ -53,7 +53,7 @@ LOSSES: dict[str, type[Loss]] = {
     "curriculum_triplet": CurriculumTriplet,
     "distillation": Distillation,
     "foreground_mass": ForegroundMass,
-    "generalised_lifted": GeneralisedLifted,
+    "generalized_lifted": GeneralizedLifted,
     "hap2s": HAP2S,
     "hybrid_memory": HybridMemory,
     "improved_triplet": ImprovedTriplet,
@@ -104,7 +104,7 @@ __all__ = [
     "Attribute",
     "AttributeLoss",
     "CameraProxies",
-    "Centre",
+    "Center",
     "Circle",
     "Clocked",
     "ClusterContrast",

@@ -30,8 +30,8 @@ class Attribute(CrossEntropy):
     Shapes: logits (B, A), values (B,) in 0..A-1 or negative -> ().
     """
 
-    def __init__(self, class_weights: Sequence[float] | None = None, smoothing: float = 0.0) -> None:
-        super().__init__(smoothing)
+    def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__(label_smoothing)
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float64)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)

@@ -60,7 +60,7 @@ class MetricOptions(TypedDict, total=False):
     """What every metric loss accepts."""
 
     distance: Distance
-    normalise: bool
+    normalize: bool
     reduction: Reduction
     exclude_same_index: bool
 
@@ -74,7 +74,7 @@ class MetricLoss(Loss):
     the gathered batch, and the averaged gradient is that of one process with the whole batch.
 
     distance             euclidean, cosine or squared (euclidean)
-    normalise            scale features to unit length first
+    normalize            scale features to unit length first
     reduction            "mean"; "sum"; "mean_nonzero" over values above 0; "none" for the local values, 0
                          where not valid (`parts` gives the mask)
     exclude_same_index   ignore pairs that are one picture drawn twice; wants the pictures' index
@@ -89,7 +89,7 @@ class MetricLoss(Loss):
         self,
         *,
         distance: Distance = "euclidean",
-        normalise: bool = False,
+        normalize: bool = False,
         reduction: Reduction = "mean",
         exclude_same_index: bool = False,
     ) -> None:
@@ -97,7 +97,7 @@ class MetricLoss(Loss):
         if reduction not in REDUCTIONS:
             raise UsageError(f"reduction is {reduction!r}; it is one of {', '.join(REDUCTIONS)}.")
         self.distance: Distance = known_distance(distance)  # type: ignore[assignment]
-        self.normalise = normalise
+        self.normalize = normalize
         self.reduction: Reduction = reduction
         self.exclude_same_index = exclude_same_index
 
@@ -113,7 +113,7 @@ class MetricLoss(Loss):
         """What is averaged, and which of it counts, for this rank's share; most losses have one part."""
         with full_precision(features):
             features = lift(features)
-            if self.normalise:
+            if self.normalize:
                 features, past = unit(features), past and past._replace(features=unit(past.features))
             return self.compare(features, self.relations(pids, index, past))
 

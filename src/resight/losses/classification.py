@@ -29,13 +29,13 @@ class CrossEntropy(Loss):
 
     takes: ClassVar[Takes] = "logits"
 
-    def __init__(self, smoothing: float = 0.0, spread: Spread = "all") -> None:
+    def __init__(self, label_smoothing: float = 0.0, spread: Spread = "all") -> None:
         super().__init__()
-        if not 0 <= smoothing < 1:
-            raise UsageError(f"smoothing is {smoothing}; it lies in [0, 1).")
+        if not 0 <= label_smoothing < 1:
+            raise UsageError(f"label_smoothing is {label_smoothing}; it lies in [0, 1).")
         if spread not in ("all", "others"):
             raise UsageError(f"spread is {spread!r}; it is 'all' or 'others'.")
-        self.smoothing, self.spread = smoothing, spread
+        self.label_smoothing, self.spread = label_smoothing, spread
 
     def forward(self, logits: Tensor, pids: Tensor) -> Tensor:
         with full_precision(logits):
@@ -45,7 +45,7 @@ class CrossEntropy(Loss):
     def each(self, logits: Tensor, pids: Tensor) -> Tensor:
         """The loss of every row: (B, C), (B,) -> (B,)."""
         classes = logits.shape[1]
-        smoothing = self.smoothing
+        smoothing = self.label_smoothing
         if self.spread == "others" and classes > 1:  # the same target, written with e' / C on all classes
             smoothing *= classes / (classes - 1)
         return F.cross_entropy(logits, pids, reduction="none", label_smoothing=smoothing)

@@ -56,16 +56,16 @@ class _Gram(torch.autograd.Function):
         return summed
 
 
-def centred(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def centered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both about b's mean, so that a common offset costs no digits; b stays a where it was."""
-    centre = b.detach().mean(dim=0)
-    moved = b - centre
-    return (moved if a is b else a - centre), moved
+    center = b.detach().mean(dim=0)
+    moved = b - center
+    return (moved if a is b else a - center), moved
 
 
 def squared(a: Tensor, b: Tensor) -> Tensor:
     """|a|^2 + |b|^2 - 2 a.b, not below 0.  Shapes: (N, D), (M, D) -> (N, M)."""
-    a, b = centred(a, b)
+    a, b = centered(a, b)
     lengths = a.square().sum(1)[:, None] + b.square().sum(1)[None, :]
     return (lengths - 2 * products(a, b)).clamp_min(0)
 

@@ -33,12 +33,14 @@ class AdaptiveHard(Loss):
 
     takes: ClassVar[Takes] = "logits"
 
-    def __init__(self, rate: float = 0.1, min_keep: float = 0.25, warmup: float = 0.0, smoothing: float = 0.0) -> None:
+    def __init__(
+        self, rate: float = 0.1, min_keep: float = 0.25, warmup: float = 0.0, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         if not (0 < rate <= 1 and 0 < min_keep <= 1):
             raise UsageError(f"rate is {rate} and min_keep {min_keep}; both lie above 0 and up to 1.")
         self.rate, self.min_keep, self.warmup = rate, min_keep, warmup
-        self.cross_entropy = CrossEntropy(smoothing)
+        self.cross_entropy = CrossEntropy(label_smoothing)
         self.threshold: Tensor
         self.started: Tensor
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))

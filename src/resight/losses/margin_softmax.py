@@ -26,8 +26,8 @@ class Cosine(CrossEntropy):
     Shapes: cosines (B, C) in [-1, 1], pids (B,) in 0..C-1 or negative (left out) -> ().
     """
 
-    def __init__(self, scale: float = 16.0, smoothing: float = 0.0, spread: Spread = "all") -> None:
-        super().__init__(smoothing, spread)
+    def __init__(self, scale: float = 16.0, label_smoothing: float = 0.0, spread: Spread = "all") -> None:
+        super().__init__(label_smoothing, spread)
         if scale <= 0:
             raise UsageError(f"scale is {scale}; it is above 0.")
         self.scale = scale
@@ -57,9 +57,9 @@ class CosFace(Cosine):
     """CosFace, AM-softmax: target logit scale (cos t - margin).  Wang et al., CVPR 2018."""
 
     def __init__(
-        self, margin: float = 0.35, scale: float = 64.0, smoothing: float = 0.0, spread: Spread = "all"
+        self, margin: float = 0.35, scale: float = 64.0, label_smoothing: float = 0.0, spread: Spread = "all"
     ) -> None:
-        super().__init__(scale, smoothing, spread)
+        super().__init__(scale, label_smoothing, spread)
         self.margin = margin
 
     def target(self, cosine: Tensor) -> Tensor:
@@ -74,9 +74,9 @@ class ArcFace(Cosine):
     """
 
     def __init__(
-        self, margin: float = 0.5, scale: float = 64.0, smoothing: float = 0.0, spread: Spread = "all"
+        self, margin: float = 0.5, scale: float = 64.0, label_smoothing: float = 0.0, spread: Spread = "all"
     ) -> None:
-        super().__init__(scale, smoothing, spread)
+        super().__init__(scale, label_smoothing, spread)
         if not 0 <= margin < math.pi:
             raise UsageError(f"margin is {margin}; it is an angle in radians, from 0 to below pi.")
         self.margin = margin
@@ -98,9 +98,9 @@ class Circle(Cosine):
     """
 
     def __init__(
-        self, margin: float = 0.35, scale: float = 64.0, smoothing: float = 0.0, spread: Spread = "all"
+        self, margin: float = 0.35, scale: float = 64.0, label_smoothing: float = 0.0, spread: Spread = "all"
     ) -> None:
-        super().__init__(scale, smoothing, spread)
+        super().__init__(scale, label_smoothing, spread)
         self.margin = margin
 
     def target(self, cosine: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ class Lifted(MetricLoss):
         return masked_logsumexp(self.margin - DISTANCES[self.distance](past, everyone), negative)
 
 
-class GeneralisedLifted(MetricLoss):
+class GeneralizedLifted(MetricLoss):
     """Lifted structured loss with sets on both sides.  Hermans, Beyer and Leibe 2017.
 
     mean over valid a of [ log sum_p exp(d(a, p)) + log sum_n exp(margin - d(a, n)) ]_+

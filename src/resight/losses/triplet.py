@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resight.losses.base import Margin, MetricLoss, MetricOptions, Part, Relations, hinge, known_margin
-from resight.losses.distances import ROW_DISTANCES, centred, cosine, products
+from resight.losses.distances import ROW_DISTANCES, centered, cosine, products
 
 
 class Contrastive(MetricLoss):
@@ -132,5 +132,5 @@ def _order(distance: str, a: Tensor, b: Tensor) -> Tensor:
     """Numbers that grow along each row as the distance does: (N, D), (M, D) -> (N, M)."""
     if distance == "cosine":
         return cosine(a, b)
-    a, b = centred(a, b)
+    a, b = centered(a, b)
     return products(a, b).mul_(-2).add_(b.square().sum(1))  # |a|^2 is the same all along a row

@@ -7,7 +7,7 @@ vectors = model.embed(images)      # (B, D)
 
 from resight.models.base import ModelOptions, ModelSpec, ReIDModel, Verdict
 from resight.models.complexity import CLASSICAL, Profile, classical, profile
-from resight.models.model_file import load_model, load_weights, save_model, trained, trained_card
+from resight.models.model_file import earlier_options, load_model, load_weights, save_model, trained, trained_card
 from resight.models.registry import MODELS, PRESETS, available, build, options_of, probe
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "available",
     "build",
     "classical",
+    "earlier_options",
     "load_model",
     "load_weights",
     "options_of",

@@ -128,7 +128,7 @@ class ReIDModel(nn.Module, ABC):
 
     def embed(self, images: Tensor) -> Tensor:
         """The descriptor the paper retrieves with, (B, embedding_dim).  Compare by `metric`."""
-        return self.descriptor(self.describe(self.normalise(images)))
+        return self.descriptor(self.describe(self.normalize(images)))
 
     def descriptor(self, features: Mapping[str, Tensor]) -> Tensor:
         """Named features -> (B, embedding_dim)."""
@@ -146,7 +146,7 @@ class ReIDModel(nn.Module, ABC):
             scores |= self.attribute_heads(self.descriptor(features))
         return ReIDOutput(features=features, logits=scores, maps=maps or {})
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 or float in [0, 1] -> (pixels - mean) / std in the precision of the weights."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise UsageError(f"{self.name}: images of shape {tuple(images.shape)}; expected (B, 3, H, W), RGB.")

@@ -94,7 +94,7 @@ class Baseline(ReIDModel):
         return features
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.describe(self.normalise(images))
+        features = self.describe(self.normalize(images))
         logits: dict[str, Tensor] = {}
         if self.classifier is not None:
             logits["identity"] = self.classifier(features[self.feature])

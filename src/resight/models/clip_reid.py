@@ -86,10 +86,10 @@ class CLIPReID(ReIDModel):
         }
 
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
-        return self.descriptor(self.describe(self.normalise(images), camids))
+        return self.descriptor(self.describe(self.normalize(images), camids))
 
     def forward(self, images: Tensor, camids: Tensor | None = None) -> ReIDOutput:
-        features = self.describe(self.normalise(images), camids)
+        features = self.describe(self.normalize(images), camids)
         logits: dict[str, Tensor] = {}
         if self.classifier is not None and self.projected_classifier is not None:
             logits["identity"] = self.classifier(features["neck"])

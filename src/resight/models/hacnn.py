@@ -299,7 +299,7 @@ class HACNN(ReIDModel):
         return torch.cat([F.normalize(features[name]) for name in self.retrieval], dim=1)
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features, maps = self.look(self.normalise(images))
+        features, maps = self.look(self.normalize(images))
         logits: dict[str, Tensor] = {}
         if self.global_classifier is not None and self.local_classifier is not None:
             logits["global"] = self.global_classifier(features["global"])

@@ -172,7 +172,7 @@ class Mancs(ReIDModel):
         return features
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        pooled, masks, attended = self.attend(self.normalise(images))
+        pooled, masks, attended = self.attend(self.normalize(images))
         features = {"rank": self.rank(pooled), "identity": self.identity_task(pooled)}
         scores = {"identity": self.identity_task.classify(features["identity"])}
         if self.attention_task is not None:

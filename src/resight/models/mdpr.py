@@ -286,7 +286,7 @@ class MDPR(ReIDModel):
         return features, pieces, {"attention/res5": attention5, "attention/res4": attention4}
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        branch_maps, seen = self.branch_maps(self.normalise(images))
+        branch_maps, seen = self.branch_maps(self.normalize(images))
         features = {name: self.head(name)(map) for name, map in branch_maps.items()}
         pieces: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}

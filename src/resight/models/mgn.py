@@ -123,7 +123,7 @@ class MGN(ReIDModel):
         return features
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.describe(self.normalise(images))
+        features = self.describe(self.normalize(images))
         logits = {name: self.heads[key(name)](features[name]) for name in features if key(name) in self.heads}
         return self.output(features, logits)
 

@@ -177,7 +177,7 @@ class OSNet(ReIDModel):
         return {"global": self.fc(self.look(x).mean(dim=(2, 3)))}
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.describe(self.normalise(images))
+        features = self.describe(self.normalize(images))
         logits = {} if self.classifier is None else {"identity": self.classifier(features["global"])}
         return self.output(features, logits)
 

@@ -97,7 +97,7 @@ class PCB(ReIDModel):
         return self.features_of(g, self.shorten(g))
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        g = self.pool(self.normalise(images))
+        g = self.pool(self.normalize(images))
         h = self.shorten(self.dropout(g))
         features = self.features_of(g, h)
         logits = {f"part/{i}": head(features[f"part/{i}"]) for i, head in enumerate(self.classifiers_of_parts)}

@@ -140,7 +140,7 @@ class Pyramid(ReIDModel):
         return self.compared(self.branch_features(x))
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.branch_features(self.normalise(images))
+        features = self.branch_features(self.normalize(images))
         logits: dict[str, Tensor] = {}
         for run, branch, feature in zip(self.runs, self.branches, features, strict=True):
             if isinstance(branch, Branch) and branch.classifier is not None:

@@ -63,6 +63,6 @@ class SOLIDER(ReIDModel):
         return {"global": pooled, "neck": self.neck(pooled)}
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.describe(self.normalise(images))
+        features = self.describe(self.normalize(images))
         logits = {} if self.classifier is None else {"identity": self.classifier(features["neck"])}
         return self.output(features, logits)

@@ -132,10 +132,10 @@ class TransReID(ReIDModel):
         return torch.cat(scaled, dim=1)
 
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
-        return self.descriptor(self.describe(self.normalise(images), camids))
+        return self.descriptor(self.describe(self.normalize(images), camids))
 
     def forward(self, images: Tensor, camids: Tensor | None = None) -> ReIDOutput:
-        features = self.features_of(self.look(self.normalise(images), camids))
+        features = self.features_of(self.look(self.normalize(images), camids))
         logits: dict[str, Tensor] = {}
         if self.classifier is not None:
             logits["identity"] = self.classifier(features["neck"])

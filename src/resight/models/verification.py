@@ -99,7 +99,7 @@ class Verification(ReIDModel):
         return {"global": self.embedding(self.pool(self.backbone(x)))}
 
     def forward(self, images: Tensor) -> ReIDOutput:
-        features = self.describe(self.normalise(images))
+        features = self.describe(self.normalize(images))
         feature = features["global"]
         everyone = gather(feature) if self.training else feature
         logits = {"same": self.pair.log_odds(feature[:, None], everyone[None, :])}

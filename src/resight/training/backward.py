@@ -145,7 +145,7 @@ def build(accumulate: int, gradient_cache: int, autocast: Autocast) -> GradientS
 def check_shares(accumulate: int, sources: Mapping[str, SourceConfig]) -> None:
     """Raises RecipeError where a batch cannot be cut into equal shares without tearing an identity apart."""
     for name, source in sources.items():
-        key, whole = ("ids", source.ids) if source.sampler == "pk" else ("batch", source.batch)
+        key, whole = ("ids", source.ids) if source.sampler == "pk" else ("batch_size", source.batch_size)
         if (whole // world_size()) % accumulate:
             raise RecipeError(
                 f"train.accumulate is {accumulate}, which does not divide the {whole // world_size()} of "

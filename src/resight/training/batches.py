@@ -29,25 +29,25 @@ LABELS = "labels of the pictures"  # in a saved state, beside the names of the s
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How one stream draws: `pk` = `ids` identities x `images` pictures each, `random` = `batch` pictures."""
+    """How one stream draws: `pk` = `ids` identities x `images` pictures each, `random` = `batch_size` pictures."""
 
     sampler: Literal["pk", "random"] = "pk"
     ids: int = 16
     images: int = 4
-    batch: int = 64
+    batch_size: int = 64  # of a random source
     short_id: Literal["repeat", "skip"] = "repeat"  # identities with fewer than `images` pictures
     visits: Literal["all", "once"] = "all"  # a pass shows all pictures of an identity, or `images` of them
     balance_cameras: bool = False
 
     @property
-    def batch_size(self) -> int:
-        return self.ids * self.images if self.sampler == "pk" else self.batch
+    def size(self) -> int:
+        return self.ids * self.images if self.sampler == "pk" else self.batch_size
 
     def fitting(self, ids: int, pictures: int) -> SourceConfig:
         """The same with batches no larger than so many identities and pictures allow, shared by all processes."""
         world = world_size()
         most_ids, most = max(ids // world * world, world), max(pictures // world * world, world)
-        return replace(self, ids=min(self.ids, most_ids), batch=min(self.batch, most))
+        return replace(self, ids=min(self.ids, most_ids), batch_size=min(self.batch_size, most))
 
 
 class Sampler(Protocol):
@@ -101,7 +101,7 @@ class Feed:
         self.samplers: dict[str, Sampler] = {
             name: _sampler(name, config, labels.pids, labels.camids, seed) for name, config in sources.items() if given
         }
-        self.batch_size = max(config.batch_size for config in sources.values()) // world_size()  # of this process
+        self.batch_size = max(config.size for config in sources.values()) // world_size()  # of this process
         self.place = {name: [0, 0] for name in sources}  # pass, batch within the pass
         self._passes: dict[str, tuple[int, Sequence[NDArray[np.int64]]]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="resight-feed")
@@ -186,7 +186,7 @@ class Feed:
 def check_processes(sources: Mapping[str, SourceConfig]) -> None:
     """Raises RecipeError where a batch cannot be dealt out to the processes of the run."""
     for name, config in sources.items():
-        key, size = ("ids", config.ids) if config.sampler == "pk" else ("batch", config.batch)
+        key, size = ("ids", config.ids) if config.sampler == "pk" else ("batch_size", config.batch_size)
         if size % world_size():
             raise RecipeError(
                 f"feed.{name}.{key} is {size}, which {world_size()} processes cannot share. Choose a multiple of "
@@ -215,7 +215,7 @@ def _sampler(
         )
     own_seed = mix(seed, *name.encode())
     if config.sampler == "random":
-        return RandomSampler(len(pids), config.batch, seed=own_seed, rank=rank(), world=world_size())
+        return RandomSampler(len(pids), config.batch_size, seed=own_seed, rank=rank(), world=world_size())
     return PKSampler(
         pids,
         config.ids,

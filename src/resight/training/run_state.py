@@ -73,13 +73,16 @@ class RunState:
         on_rank_zero(lambda: save_state(run.folder / "state.pt", state))
         self._saved = time.monotonic()
 
-    def resume(self) -> None:
-        """Continue from the folder's state, if there is one.  Raises CheckpointError if it is another recipe's."""
+    def resume(self, *, same_recipe: bool = False) -> None:
+        """Continue from the folder's state, if there is one.  Raises CheckpointError if it is another recipe's.
+
+        same_recipe: the folder's recipe is known to be this one, whatever its hash was in the version that began it.
+        """
         run = self.run
         state = on_rank_zero(lambda: load_state(run.folder / "state.pt"))
         if state is None:
             return
-        self._refuse_other_runs(state["recipe"])
+        self._refuse_other_runs(state["recipe"], same_recipe)
         self.restore(state)
         self.resumed = True
         if "recovery" in state:
@@ -104,9 +107,11 @@ class RunState:
             f"pictures back and give the same command to go on."
         )
 
-    def _refuse_other_runs(self, found: str) -> None:
-        if found != self.run.fingerprint:
-            other = found.split()[0] != self.run.fingerprint.split()[0]
+    def _refuse_other_runs(self, found: str, same_recipe: bool) -> None:
+        recipe, *data = found.split()
+        own, *own_data = self.run.fingerprint.split()
+        other = recipe != own and not same_recipe
+        if other or data != own_data:
             what = "another recipe" if other else "the same recipe on other pictures"
             raise CheckpointError(
                 f"{self.run.folder} holds a run of {what}. Choose another --out, or give --fresh to throw that run "

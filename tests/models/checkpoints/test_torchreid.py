@@ -59,7 +59,7 @@ def test_the_descriptor_is_theirs(name: str, factory: Any, tmp_path: Path) -> No
     model = converted.model
     images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected = arranged(name, theirs(model.normalise(images)))
+        expected = arranged(name, theirs(model.normalize(images)))
         found = model.embed(images)
     scale = expected.abs().max()
     torch.testing.assert_close(found / scale, expected / scale, atol=1e-5, rtol=0)

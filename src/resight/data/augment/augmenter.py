@@ -1,6 +1,6 @@
 """Augmentation of whole batches on their device.  docs/methods/augmentation.md gives the source of each part.
 
-The order is flip and crop (on uint8), to float, color, grey, blur, erasing, patches.  Normalization is the
+The order is flip and crop (on uint8), to float, color, gray, blur, erasing, patches.  Normalization is the
 model's: what leaves here is RGB in [0, 1], and a fill that a paper states in normalized units is converted to
 these.
 
@@ -57,12 +57,12 @@ class Augment:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0  # up to 0.5, half a turn of the color circle either way
-    grey: float = 0.0
+    gray: float = 0.0
     blur: float = 0.0  # loses its detail, down to a quarter of the size
     cast: float = 0.0  # each channel is multiplied by a gain of its own, exp(u), u up to this either way
 
     def __post_init__(self) -> None:
-        for name in ("flip", "erase", "patch", "jitter", "grey", "blur"):
+        for name in ("flip", "erase", "patch", "jitter", "gray", "blur"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"augment.{name} is {getattr(self, name)}, expected a probability from 0 to 1.")
         for name, top in {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5, "cast": 1}.items():
@@ -124,7 +124,7 @@ class Augmenter:
     @property
     def _recolors(self) -> bool:
         config = self.config
-        return any((config.brightness, config.contrast, config.saturation, config.hue, config.grey, config.cast))
+        return any((config.brightness, config.contrast, config.saturation, config.hue, config.gray, config.cast))
 
     @property
     def _order(self) -> torch.memory_format:
@@ -160,7 +160,7 @@ class Augmenter:
     def _recolor(self, images: Tensor, numbers: _Numbers) -> Tensor:
         """Every part is affine in the color, so one matrix an image does it all."""
         config = self.config
-        jitter, bright, contrast, saturation, hue, grey = numbers.take(6).unbind(1)
+        jitter, bright, contrast, saturation, hue, gray = numbers.take(6).unbind(1)
         if not self._recolors:
             return images
         on = (jitter < config.jitter).double()
@@ -169,7 +169,7 @@ class Augmenter:
         change.contrast(1 + on * config.contrast * (2 * contrast - 1))
         change.saturate(1 + on * config.saturation * (2 * saturation - 1))
         change.turn(on * config.hue * (2 * hue - 1) * 2 * math.pi)
-        change.saturate(1 - (grey < config.grey).double())
+        change.saturate(1 - (gray < config.gray).double())
         if config.cast:
             change.tint((config.cast * (2 * numbers.take(3) - 1)).exp())
         return change(images)

@@ -15,7 +15,7 @@ from resight.losses.seeding import generator
 from resight.precision import full_precision, lift
 
 
-class Centre(Loss):
+class Center(Loss):
     """mean_i |f_i - c_{y_i}|^2 / 2    (halve=False: without the half, as in reid-strong-baseline)
 
     update "moving"    c_j moves by -rate sum_i [y_i = j] (c_j - f_i) / (1 + n_j) after each training batch,
