@@ -140,7 +140,7 @@ def plan_for(source: ReIDModel, recipe: Recipe, pictures: int) -> Recipe:
         for name in names
     ]
     if recipe.train.steps_per_epoch is None:
-        batch_size = next(iter(recipe.feed.values())).batch_size
+        batch_size = next(iter(recipe.feed.values())).size
         values["train"]["steps_per_epoch"] = max(pictures // batch_size, FEWEST_STEPS)
     return Recipe.from_dict(values)
 
