@@ -1,7 +1,7 @@
 """Clusters beside DBSCAN on plain cosine distances, and a large set's time and memory.
 
-    python benchmarks/clustering.py crops.npz ...        # embedding files with pids, from resight embed
-    python benchmarks/clustering.py --vectors 100000     # made-up descriptors of 320 numbers
+python benchmarks/clustering.py crops.npz ...        # embedding files with pids, from resight embed
+python benchmarks/clustering.py --vectors 100000     # made-up descriptors of 320 numbers
 """
 
 from __future__ import annotations

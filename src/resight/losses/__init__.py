@@ -117,7 +117,7 @@ __all__ = [
     "CurriculumTriplet",
     "Distillation",
     "ForegroundMass",
-    "GeneralisedLifted",
+    "GeneralizedLifted",
     "HybridMemory",
     "ImprovedTriplet",
     "InPieces",
