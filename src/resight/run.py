@@ -74,7 +74,7 @@ class Run:
 
     @cached_property
     def model(self) -> ReIDModel:
-        return models.load_model(self.folder)
+        return models.read_model(self.folder)
 
     @property
     def card(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def pixels(model: ReIDModel, path: Path) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_answer_is_the_models(name: str, homes: dict[str, Path], pictures: list[Path]) -> None:
-    model = models.load_model(homes[name])
+    model = models.read_model(homes[name])
     with torch.inference_mode():
         expected = model.verify(pixels(model, pictures[0]), pixels(model, pictures[1]))
     said = asked(pictures[0], pictures[1], "--model", homes[name])

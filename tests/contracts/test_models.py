@@ -153,7 +153,7 @@ def test_other_sizes_work_or_say_why_not(name: str) -> None:
 def test_save_and_load_give_the_same_model(name: str, tmp_path: Path) -> None:
     model = small(name, attributes={"hat": 2}).eval()
     models.save_model(model, tmp_path)
-    again = models.load_model(tmp_path)
+    again = models.read_model(tmp_path)
     assert again.spec == model.spec
     assert again.fingerprint() == model.fingerprint()
     with torch.no_grad():

@@ -282,7 +282,7 @@ def test_borrowed_weights_are_the_lender_s(finished: tuple[Sweep, Path]) -> None
     assert borrowed.seeds == 2
     lent, own = (Result.load(out / name / "seed-0" / "evaluation" / "market") for name in ("both", "before-the-neck"))
     assert not np.allclose(lent.query.vectors, own.query.vectors)
-    model = models.load_model(out / "both" / "seed-0").eval()
+    model = models.read_model(out / "both" / "seed-0").eval()
     pictures = torch.from_numpy(np.stack([decode(own.query.path(row), model.input_size) for row in range(3)]))
     with torch.no_grad():
         pooled_maps = model(pictures.permute(0, 3, 1, 2)).features["global"]

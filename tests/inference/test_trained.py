@@ -27,7 +27,7 @@ def test_packaged_weights_are_small_and_say_what_they_are(name: str) -> None:
     assert {"name", "terms", "seed", "identities", "pictures", "cameras"} <= set(card["data"])
     assert all(figure["command"] for figure in card["figures"])
     assert (SHELF / name / FILE).stat().st_size < 10e6
-    assert not list(models.load_model(name).classifiers())
+    assert not list(models.read_model(name).classifiers())
 
 
 def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

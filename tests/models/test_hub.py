@@ -74,7 +74,7 @@ def test_another_projects_file_is_fetched_and_converted(hub: Path, monkeypatch: 
     torch.manual_seed(0)
     tensors = {f"module.{name}": torch.rand(t.shape) for name, t in own.items() if name not in ("mean", "std")}
     torch.save(tensors | {"module.classifier.weight": torch.rand(4101, 512)}, hub / "kaiyangzhou/osnet/osnet_x0_25.pth")
-    model = models.load_model("hf://kaiyangzhou/osnet/osnet_x0_25.pth")
+    model = models.read_model("hf://kaiyangzhou/osnet/osnet_x0_25.pth")
     assert model.spec.name == "osnet_x0_25"
     assert torch.equal(model.state_dict()["conv5.conv.weight"], tensors["module.conv5.conv.weight"])
     nowhere = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"  # no network any more

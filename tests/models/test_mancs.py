@@ -155,7 +155,7 @@ def test_a_model_saved_before_the_choice_was_named(tmp_path: Path) -> None:
         header = {name: v for name, v in model.spec.options.items() if name != "attention_pools"}
         model.spec = dataclasses.replace(model.spec, options={**header, "pool_mask_only": earlier})
         models.save_model(model, tmp_path / "model.safetensors")
-        found = models.load_model(tmp_path / "model.safetensors")
+        found = models.read_model(tmp_path / "model.safetensors")
         assert found.attention_pools == now
         assert found.spec.options["attention_pools"] == now
 

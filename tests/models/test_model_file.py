@@ -40,7 +40,7 @@ def test_a_folder_or_a_file(tmp_path: Path) -> None:
     assert models.save_model(model, tmp_path / "alone.safetensors") == tmp_path / "alone.safetensors"
     assert [p.name for p in sorted((tmp_path / "run").iterdir())] == ["model.safetensors"]  # no draft is left
     for where in (tmp_path / "run", str(tmp_path / "run"), tmp_path / "alone.safetensors"):
-        found = models.load_model(where)
+        found = models.read_model(where)
         assert found.fingerprint() == model.fingerprint()
         assert not found.training
 

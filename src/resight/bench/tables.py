@@ -23,6 +23,11 @@ def table(speeds: Sequence[Speed]) -> str:
     if any(speed.compiled for speed in speeds):
         times = ("compile s", *(f"{s.compile_s:.1f}" if s.compile_s is not None else "-" for s in speeds))
         rows = [(*row, time) for row, time in zip(rows, times, strict=True)]
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length as an aligned table, the first as its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

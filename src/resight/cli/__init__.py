@@ -46,11 +46,12 @@ VERBS = (
     Verb("explain", "Draw where a model looks, or where a similarity comes from."),
     Verb("calibrate", "Find similarity thresholds, and probabilities of being the same person."),
     Verb("data", "Check, split and convert data sets."),
+    Verb("export", "Write a model as one ONNX, OpenVINO or pt2 file, with the proof that it is the same model."),
     Verb("synth", "Render synthetic people, seen by any number of cameras."),
     Verb("models", "List the models with their size and cost, and the packaged weights."),
     Verb("losses", "List the losses with what they take and their options."),
     Verb("backbones", "List the backbones by name."),
-    Verb("bench", "Measure how fast a recipe trains on this machine."),
+    Verb("bench", "Measure how fast a recipe trains, or a model embeds, on this machine."),
 )
 
 

@@ -1,4 +1,4 @@
-"""The verb `resight bench`: measure how fast a recipe trains on this machine."""
+"""The verb `resight bench`: measure how fast a recipe trains, or a model embeds, on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resight.bench import Speed
     from resight.recipe import Recipe
 
@@ -82,6 +84,48 @@ def train(
         common.next_step(f"resight train {recipes[0]} --out runs/NAME")
     if failed:
         raise TrainingError(f"{len(failed)} of {len(wanted)} were not measured, see above.")
+
+
+@command.command(
+    epilog=common.example(
+        "resight bench embed synth_small",
+        "resight bench embed runs/first --runtime eager-fp32 --runtime openvino-int8 --proof market1501 --root data",
+        "resight bench embed strong_baseline --threads 2 --json speed.json",
+    )
+)
+@click.argument("model")
+@click.option("--runtime", "names", multiple=True, metavar="NAME",
+              help="One of eager-fp32, eager-bf16, compiled-fp32, compiled-bf16, onnx-fp32, onnx-int8, openvino-fp32, "
+              "openvino-bf16, openvino-int8; may be repeated.  Default: all.")  # fmt: skip
+@click.option("--batch-size", "--batch", "batch_size", type=click.IntRange(min=1), default=32, show_default=True,
+              help="Pictures in a batch.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Batches measured.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of every runtime.  Default: torch's number.")
+@click.option("--proof", default="sample", show_default=True, metavar="DATASET",
+              help="Embedded for cosine and mAP; its training pictures calibrate int8.")  # fmt: skip
+@click.option("--root", type=common.FILE, help="Folder of that data set.")
+@common.json_option
+def embed(
+    model: str, names: tuple[str, ...], batch_size: int, steps: int, threads: int | None, proof: str, root: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Measure how fast MODEL embeds on the processor: eager, compiled, and exported to ONNX and OpenVINO.
+
+    MODEL is a run folder, a weights file, a packaged name, or the name of an architecture, whose weights are drawn.
+    Each runtime has a process of its own; the first is what ratios and cosines refer to.
+    """
+    from resight.bench.embedding import compare_runtimes, load, runtimes_named, runtimes_table
+    from resight.data import load_dataset
+
+    chosen, dataset = runtimes_named(names), load_dataset(proof, root)
+    speeds = compare_runtimes(
+        load(model), dataset, chosen, batch_size=batch_size, steps=steps, threads=threads,
+        say=lambda text: click.echo(text, err=True),
+    )  # fmt: skip
+    if as_json:
+        common.print_json([speed.to_dict() for speed in speeds])
+    else:
+        click.echo(runtimes_table(speeds))
 
 
 def _name(recipe: Recipe) -> str:

@@ -40,10 +40,10 @@ def command(
     """
     from resight.explain.explain import explain, save_arrays
     from resight.explain.panels import explanation_sheet
-    from resight.models import load_model
+    from resight.models import read_model
 
     paths, towards = _asked(run, images, against, people, hits, dataset, root, seed)
-    model = load_model(run)
+    model = read_model(run)
     shown = explain(model, paths, towards, device)
     sheet = explanation_sheet(shown, height=height, title=f"{model.spec.name}: {run}")
     folder = out or (run if run.is_dir() else run.parent) / "explain"

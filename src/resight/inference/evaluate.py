@@ -87,7 +87,7 @@ def evaluate(
     report, about = on_rank_zero(verdict) if extractor.shared else verdict()
     made = {
         "dim": model.embedding_dim, "input": list(model.input_size), "flip": flip,
-        "precision": extractor.chosen.name, "precision_chosen": str(extractor.chosen),
+        "precision": getattr(model, "precision", extractor.chosen.name), "precision_chosen": str(extractor.chosen),
         "images_per_second": round(extractor.rate, 1),
     }  # fmt: skip
     origin = {

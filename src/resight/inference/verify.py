@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from resight.data.loading.ahead import decode_ahead
 from resight.errors import ImageError
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 
     from resight.data.loading.picture import Picture
     from resight.models import ReIDModel
+    from resight.models.exported import ExportedModel
 
 
 def verify_pictures(
-    model: ReIDModel, pairs: Sequence[tuple[Picture, Picture]], device: str = "auto", batch_size: int = 64
+    model: ReIDModel | ExportedModel,
+    pairs: Sequence[tuple[Picture, Picture]],
+    device: str = "auto",
+    batch_size: int = 64,
 ) -> Verdict:
     """One row a pair, on the CPU.  Raises ImageError naming the first picture that cannot be read."""
     where = resolve_device(device)
-    model = model.to(where)
+    if isinstance(model, nn.Module):
+        model.to(where)
     pictures = [picture for pair in pairs for picture in pair]  # a0, b0, a1, b1, ...
     blocks = [
         range(start, min(start + 2 * batch_size, len(pictures))) for start in range(0, len(pictures), 2 * batch_size)

@@ -7,7 +7,15 @@ vectors = model.embed(images)      # (B, D)
 
 from resight.models.base import ModelOptions, ModelSpec, ReIDModel, Verdict
 from resight.models.complexity import CLASSICAL, Profile, classical, profile
-from resight.models.model_file import earlier_options, load_model, load_weights, save_model, trained, trained_card
+from resight.models.model_file import (
+    earlier_options,
+    load_model,
+    load_weights,
+    read_model,
+    save_model,
+    trained,
+    trained_card,
+)
 from resight.models.registry import MODELS, PRESETS, available, build, options_of, probe
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "options_of",
     "probe",
     "profile",
+    "read_model",
     "save_model",
     "trained",
     "trained_card",

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +28,7 @@ from resight.files import write_atomically
 from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.checkpoints import convert
+from resight.models.exported import ExportedModel, is_exported, open_exported
 from resight.models.hub import from_hub
 from resight.models.registry import MODELS, PRESETS, build
 from resight.options import plain
@@ -75,14 +76,26 @@ def stored(tensor: Tensor, half: bool) -> Tensor:
     return tensor.half() if half and tensor.is_floating_point() else tensor
 
 
-def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
+@overload
+def load_model(where: str | Path, num_ids: int) -> ReIDModel: ...
+@overload
+def load_model(where: str | Path, num_ids: None = None) -> ReIDModel | ExportedModel: ...
+def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel | ExportedModel:
     """A model from a folder, a .safetensors file, a name of `trained()`, or the hub: "owner/name", "hf://owner/name/FILE".
 
     A checkpoint of another project, a file here or on the hub, is converted on the way (`resight.models.checkpoints`).
     In evaluation mode, on the CPU.  num_ids: build for another number of identities; the log says that the stored
-    classifiers are dropped.
+    classifiers are dropped.  An exported file (.onnx, .xml, .pt2, or its folder) gives an `ExportedModel`, which embeds
+    and has no weights to train; where those are needed, `read_model` is the one to call.
     Raises CheckpointError where nothing usable is found.
     """
+    if num_ids is None and is_exported(Path(where)):
+        return open_exported(Path(where))
+    return read_model(where, num_ids)
+
+
+def read_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
+    """`load_model` for those who need the network itself: exported files are refused with a CheckpointError."""
     source = open_source(where)
     spec = source.spec
     stored = sketch(spec, source.path)
@@ -238,6 +251,10 @@ def trained_card(name: str) -> dict[str, Any]:
 
 def locate(where: str | Path) -> Path:
     path = Path(where)
+    if is_exported(path):
+        raise CheckpointError(
+            f"{path} is an exported model: it embeds, and holds no weights to build on. Give the run it was made from."
+        )
     if not path.exists() and str(where) in trained():
         path = SHELF / where
     if path.is_dir():

@@ -96,9 +96,10 @@ def _summed(table: Tensor, taps: Taps, of: int) -> Tensor:
     """Weighted sums of a table's lines, of which the first axis of the taps owns `of` each."""
     count = taps.lines.shape[-1]
     own = of * torch.arange(taps.lines.shape[0], device=table.device).view(-1, *[1] * (taps.lines.dim() - 1))
-    return F.embedding_bag(
-        (taps.lines + own).view(-1, count), table, mode="sum", per_sample_weights=taps.shares.reshape(-1, count)
-    )
+    lines, shares = (taps.lines + own).view(-1, count), taps.shares.reshape(-1, count)
+    if torch.compiler.is_exporting():  # ONNX has no bags: they become a loop, slow in one runtime, unknown to another
+        return (F.embedding(lines, table) * shares[..., None]).sum(dim=1)
+    return F.embedding_bag(lines, table, mode="sum", per_sample_weights=shares)
 
 
 def corners(theta: Tensor, height: float, width: float) -> Tensor:
