@@ -99,7 +99,7 @@ def test_non_local_blocks_and_cameras_are_never_lost(tmp_path: Path) -> None:
 
 def test_the_wrong_family_and_the_wrong_network(peer: dict[str, Tensor], tmp_path: Path) -> None:
     file = saved(peer, tmp_path)
-    with pytest.raises(CheckpointError, match="not the names of fast-reid"):
+    with pytest.raises(CheckpointError, match="not the names of a network of fast-reid that has a home here"):
         checkpoints.convert(file, "fastreid")
     with pytest.raises(CheckpointError, match="is transreid by its tensors, not vit_base"):
         checkpoints.convert(file, "transreid", "vit_base", **OPTIONS)

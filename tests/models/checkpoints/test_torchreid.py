@@ -73,3 +73,12 @@ def test_what_has_no_home_is_refused_by_name(tmp_path: Path) -> None:
         convert(tmp_path / "m.pth", "torchreid", "mlfn")
     with pytest.raises(UnknownNameError, match="family of checkpoints"):
         convert(tmp_path / "m.pth", "torchried")
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mlfn", "mobilenetv2_x1_0", "se_resnet50", "shufflenet"])
+def test_its_networks_without_a_home_are_refused(name: str, factory: Any, tmp_path: Path) -> None:
+    with torch.device("meta"):
+        names = factory.build_model(name, 3, pretrained=False, use_gpu=False).state_dict()
+    torch.save({tensor: torch.zeros(1) for tensor in names}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"home here.*osnet_x1_0"):
+        convert(tmp_path / "m.pth", "torchreid")

@@ -96,8 +96,8 @@ def apply(family: Family, tensors: Tensors, source: str, arch: str | None, optio
         raise UnknownNameError(f"network of {family.name}", arch, family.archs)
     if not family.recognizes(tensors):
         raise CheckpointError(
-            f"{source} holds {listing('tensors', tensors)}, which are not the names of {family.project}. "
-            f"Leave the family out to have it recognized, or check the file."
+            f"{source} holds {listing('tensors', tensors)}, not the names of a network of {family.project} that has a "
+            f"home here ({', '.join(family.archs)}). Leave the family out to have it recognized, or check the file."
         )
     plan = family.plan(tensors, arch, options)
     if arch is not None and plan.arch.lower() != arch.lower():
