@@ -87,6 +87,17 @@ class Model(click.ParamType):  # type: ignore[type-arg]
         )
 
 
+class Picture(click.ParamType):  # type: ignore[type-arg]
+    """A picture, or a folder of pictures, that exists."""
+
+    name = "picture"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        if not Path(value).exists():
+            raise NotFoundError(f"there is no picture {value}.")
+        return Path(value)
+
+
 def packaged_weights() -> list[str]:
     """Names of the weights that come with the package, without importing torch."""
     shelf = Path(str(files("resight") / "models" / "trained"))
@@ -96,7 +107,7 @@ def packaged_weights() -> list[str]:
 EMBEDDINGS = Output(endings=(".npz", ".parquet"), extras={".parquet": ("pyarrow", "parquet")})
 SHEET = Output(endings=SHEETS)
 OUT_FILE, OUT_FOLDER = Output(), Output(folder=True)
-MODEL = Model()
+MODEL, PICTURE = Model(), Picture()
 
 
 def device_option(function: F) -> F:

@@ -17,9 +17,9 @@ from resight.cli import common
     )
 )
 @click.argument("run", type=common.MODEL)
-@click.argument("images", nargs=-1, type=common.FILE)
+@click.argument("images", nargs=-1, type=common.PICTURE)
 @click.option("--out", type=common.OUT_FOLDER, help="Folder for explain.png and explain.npz.  Default: RUN/explain.")
-@click.option("--against", type=common.FILE, help="A hit: also show what makes each picture like this one.")
+@click.option("--against", type=common.PICTURE, help="A hit: also show what makes each picture like this one.")
 @click.option("--people", type=click.IntRange(min=1, max=64),
               help="In place of IMAGES: so many people of the test set, a query each.")  # fmt: skip
 @click.option("--hits", is_flag=True, help="With --people: against a picture of theirs from another camera.")

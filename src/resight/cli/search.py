@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("where", type=common.FILE)
-@click.argument("pictures", type=common.FILE, nargs=-1)
+@click.argument("pictures", type=common.PICTURE, nargs=-1)
 @common.model_option
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Hits for each picture.")
 @click.option("--calibration", type=common.FILE, help="From resight calibrate.  Default: calibration.json in MODEL.")
