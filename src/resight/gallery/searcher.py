@@ -258,6 +258,7 @@ class Searcher:
             return {
                 "segments": [len(segment.rows) for segment in self._segments.values()],
                 "tail": len(self._tail.rows),
+                "candidates": self._candidates,
                 "search": "exact" if self._columns.n <= EXACT_UP_TO or faiss() is None else "codes and exact scores",
             }
 
