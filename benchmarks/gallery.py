@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,11 @@ def apart(folder: Path, queries: Vectors) -> dict[str, float]:
         return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def timed(call: Callable[[], Any]) -> float:
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Milliseconds, and what the call returns."""
     begin = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - begin)
+    result = call()
+    return 1000 * (time.perf_counter() - begin), result
 
 
 def compare(
@@ -108,16 +110,53 @@ def compare(
     ours, theirs, shares = [], [], []
     for start in range(0, len(queries), batch):
         block = queries[start : start + batch]
-        found: list[Any] = []
-        ours.append(timed(lambda block=block, found=found: found.extend(gallery.search(block, DEPTH, **options))))
-        truth: list[Any] = []
-        theirs.append(timed(lambda block=block, truth=truth: truth.extend(flat.search(block, DEPTH, params=chosen)[1])))
+        took, found = timed(partial(gallery.search, block, DEPTH, **options))
+        ours.append(took)
+        took, (_, truth) = timed(partial(flat.search, block, DEPTH, params=chosen))
+        theirs.append(took)
         for hits, rows in zip(found, truth, strict=True):
             there = {f"{row:09}" for row in rows if row >= 0}
             shares.append(len(there & {hit.id for hit in hits}) / max(1, len(there)))
     p50, p99, flat50, flat99 = (float(np.percentile(t, p)) for t in (ours, theirs) for p in (50, 99))
     return {"search": name, "batch": batch, "p50_ms": p50, "p99_ms": p99, "flat_p50_ms": flat50, "flat_p99_ms": flat99,
             "times_as_fast_as_flat": flat50 / p50, "recall": float(np.mean(shares))}  # fmt: skip
+
+
+def searches(gallery: Gallery, flat: Any, queries: Vectors, cameras: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Every kind of search, alone and in batches of 64, printed as they come."""
+    cases: list[tuple[str, Any, dict[str, Any]]] = [("no filter", None, {}), ("exact=True", None, {"exact": True})]
+    for share, numbers in SHARES.items():
+        options: dict[str, Any] = {"cameras": [str(number) for number in numbers]}
+        cases.append((f"camera filter, {share} of the records", np.isin(cameras, list(numbers)), options))
+    found = []
+    for name, keep, options in cases:
+        gallery.search(queries[:1], DEPTH, **options)  # the first filter reads the columns
+        for batch in (1, 64):
+            line = compare(name, gallery, flat, queries, batch, keep, options)
+            found.append(line)
+            print(
+                f"{name}, batch {batch}: {line['p50_ms']:.2f} / {line['p99_ms']:.2f} ms (p50 / p99), Flat "
+                f"{line['flat_p50_ms']:.2f} / {line['flat_p99_ms']:.2f} ms, "
+                f"{line['times_as_fast_as_flat']:.2f} times as fast, recall {line['recall']:.4f}"
+            )
+    return found
+
+
+def measured(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    size = Size(people=asked.records // 30, cameras=10, queries=asked.queries, gallery=asked.records,
+                distractors=asked.records // 10, dim=asked.dim)  # fmt: skip
+    split = clustered(size)
+    cameras = cameras_of(asked.records, np.random.default_rng(1))
+    report: dict[str, Any] = {"records": asked.records, "dim": asked.dim, **fill(folder, split.gallery, cameras)}
+    report |= apart(folder, split.query) | {"MiB of Flat": split.gallery.nbytes / 2**20}
+    flat = faiss.IndexFlatIP(asked.dim)
+    flat.add(split.gallery)
+    with Gallery.open(folder) as gallery:
+        report["candidates"] = gallery.stats()["candidates"]
+        for key, value in report.items():
+            print(f"{key}: {value:,.1f}" if isinstance(value, float) else f"{key}: {value:,}")
+        report["searches"] = searches(gallery, flat, split.query, cameras)
+    return report
 
 
 def main() -> None:
@@ -130,46 +169,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     faiss.omp_set_num_threads(asked.threads)
-    size = Size(people=asked.records // 30, cameras=10, queries=asked.queries, gallery=asked.records,
-                distractors=asked.records // 10, dim=asked.dim)  # fmt: skip
-    split = clustered(size)
-    cameras = cameras_of(asked.records, np.random.default_rng(1))
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="resight-gallery-"))
     try:
-        report: dict[str, Any] = {
-            "records": asked.records,
-            "dim": asked.dim,
-            **fill(folder / "g", split.gallery, cameras),
-        }
-        report |= apart(folder / "g", split.query)
-        report["MiB of Flat"] = split.gallery.nbytes / 2**20
-        flat = faiss.IndexFlatIP(asked.dim)
-        flat.add(split.gallery)
-        report["searches"] = []
-        with Gallery.open(folder / "g") as gallery:
-            report["candidates"] = gallery.stats()["candidates"]
-            cases: list[tuple[str, Any, dict[str, Any]]] = [
-                ("no filter", None, {}),
-                ("exact=True", None, {"exact": True}),
-            ]
-            for share, numbers in SHARES.items():
-                chosen = [str(number) for number in numbers]
-                cases.append(
-                    (f"camera filter, {share} of the records", np.isin(cameras, list(numbers)), {"cameras": chosen})
-                )
-            for name, keep, options in cases:
-                gallery.search(split.query[:1], DEPTH, **options)  # the first filter reads the columns
-                for batch in (1, 64):
-                    line = compare(name, gallery, flat, split.query, batch, keep, options)
-                    report["searches"].append(line)
-                    print(
-                        f"{name}, batch {batch}: {line['p50_ms']:.2f} / {line['p99_ms']:.2f} ms (p50 / p99), Flat "
-                        f"{line['flat_p50_ms']:.2f} / {line['flat_p99_ms']:.2f} ms, {line['times_as_fast_as_flat']:.2f} "
-                        f"times as fast, recall {line['recall']:.4f}"
-                    )
-        for key, value in report.items():
-            if key != "searches":
-                print(f"{key}: {value:,.1f}" if isinstance(value, float) else f"{key}: {value:,}")
+        report = measured(folder / "g", asked)
         if asked.json:
             asked.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     finally:

@@ -77,7 +77,7 @@ class GallerySearch:
             if self.records:
                 found = gallery.search_ids(self.records, k, **options)
                 answers += [(id, hits) for id, hits in zip(self.records, found, strict=True)]
-            return [_answer(query, hits, known, fmr, prior) for query, hits in answers], len(gallery)
+            return [_answer(query, hits, known, fmr, prior, gallery.metric) for query, hits in answers], len(gallery)
 
     def _find(self, gallery: Gallery, vectors: Any, k: int, options: dict[str, Any]) -> list[list[Hit]]:
         if self.one_person:
@@ -112,10 +112,11 @@ class GallerySearch:
 
 
 def _answer(
-    query: str, hits: Sequence[Hit], known: Calibration | None, fmr: float | None, prior: float | None
-) -> Answer:
+    query: str, hits: Sequence[Hit], known: Calibration | None, fmr: float | None, prior: float | None,
+    metric: str,
+) -> Answer:  # fmt: skip
     threshold = None if known is None or fmr is None else known.threshold(fmr)
-    answer: Answer = {"query": query, "hits": [_hit(hit, rank, threshold) for rank, hit in enumerate(hits, 1)]}
+    answer: Answer = {"query": query, "hits": [_hit(hit, rank, threshold, metric) for rank, hit in enumerate(hits, 1)]}
     if known is not None and prior is not None:
         answer["prior"] = float(f"{prior:.3g}")
         for entry, hit in zip(answer["hits"], hits, strict=True):
@@ -126,8 +127,9 @@ def _answer(
     return answer
 
 
-def _hit(hit: Hit, rank: int, threshold: float | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"rank": rank, "id": hit.id, "path": hit.source, "similarity": round(hit.similarity, 6)}
+def _hit(hit: Hit, rank: int, threshold: float | None, metric: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"rank": rank, "id": hit.id, "path": hit.source}
+    entry |= {"similarity": round(hit.similarity, 6)} if metric == "cosine" else {"distance": round(-hit.similarity, 6)}
     if threshold is not None:
         entry["accepted"] = hit.similarity >= threshold
     said = {name: getattr(hit, name) for name in ("pid", "camera", "time", "label", "note")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,6 +12,8 @@ from resight.cli.gallery_search import GallerySearch, gallery_options
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
+    from resight.inference import Extractor
+    from resight.inference.kept_vectors import KeptVectors
     from resight.inference.precision import Precision
 
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
               help="Chance beforehand that a picture of WHERE shows the person asked for.  Default: one in the number "
               "of its people, or of its pictures where they are not named.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
+@click.option("--no-keep", is_flag=True, help="Keep no vectors of a folder's pictures for the next search.")
 @gallery_options
 @click.option("--table", type=common.FILE, help="Write the hits with their full paths (.csv, or .html with pictures).")
 @common.batch_option
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
     fmr: float | None, prior: float | None, sheet: Path | None, table: Path | None, batch_size: int,
-    precision: Precision, device: str, as_json: bool, asked: GallerySearch,
+    precision: Precision, device: str, as_json: bool, no_keep: bool, asked: GallerySearch,
 ) -> None:  # fmt: skip
     """Find in WHERE (a gallery, a folder of pictures or an embedding file) those most like each of PICTURES.
 
@@ -55,6 +58,7 @@ def command(
     from resight.cli.run_folder import calibration_for
     from resight.gallery.database import NAME
     from resight.inference import Extractor
+    from resight.inference.kept_vectors import KeptVectors
     from resight.inference.search import find_nearest, gallery_vectors
     from resight.models import load_model
     from resight.reporting.contact_sheet import check_sheet
@@ -85,11 +89,24 @@ def command(
             _show(rows, size, sheet, table, as_json, drawn)
         return
     queries = extractor(names)  # before the gallery: a query that cannot be read is known at once
-    gallery, unreadable = gallery_vectors(where, extractor, common.counting(common.bar(), "embedding"))
+    kept = KeptVectors(where, extractor) if where.is_dir() else None
+    embed = extractor if kept is None else cast("Extractor", kept)  # it embeds what the extractor has not before
+    gallery, unreadable = gallery_vectors(where, embed, common.counting(common.bar(), "embedding"))
+    if kept is not None:
+        _say_kept(kept, no_keep)
     for item in unreadable:
         click.echo(f"left out: {item.reason}", err=True)
     answers = find_nearest(queries, names, gallery, k, calibration=known, fmr=fmr, prior=prior)
     _show([answer.to_dict() for answer in answers], len(gallery), sheet, table, as_json)
+
+
+def _say_kept(kept: KeptVectors, no_keep: bool) -> None:
+    if kept.taken:
+        click.echo(f"vectors of {kept.taken:,} pictures taken from {kept.file}", err=True)
+    if no_keep:
+        kept.forget()
+    elif kept.file.exists():
+        click.echo(f"vectors kept for the next search in {kept.file} (--no-keep keeps none)", err=True)
 
 
 def _show(
