@@ -22,13 +22,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import faiss
+import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
 from clustered import Size, clustered
 from resight.gallery import Gallery
 
+faiss: Any = _faiss  # its stubs do not know what its Python adds to the classes
 Vectors = npt.NDArray[np.float32]
 DEPTH = 50
 SHARES = {"50 %": range(10), "5 %": range(10, 11), "0.1 %": range(100, 101)}  # cameras that make up so much
@@ -137,7 +138,8 @@ def searches(gallery: Gallery, flat: Any, queries: Vectors, cameras: npt.NDArray
             print(
                 f"{name}, batch {batch}: {line['p50_ms']:.2f} / {line['p99_ms']:.2f} ms (p50 / p99), Flat "
                 f"{line['flat_p50_ms']:.2f} / {line['flat_p99_ms']:.2f} ms, "
-                f"{line['times_as_fast_as_flat']:.2f} times as fast, recall {line['recall']:.4f}"
+                f"{line['times_as_fast_as_flat']:.2f} times as fast, recall {line['recall']:.4f}",
+                flush=True,
             )
     return found
 
@@ -154,7 +156,7 @@ def measured(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     with Gallery.open(folder) as gallery:
         report["candidates"] = gallery.stats()["candidates"]
         for key, value in report.items():
-            print(f"{key}: {value:,.1f}" if isinstance(value, float) else f"{key}: {value:,}")
+            print(f"{key}: {value:,.1f}" if isinstance(value, float) else f"{key}: {value:,}", flush=True)
         report["searches"] = searches(gallery, flat, split.query, cameras)
     return report
 

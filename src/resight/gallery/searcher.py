@@ -189,7 +189,10 @@ class Searcher:
             if len(names) != 1 or _tail_length(sql):
                 self._replace(sql, names, 0)
         if faiss() is not None:
-            self.database.set(candidates=self._measured())
+            measured = self._measured()
+            with self.database.writing() as sql:
+                sql.execute("INSERT OR REPLACE INTO settings VALUES ('candidates', ?)", (str(measured),))
+                next_seq(sql)  # so that everybody takes it in
 
     def _measured(self) -> int:
         """How many candidates it takes on these very vectors."""
