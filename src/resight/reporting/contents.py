@@ -9,6 +9,7 @@ import numpy as np
 
 from resight import evaluation
 from resight.reporting import plots
+from resight.reporting.cluster_plots import cluster_figures
 from resight.reporting.dataset_statistics import DataStatistics, data_statistics, nobody_of
 from resight.reporting.feature_map import feature_map, map_features, side_by_side
 from resight.reporting.ranked_lists import RankedRow, judged_rows, sample_queries, worst_queries
@@ -73,7 +74,8 @@ def gather(material: Material, queries: int, seed: int) -> Gathered:
     """The verdict's distances are made once and serve the lists, the table of cameras and the thresholds."""
     result, curves = material.result, Curves.of(list(material.journal))
     data = data_statistics(material.dataset, result, seed)
-    training = plots.training_figures(curves) + steering_figures(material.journal, material.recipe)
+    training = plots.training_figures(curves) + cluster_figures(material.journal)
+    training += steering_figures(material.journal, material.recipe)
     figures, lists, worst = list(training), [], []
     cameras = found = compared = None
     if result is not None:
