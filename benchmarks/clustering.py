@@ -12,15 +12,17 @@ import json
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resight.clustering import ClusterConfig, agreement, centered, cluster
 from resight.errors import EvaluationError
 from resight.inference import Vectors
 from resight.types import UNKNOWN_CAMERA
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PLAIN = tuple(round(0.02 * step, 2) for step in range(1, 16))  # radii of cosine distance
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _BELONGS = {  # options that belong to one kind of input
-    "dataset": "RUN", "root": "RUN", "settings": "RUN", "flip": "RUN", "precision": "RUN",
+    "dataset": "RUN", "root": "RUN", "settings": "RUN", "flip": "RUN", "center_cameras": "RUN", "precision": "RUN",
     "gallery_features": "--query-features", "metric": "--query-features", "labels": "--distances",
 }  # fmt: skip
 
@@ -50,6 +50,8 @@ _BELONGS = {  # options that belong to one kind of input
     "--out", type=common.OUT_FOLDER, help="Folder for result.json and the vectors.  Default: RUN/evaluation/DATASET."
 )
 @click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
+@click.option("--center-cameras", is_flag=True,
+              help="Subtract each camera's mean vector from query and gallery; the result says so.")  # fmt: skip
 @rules
 @common.batch_option
 @common.precision_option
@@ -59,7 +61,7 @@ _BELONGS = {  # options that belong to one kind of input
 def command(
     run: Path | None, dataset: str | None, root: Path | None, settings: tuple[str, ...], query_features: Path | None,
     gallery_features: Path | None, metric: Any, distances: Path | None, labels: Path | None, out: Path | None,
-    flip: bool, batch_size: int, precision: str, device: str, as_json: bool, **options: Any,
+    flip: bool, center_cameras: bool, batch_size: int, precision: str, device: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Evaluate the model RUN (a run folder, a weights file, a packaged name, a hub id), or vectors, or distances.
 
@@ -79,11 +81,11 @@ def command(
         refuse_overwriting([out / name for name in FILES], [query_features, gallery_features, distances, labels])
     if run is not None:
         data = dataset_for(run, dataset, root, common.reader_options(settings))
-        result = _of_run(
-            run, *data, {"flip": flip, "batch_size": batch_size, "precision": precision, "device": device}, chosen
-        )
+        how = {"flip": flip, "center_cameras": center_cameras, "batch_size": batch_size}
+        result = _of_run(run, *data, how | {"precision": precision, "device": device}, chosen)
         result = with_raw_pixels(result, data[0])
-        folder = out or evaluation_folder(run, data[0], "-".join(filter(None, (chosen.slug, "flip" if flip else ""))))
+        said = (chosen.slug, "flip" if flip else "", "centered" if center_cameras else "")
+        folder = out or evaluation_folder(run, data[0], "-".join(filter(None, said)))
     elif query_features is not None:
         result = _of_features(query_features, gallery_features, metric, chosen)
     else:

@@ -18,6 +18,7 @@ from resight.data.doctor.label_checks import refuse_unusable
 from resight.data.loading.cache import find_cache
 from resight.dist.processes import on_rank_zero
 from resight.errors import DatasetError
+from resight.inference.camera_means import without_camera_means
 from resight.inference.embeddings import Vectors, common_root
 from resight.inference.extractor import Extractor
 from resight.inference.leakage import duplicates, duplicates_sentence
@@ -52,13 +53,15 @@ def evaluate(
     expansion: Expansion | None = None,
     memory: int | None = None,
     multi_query: Pool | None = None,
+    center_cameras: bool = False,
     share: bool = True,
     pixels: TestPixels | None = None,
 ) -> Result:
     """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
 
     rerank, expansion: what to do before judging; both are named in the report.  memory: bytes that judging may use
-    beyond the vectors.  multi_query: how the query pictures of a person and camera become one vector.  share: in a
+    beyond the vectors.  multi_query: how the query pictures of a person and camera become one vector.
+    center_cameras: subtract each camera's mean vector from both sides first; the result says so.  share: in a
     process group all processes call together and share the work; all get the same result.  Pictures that cannot be
     read are left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or
     when the data set cannot give a verdict; the message says why and what to do.
@@ -76,6 +79,9 @@ def evaluate(
             raise DatasetError(f"{dataset.name}: no {name} picture could be read under {dataset.root}.")
     rules = protocol or evaluation.Protocol.from_dict(dict(protocol_of(dataset.name)))
     name = f"{dataset.name} {dataset.version}".strip()
+    if center_cameras:
+        query, gallery = without_camera_means(query, gallery)
+        name += ", cameras centered"
     asked = query if multi_query is None else pooled(query, multi_query)
     name += "" if multi_query is None else f", multi-query {multi_query}"
 
@@ -87,6 +93,7 @@ def evaluate(
     report, about = on_rank_zero(verdict) if extractor.shared else verdict()
     made = {
         "dim": model.embedding_dim, "input": list(model.input_size), "flip": flip,
+        "center_cameras": center_cameras,
         "precision": getattr(model, "precision", extractor.chosen.name), "precision_chosen": str(extractor.chosen),
         "images_per_second": round(extractor.rate, 1),
     }  # fmt: skip
