@@ -24,7 +24,7 @@ from resight.types import UNKNOWN_CAMERA
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PLAIN = tuple(round(0.02 * step, 2) for step in range(1, 16))  # radii of cosine distance
+PLAIN = tuple(round(0.02 * step, 2) for step in range(1, 31))  # radii of cosine distance
 
 
 def crowd(count: int, dim: int = 320, shots: int = 20) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
