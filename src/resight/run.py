@@ -280,7 +280,7 @@ def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset,
         if not opened:
             opened.append(local_rank_zero_first(lambda: _test_pixels(recipe, judged, model.input_size)))
         report = evaluate(model, judged, device=device, precision="fp32", pixels=opened[0]).report
-        return {"mAP": report.mAP, "rank-1": report.rank(1)}
+        return {"mAP": report.mAP, "rank1": report.rank(1)}
 
     return dataset, Validation(recipe.validate.every, score)
 

@@ -293,7 +293,7 @@ def test_a_camera_pair_is_the_verdict_on_two_cameras(written: Path, result: Resu
         result.query.vectors[query], result.gallery.vectors[gallery], result.query.pids[query],
         result.gallery.pids[gallery], result.query.camids[query], result.gallery.camids[gallery],
     )  # fmt: skip
-    assert pairs[0, 1]["mAP"] == pytest.approx(alone.mAP) and pairs[0, 1]["rank-1"] == pytest.approx(alone.rank(1))
+    assert pairs[0, 1]["mAP"] == pytest.approx(alone.mAP) and pairs[0, 1]["rank1"] == pytest.approx(alone.rank(1))
     assert pairs[0, 1]["queries"] == alone.counts.used == 9
     assert pairs[1, 1]["queries"] == 0 and pairs[1, 1]["mAP"] is None
     assert f"{100 * alone.mAP:.1f} R1 {100 * alone.rank(1):.1f} 9 queries" in read(written)[1].text
@@ -393,6 +393,6 @@ def test_the_re_rankings_tried_are_a_table(result: Result, tmp_path: Path) -> No
     swept = with_sweep(result, (4, 8), (2,), (0.3,), Reranking())
     page = write_report(tmp_path, swept, queries=0, assets=True)
     lines = (tmp_path / "tables" / "rerank-sweep.csv").read_text().splitlines()
-    assert lines[0] == "k1,k2,lambda,mAP,rank-1,mINP" and len(lines) == 3
+    assert lines[0] == "k1,k2,lambda,mAP,rank1,mINP" and len(lines) == 3
     best = swept.context["rerank_sweep"]["rows"][1]
-    assert f"8 2 0.3 {100 * best['mAP']:.1f} {100 * best['rank-1']:.1f}" in read(page)[1].text
+    assert f"8 2 0.3 {100 * best['mAP']:.1f} {100 * best['rank1']:.1f}" in read(page)[1].text

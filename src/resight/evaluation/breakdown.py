@@ -35,7 +35,7 @@ class CameraPairs:
                 "gallery_camera": int(self.g_cams[b]),
                 "queries": int(self.queries[a, b]),
                 "mAP": float(self.mAP[a, b]) if self.queries[a, b] else None,
-                "rank-1": float(self.rank1[a, b]) if self.queries[a, b] else None,
+                "rank1": float(self.rank1[a, b]) if self.queries[a, b] else None,
             }
             for a, b in np.ndindex(self.queries.shape)
         ]
@@ -80,7 +80,7 @@ class PersonScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; a score there is none of is None."""
-        scores = {"mAP": self.mAP, "rank-1": self.rank1} if self.used else {"mAP": None, "rank-1": None}
+        scores = {"mAP": self.mAP, "rank1": self.rank1} if self.used else {"mAP": None, "rank1": None}
         return {"pid": self.pid, "queries": self.queries, "used": self.used, **scores, "worst_query": self.worst}
 
 

@@ -106,7 +106,7 @@ def _flips(gathered: Gathered) -> Columns:
     change = against.change
     rows = [*((int(row), "gained") for row in change.gained), *((int(row), "lost") for row in change.lost)]
     return _columns([
-        {"query": row, "picture": result.query.paths[row], "rank-1": word,
+        {"query": row, "picture": result.query.paths[row], "rank1": word,
          "ap_before": float(against.other.report.ap[row]), "ap_after": float(result.report.ap[row])}
         for row, word in rows
     ])  # fmt: skip
