@@ -1,4 +1,4 @@
-"""The verdict: arrays in, numbers out.  Usable alone, on anybody's features or distances.
+"""Evaluation: mAP, CMC, mINP, ROC and significance of anybody's features or distances.
 
     report = evaluate_distances(D, q_pids, g_pids, q_cams, g_cams)
     print(report)  # mAP, R1, R5, R10, mINP and the conditions they hold under

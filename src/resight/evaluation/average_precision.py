@@ -1,4 +1,4 @@
-"""From places in a list to AP, CMC and INP: `docs/methods/evaluation.md`, sections 3 to 5.
+"""Average precision, CMC and INP from the ranks of the matches: `docs/methods/evaluation.md`, sections 3 to 5.
 
 A match is the k-th right answer and stands at rank r.  Without ties both are whole numbers; with ties the
 protocol says which of the equally near items comes first.

@@ -1,4 +1,4 @@
-"""Where a model is weak: by pair of cameras, and by person."""
+"""Scores by pair of cameras and by person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances as they are needed: a few rows at a time, the whole Q x G matrix never.
+"""Distances of features or from a matrix, a few rows at a time; the whole Q x G matrix is never held.
 
 A source is either a matrix somebody already has or two sets of features.  Both give small blocks (b, G) that
 fit the processor's cache, so the passes over them cost little; the features' products are made in larger

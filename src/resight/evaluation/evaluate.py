@@ -1,4 +1,4 @@
-"""Arrays in, verdict out: the two functions everybody needs."""
+"""Evaluation of distances or features: `evaluate_distances`, `evaluate_features`, and their input."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def evaluate_features(
 
 
 def judge(case: Case) -> Report:
-    """The verdict on any case."""
+    """Scores of an evaluation input."""
     places = standing(case.source, case.labels)
     return summary(_scores(places, case.labels), case)
 

@@ -1,4 +1,4 @@
-"""Who is who: the four label vectors, checked once, and the pairs that share a person."""
+"""Labels of an evaluation: identities and cameras of queries and gallery, checked once."""
 
 from __future__ import annotations
 

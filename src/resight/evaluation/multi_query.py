@@ -1,4 +1,4 @@
-"""Market-1501's multi-query setting: all pictures a camera has of the query's person speak as one.
+"""Multi-query of Market-1501: one pooled vector per person and camera.
 
 Zheng et al., ICCV 2015, section 5.  One pooled vector a (person, camera); the gallery and the rules stay.
 """

@@ -1,4 +1,4 @@
-"""The nearest items: exact, in chunks, in a fixed order."""
+"""Exact k nearest neighbors, in chunks, in a fixed order."""
 
 from __future__ import annotations
 

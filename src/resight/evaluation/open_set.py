@@ -1,4 +1,4 @@
-"""Open-set search: some people who are asked for are not in the gallery, and 'unknown' is a right answer.
+"""Open-set identification: detection and identification rate at a false-alarm rate.
 
 Detection and identification rate at a false alarm rate (Liao et al., 2014).  A known query counts at rank k when a
 right answer is among its first k and within the threshold; an unknown query raises a false alarm when anything is.

@@ -1,4 +1,4 @@
-"""What counts as right: the rules of a verdict, in one frozen record that travels with every result."""
+"""Evaluation protocol: the rules of a score, in one frozen record that travels with every result."""
 
 from __future__ import annotations
 

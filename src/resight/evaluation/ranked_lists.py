@@ -1,4 +1,4 @@
-"""The lists people look at, in the order the verdict stands on, with what it says of every place."""
+"""Ranked lists of queries, each item flagged right, wrong or junk."""
 
 from __future__ import annotations
 

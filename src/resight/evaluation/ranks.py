@@ -1,4 +1,4 @@
-"""Where the right answers stand, by counting who is closer.
+"""Ranks of the matches, by counting the items that are closer.
 
 For the judgement one need not sort a gallery: a hit's rank is one more than the number of kept items closer
 to the query than it is.  Items farther than the last hit never matter, so one comparison over the row leaves

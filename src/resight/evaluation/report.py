@@ -1,4 +1,4 @@
-"""The verdict as a record: scores, per-query values, counts and the rules they were made under."""
+"""Evaluation report: scores, per-query values, counts and the rules they were made under."""
 
 from __future__ import annotations
 

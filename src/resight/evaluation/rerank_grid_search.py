@@ -1,4 +1,4 @@
-"""Which k1, k2 and lambda?  One search, many re-rankings, each judged.
+"""Grid search over k1, k2 and lambda of re-ranking, with one neighbor search.
 
 Choose on a validation split: parameters picked on the test set are part of the training.
 """

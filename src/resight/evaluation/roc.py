@@ -1,4 +1,4 @@
-"""Pairs instead of lists: true-positive rate at a false-positive rate, over all judged pairs.
+"""ROC over pairs: true-positive rate at a false-positive rate.
 
 A pair is accepted when its distance is at most a threshold.  TPR is the share of same-person pairs accepted, FPR
 that of different-person pairs.  Different-person pairs are far too many to keep; only the closest few can matter

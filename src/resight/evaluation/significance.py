@@ -1,4 +1,4 @@
-"""How sure is a score, and is one run better than another?  Resampling people, not pictures.
+"""Confidence intervals and paired tests of scores, by resampling people.
 
 Queries of one person are not independent: the same clothes, the same gallery pictures.  So people are drawn, with
 all their queries, as the clusters of a bootstrap (Efron & Tibshirani 1993, ch. 6 and 8).

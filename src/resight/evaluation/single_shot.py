@@ -1,4 +1,4 @@
-"""CUHK03 classic: one picture a person in the gallery, averaged over which one.  Li et al., CVPR 2014.
+"""Single-shot CMC of CUHK03 classic: one gallery picture a person, averaged over the draws.  Li et al., CVPR 2014.
 
 For a query and one of its right answers g the rank is 1 plus the number of other people whose drawn picture is
 closer.  A person with n pictures, c of them closer than g, is in front with chance c / n, independently of the

@@ -1,4 +1,4 @@
-"""SynergyReID submissions: a table of distances that still ranks the same after five decimals.
+"""SynergyReID submissions: a table of distances whose ranking survives five decimals.
 
 First row: 0 and the gallery's ids; each further row: a query id and its distances, printed with %10.5f.  Distances
 that differ by less than a unit of the fifth decimal would tie, so each row is spread out by a positive factor first:

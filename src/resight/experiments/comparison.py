@@ -1,4 +1,4 @@
-"""What a sweep found, as one table: cost, scores with their spread over seeds, and whether rows really differ.
+"""Results of a sweep as one table: cost, scores with their spread over seeds, and differences with intervals.
 
 Differences to the first variant come with a paired interval: identities are resampled, and the queries of all
 seeds that both variants have go in together, so a value is the mean over seeds.  The interval says how much

@@ -1,4 +1,4 @@
-"""Carrying out a sweep: run after run, each kept in its folder, so that any sitting may be the last.
+"""Runs of a sweep, each kept in its folder, so that a sweep can be stopped and continued.
 
 A run lies in OUT/VARIANT/seed-N like every other run of resight.  It is finished when all its results exist;
 whatever else lies there is gone on with.

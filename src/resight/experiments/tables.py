@@ -1,4 +1,4 @@
-"""A comparison as people read it: Markdown, CSV, HTML and the terminal, all from the same cells."""
+"""Tables of a comparison as Markdown, CSV, HTML and terminal text, all from the same cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels to vectors, and vectors to a verdict."""
+"""Inference: embed pictures, evaluate, search and verify."""
 
 from resight.inference.baselines import RawPixels, StripeHistogram
 from resight.inference.embeddings import Vectors

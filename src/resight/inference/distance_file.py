@@ -1,4 +1,4 @@
-"""A matrix of distances made by anybody, and who is who in it."""
+"""Distance matrices from files, with the labels of their rows and columns."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def judge(
     expansion: Expansion | None = None,
     memory: int | None = None,
 ) -> evaluation.Report:
-    """The verdict on two sets of vectors.  memory: bytes used beyond them and their expanded copies."""
+    """Evaluate two sets of vectors.  memory: bytes used beyond them and their expanded copies."""
     said = " after ".join(str(part) for part in (rerank, expansion) if part is not None)
     report = evaluation.judge(case_of(query, gallery, protocol, rerank, expansion, memory))
     return report.described(rerank=said) if said else report

@@ -42,7 +42,7 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Result:
-    """The verdict on one model and one data set.  `report` holds the scores and every query's own.
+    """Result of one model on one data set.  `report` holds the scores and every query's own.
 
     rerank, expansion: what was done before judging.  distances: the matrix (Q, G) that was judged where there were
     no vectors; query and gallery then have vectors of no length, and say only who is who.
@@ -165,7 +165,7 @@ def case_of(
     expansion: Expansion | None = None,
     memory: int | None = None,
 ) -> evaluation.Case:
-    """Two sets of vectors as a case for the judge, after expansion and re-ranking."""
+    """Evaluation input of two sets of vectors, after expansion and re-ranking."""
     q, g, metric = expanded(query, gallery, expansion, memory)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     if rerank is None:

@@ -1,4 +1,4 @@
-"""What people look at: the report, the contact sheet, the tables on the terminal."""
+"""Reporting: the HTML report, contact sheets, tables on the terminal."""
 
 from resight.reporting.console import hits_table, models_table, score_table
 from resight.reporting.contact_sheet import contact_sheet, result_sheet, search_sheet

@@ -1,4 +1,4 @@
-"""What the page about a run shows, before it is a page."""
+"""Contents of a report: what is gathered before the page is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the data hold, counted: persons, pictures, cameras and what they share, sizes, brightness."""
+"""Statistics of a data set: persons, pictures, cameras, sizes, brightness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the page: every figure as a file, every table as columns, the whole as JSON and as a line for a paper."""
+"""Files beside a report: figures, tables as columns, everything as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A map of the feature space: two principal axes, by singular value decomposition."""
+"""Map of the feature space: two principal axes, by singular value decomposition."""
 
 from __future__ import annotations
 

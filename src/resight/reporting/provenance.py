@@ -1,4 +1,4 @@
-"""A result in words and rows: its scores, how they were got, what to be wary of."""
+"""Scores of a result, how they were made, and warnings, as rows of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One HTML file about a run, readable anywhere, and beside it the figures and the numbers behind them."""
+"""HTML report of a run in one file, with its figures and numbers beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two verdicts on the same queries side by side: what changed, how surely, and the queries that flipped."""
+"""Comparison of two results on the same queries: differences, their significance, and flipped queries."""
 
 from __future__ import annotations
 

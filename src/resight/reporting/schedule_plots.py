@@ -1,4 +1,4 @@
-"""What steered a training run: Pyramid's controller by step, the curriculum of Mancs by epoch.
+"""Plots of training schedules: Pyramid's controller by step, the curriculum of Mancs by epoch.
 
 Drawn only for runs that have such a thing: the controller from the journal, the curriculum from the recipe.
 """

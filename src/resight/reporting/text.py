@@ -1,4 +1,4 @@
-"""How numbers and names are written: the same on the page, on the contact sheet and on the terminal."""
+"""Formatting of numbers and names for the page, the contact sheet and the terminal."""
 
 from __future__ import annotations
 

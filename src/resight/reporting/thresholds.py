@@ -1,4 +1,4 @@
-"""Which similarity means the same person, as the report shows it: the ROC of the judged pairs, and the calibration."""
+"""Thresholds in the report: the ROC of the evaluated pairs, and the calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal of a run as columns: what the curves are drawn from."""
+"""Journal of a run as columns for the training curves."""
 
 from __future__ import annotations
 

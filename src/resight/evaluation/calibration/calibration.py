@@ -1,4 +1,4 @@
-"""Which similarity means the same person?  A threshold for a false-match rate, and a probability.
+"""Calibration: thresholds for false-match rates, and a probability for every similarity.
 
 FMR is the share of different-person pairs accepted, FNMR that of same-person pairs rejected (ISO/IEC 19795-1).
 Calibrate on people who are neither trained nor tested on; `docs/evaluation.md` says how.

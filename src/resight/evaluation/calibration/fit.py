@@ -1,4 +1,4 @@
-"""Fitting a calibration, and measuring it on people who took no part in the fit."""
+"""Fit of a calibration, and its cross-validation over people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled pairs to calibrate on: similarities of the same person and of different people, with who they are."""
+"""Labeled pairs to calibrate on: similarities of the same person and of different people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two ways from a similarity to a probability: the best increasing steps, and a logistic curve."""
+"""Isotonic and logistic regression of a probability on a similarity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is nearest to whom, for everybody at once: each distance is computed once and read from both sides.
+"""Neighbor lists of all items: each distance is computed once and used for both items.
 
 Items are taken slab by slab.  A slab meets itself and all that come after it; its own lists are then complete, and
 whoever comes later has met it.  An item that comes later looks only at distances no larger than the farthest
