@@ -110,7 +110,7 @@ def _open(path: Path, model: Any) -> Gallery:
     from resight.gallery.database import NAME
 
     if not (path / NAME).is_file():
-        raise GalleryError(f"there is no gallery in {path}. Make one with: resight index PICTURES --gallery {path}")
+        raise GalleryError(f"there is no gallery in {path}. Make one with: resight index MODEL PICTURES --gallery {path}")
     return Gallery.open(path, model=model)
 
 
