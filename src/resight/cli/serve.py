@@ -55,6 +55,7 @@ def command(
     Only this machine can reach the service unless --host says otherwise, which demands keys.  Pictures sent to it stay
     in memory; only what is added to a gallery is kept.  Ctrl-C finishes what was begun.
     """
+    from resight.cli.run_folder import calibration_of
     from resight.errors import MissingExtraError, UsageError
 
     try:
@@ -74,6 +75,7 @@ def command(
         precision=precision, keep_days=keep_days,
         limits={name: value for name, value in changes.items() if value is not None},
         say=lambda line: click.echo(line, err=True),
+        calibration_of=lambda name, fingerprint: calibration_of(Path(name), fingerprint, None),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from resight.errors import GalleryError, UsageError
+from resight.evaluation import Calibration
 from resight.gallery import Gallery
 from resight.inference.precision import Precision
 from resight.serving.app import create_app
@@ -60,9 +61,11 @@ class TimedProtocol(H11Protocol):
 def serve(
     galleries: Mapping[str, Path], model: str | None, *, host: str, port: int, keys: Keys | None,
     hosts: Iterable[str], batch_size: int, device: str, precision: Precision, keep_days: float | None,
-    limits: Mapping[str, Any], say: Callable[[str], None],
+    limits: Mapping[str, Any], say: Callable[[str], None], calibration_of: Callable[[str, str], Calibration | None],
 ) -> None:  # fmt: skip
     """Open the galleries and serve them until told to stop.
+
+    calibration_of: the calibration of a model, by its name and fingerprint; hits then carry a probability.
 
     Raises UsageError where the address cannot be had, GalleryError where a gallery cannot be opened.
     """
@@ -71,9 +74,11 @@ def serve(
 
     bound = _bind(host, port)
     try:
-        loaded = load_model(model or _remembered(galleries))
+        name = model or _remembered(galleries)
+        loaded = load_model(name)
+        calibration = calibration_of(name, loaded.fingerprint())
         extractor = Extractor(loaded, device=device, precision=precision)
-        opened = {name: _open(path, loaded) for name, path in galleries.items()}
+        opened = {called: _open(path, loaded, calibration) for called, path in galleries.items()}
         allowed = Limits(**limits)
         app = create_app(opened, extractor, keys=keys, limits=allowed, hosts=[host, *hosts], batch_size=batch_size)
         config = uvicorn.Config(
@@ -84,8 +89,8 @@ def serve(
         _log_to_stderr()
         address = bound.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        for name, gallery in opened.items():
-            say(f"gallery {name}: {len(gallery):,} records")
+        for called, gallery in opened.items():
+            say(f"gallery {called}: {len(gallery):,} records")
         say(f"Open http://{shown}:{address[1]}/ in a browser. Ctrl-C stops." + ("" if keys else " No key is needed."))
         with _retention(opened, keep_days):
             uvicorn.Server(config).run(sockets=[bound])
@@ -106,12 +111,14 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _open(path: Path, model: Any) -> Gallery:
+def _open(path: Path, model: Any, calibration: Calibration | None) -> Gallery:
     from resight.gallery.database import NAME
 
     if not (path / NAME).is_file():
-        raise GalleryError(f"there is no gallery in {path}. Make one with: resight index MODEL PICTURES --gallery {path}")
-    return Gallery.open(path, model=model)
+        raise GalleryError(
+            f"there is no gallery in {path}. Make one with: resight index MODEL PICTURES --gallery {path}"
+        )
+    return Gallery.open(path, model=model, calibration=calibration)
 
 
 def _remembered(galleries: Mapping[str, Path]) -> str:
