@@ -62,12 +62,14 @@ class Gallery(Store):
             min_similarity: hits below are left out; an empty answer means 'unknown'.
             fuse: the queries show one person and give one answer, by their "mean" vector or by the "max" of their
                 similarities.
-            query_cameras, query_pids: one entry a query, for `same_camera`.
+            query_cameras: one camera a query, for `same_camera`.
+            query_pids: one person a query, for `same_camera`.
             same_camera: "keep"; "exclude" records of the query's camera; "exclude_same_pid", as benchmarks do, only
                 those of the query's person in the query's camera.
             rerank: reorder the short list by k-reciprocal neighbors.
             fingerprint: of the model the vectors come from, to be checked.
-            where, or single conditions (`cameras=`, `after=`, ...): only records that meet them; see `Filter`.
+            where: only records that meet this filter.
+            conditions: those of a filter one by one (`cameras=`, `after=`, ...), in its place.
 
         Returns:
             For each query its hits, most similar first.
