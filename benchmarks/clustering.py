@@ -1,7 +1,8 @@
 """Clusters beside DBSCAN on plain cosine distances, and a large set's time and memory.
 
-python benchmarks/clustering.py crops.npz ...        # embedding files with pids, from resight embed
-python benchmarks/clustering.py --vectors 100000     # made-up descriptors of 320 numbers
+python benchmarks/clustering.py --dataset sample --all               # the bundled people
+python benchmarks/clustering.py --dataset market1501 --root FOLDER   # the training pictures
+python benchmarks/clustering.py --vectors 100000                     # made-up descriptors of 320 numbers
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import contextlib
 import json
 import resource
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resight.clustering import ClusterConfig, agreement, centered, cluster
+from resight.data import load_dataset
 from resight.errors import EvaluationError
-from resight.inference import Vectors
+from resight.inference import Extractor, embed_samples
+from resight.models import load_model
 from resight.types import UNKNOWN_CAMERA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from resight.data import Dataset
+    from resight.inference import Vectors
 
 PLAIN = tuple(round(0.02 * step, 2) for step in range(1, 31))  # radii of cosine distance
 
@@ -56,21 +61,29 @@ def beside_plain(vectors: NDArray[np.float32], truth: NDArray[np.int64]) -> dict
     return rows | {"plain cosine, best radius by labels": best}
 
 
+def described(dataset: Dataset, model: str, *, everybody: bool) -> Vectors:
+    """Descriptors of the training pictures, or of all, whose person is known."""
+    samples = [*dataset.train, *dataset.query, *dataset.gallery] if everybody else dataset.train
+    vectors, _ = embed_samples(Extractor(load_model(model)), [s for s in samples if s.pid > 0], dataset.root)
+    return vectors
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset")
+    parser.add_argument("--root")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--model", default="synth_small")
     parser.add_argument("--vectors", type=int)
     asked = parser.parse_args()
     found: dict[str, Any] = {}
     if asked.vectors:
         found[f"{asked.vectors} vectors"] = measured(*crowd(asked.vectors), ClusterConfig())
-    for file in asked.files:
-        held = Vectors.load(file)
-        named = held.pids > 0
-        found[file.name] = beside_plain(held.vectors[named], held.pids[named])
-        if (held.camids[named] != UNKNOWN_CAMERA).all():
-            moved = centered(held.vectors[named], held.camids[named])
-            found[f"{file.name}, cameras centered"] = beside_plain(moved, held.pids[named])
+    if asked.dataset:
+        held = described(load_dataset(asked.dataset, root=asked.root), asked.model, everybody=asked.all)
+        found["plain"] = beside_plain(held.vectors, held.pids)
+        if (held.camids != UNKNOWN_CAMERA).all():
+            found["cameras centered"] = beside_plain(centered(held.vectors, held.camids), held.pids)
     print(json.dumps(found, indent=1))
 
 

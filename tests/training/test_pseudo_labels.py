@@ -197,3 +197,9 @@ def test_self_paced_clusters_with_outliers_of_their_own_go_on_exactly(people: Pa
     halves = weights(train(recipe(people, *spcl), tmp_path / "halves", device="cpu"))
     expected = weights(whole)
     assert all(torch.equal(expected[name], halves[name]) for name in expected)
+
+
+def test_the_precision_may_be_found_while_pictures_are_described(people: Path, tmp_path: Path) -> None:
+    held = trainer(people, tmp_path, "train.precision=auto")
+    held.train_step()
+    assert held.precision in ("fp32", "bf16")

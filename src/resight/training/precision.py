@@ -39,7 +39,7 @@ def faster_precision(copy: Callable[[], ReIDModel], device: torch.device, batch_
     if not supports_bf16(device):
         return "fp32"
     rows = max(min(batch_size, PICTURES.get(device.type, 64)), 2)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.enable_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         model = copy().train()
         images = torch.rand(rows, 3, *model.input_size, device=device)
         fp32, bf16 = (min(_seconds(model, images, half) for _ in range(TRIALS + 1)) for half in (False, True))
