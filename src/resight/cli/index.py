@@ -57,6 +57,7 @@ def command(
     are, so the same command goes on after any stop.  What is known of a picture comes from its table, the options, the
     pattern, its sidecar, its EXIF; the first that says it counts.
     """
+    from resight.dist.processes import gather_objects
     from resight.gallery import Gallery
     from resight.gallery.records import moment
     from resight.gallery.source_metadata import NamePattern
@@ -76,8 +77,10 @@ def command(
             gallery.remember(model=str(model.resolve()) if model.exists() else str(model))
         with common.interruptible(f"stopped; what was added to {folder} stays. The same command adds the rest."):
             found = _index(gallery, sources, reading, extractor)
-        gallery.optimize()
-        _say(gallery, found, extractor, as_json)
+        everything = [one for theirs in gather_objects(found) for one in theirs]
+        if common.first():
+            gallery.optimize()
+            _say(gallery, everything, extractor, as_json)
 
 
 def _index(gallery: Gallery, sources: tuple[Path, ...], reading: Reading, extractor: Extractor) -> list[Ingested]:
@@ -99,12 +102,7 @@ def _index_one(gallery: Gallery, source: Path, reading: Reading, extractor: Extr
         display.end()
 
 
-def _say(gallery: Gallery, done: list[Ingested], extractor: Extractor, as_json: bool) -> None:
-    from resight.dist.processes import gather_objects
-
-    everything = [found for theirs in gather_objects(done) for found in theirs]
-    if not common.first():
-        return
+def _say(gallery: Gallery, everything: list[Ingested], extractor: Extractor, as_json: bool) -> None:
     broken = [line for found in everything for line in found.unreadable]
     for _, reason in broken:
         click.echo(f"left out: {reason}", err=True)

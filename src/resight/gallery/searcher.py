@@ -18,7 +18,7 @@ from resight.errors import GalleryError
 from resight.gallery import segments
 from resight.gallery.columns import Columns
 from resight.gallery.database import many, next_seq
-from resight.gallery.neighbors import NOTHING, Mask, faiss, merge, nothing
+from resight.gallery.neighbors import Mask, faiss, merge, nothing
 from resight.gallery.parts import Part, Tail, search_part
 from resight.gallery.records import Filter
 from resight.gallery.sql_filter import clause_of
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 EXACT_UP_TO = 50_000  # rows
 SEGMENT = 16_384  # rows of the tail that become a segment
-CANDIDATES = 1_000  # scored exactly for each query until `optimize` has measured how many it takes, and at least ...
-OVER = 8  # ... times k
+CANDIDATES = 1_000  # scored exactly for each query, until `optimize` has measured how many it takes; more for k > DEPTH
 MOST = 16_000  # candidates `optimize` goes up to
 RECALL = 0.998  # it looks for, over TRIED records of the gallery and the DEPTH nearest of each
 TRIED, DEPTH = 64, 50
@@ -68,19 +67,19 @@ class Searcher:
             self._sync()
             parts, rows = [*self._parts, self._tail.part(self._columns)], self._columns.rows
             mask = self._mask(where)
-            candidates = max(candidates or self._candidates, OVER * k)
-        k = min(k, int(mask.sum()))
+            candidates = candidates or self._candidates * max(k, DEPTH) // DEPTH
+        matching = int(mask.sum())
+        k = min(k, matching)
         if k == 0:
             return [[] for _ in queries]
-        always_exact = always_exact or len(mask) <= EXACT_UP_TO or mask.sum() <= SMALL
+        always_exact = always_exact or len(mask) <= EXACT_UP_TO or matching <= SMALL
         best = nothing(len(queries), k)
         for part in parts:
-            if len(part.at):
+            if len(part.vectors):
                 scores, found = search_part(
                     queries, part, k, self.metric, mask[part.at], 0 if always_exact else candidates
                 )
-                found = np.where(found < 0, NOTHING, part.at[found])
-                best = merge(best, (scores, found), k)
+                best = merge(best, (scores, part.in_columns(found)), k)
         return [
             [(int(rows[at]), self._similarity(value)) for value, at in zip(values, found, strict=True) if at >= 0]
             for values, found in zip(*best, strict=True)
@@ -146,7 +145,7 @@ class Searcher:
         columns.remove(removed)
         if columns.filled:
             columns.set(sql.execute(CHANGED, (since,)))
-        self._parts = [Part(s.vectors, columns.positions(s.rows)[0], s.codes) for s in self._segments.values()]
+        self._parts = [Part.of(s.vectors, columns.positions(s.rows)[0], s.codes) for s in self._segments.values()]
         covered = max((int(s.rows[-1]) for s in self._segments.values()), default=0)
         self._tail.drop(covered)
         self._tail.append(sql.execute(NEW, (max(covered, self._tail.last),)))
