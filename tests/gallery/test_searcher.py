@@ -108,11 +108,11 @@ def test_an_index_that_cannot_be_written_does_not_stop_anything(
 
 
 def test_without_faiss_the_same_hits(large: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
-    queries, options = VECTORS[::100], {"exclude_cameras": ["c1"], "exact": True}
-    with_faiss: Any = large.search(queries, K, **options)
+    queries = VECTORS[::100]
+    with_faiss = large.search(queries, K, exclude_cameras=["c1"], exact=True)
     monkeypatch.setattr(kernels, "faiss", lambda: None)
     monkeypatch.setattr("resight.gallery.searcher.faiss", lambda: None)
-    without: Any = large.search(queries, K, **options)
+    without = large.search(queries, K, exclude_cameras=["c1"], exact=True)
     assert [[h.id for h in hits] for hits in without] == [[h.id for h in hits] for hits in with_faiss]
     with Gallery.open(large.folder) as again:
         assert again.search(VECTORS[7], 1)[0][0].id == IDS[7]

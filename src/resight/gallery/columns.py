@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resight.gallery.records import Filter
 
 NAMED = ("pid", "camera", "label")
+FEW = 12  # values compared one after the other
 BLANK = -1  # code of None
 
 
@@ -99,15 +100,12 @@ class Columns:
         mask, n = self.live(), self.n
         for name, wanted in (("pid", where.pids), ("camera", where.cameras), ("label", where.labels)):
             if wanted is not None:
-                mask &= np.isin(self._codes[name][:n], self._known(name, wanted))
+                mask &= self._among(name, wanted)
         for name, unwanted in (("pid", where.exclude_pids), ("camera", where.exclude_cameras)):
             if unwanted:
-                mask &= ~np.isin(self._codes[name][:n], self._known(name, unwanted))
+                mask &= ~self._among(name, unwanted)
         if where.exclude_pair is not None:
-            one, two = (
-                np.isin(self._codes[name][:n], self._known(name, [value]))
-                for name, value in zip(NAMED[:2], where.exclude_pair, strict=True)
-            )
+            one, two = (self._among(name, [v]) for name, v in zip(NAMED[:2], where.exclude_pair, strict=True))
             mask &= ~(one & two)
         time, aged = self._times["time"][:n], self._times["aged"][:n]
         mask &= True if where.after is None else time >= where.after
@@ -122,5 +120,13 @@ class Columns:
         mask[at[found]] = True
         return mask & self._live[: self.n]
 
-    def _known(self, name: str, wanted: Iterable[str]) -> list[int]:
-        return [self._names[name][value] for value in wanted if value in self._names[name]]
+    def _among(self, name: str, wanted: Sequence[str]) -> Mask:
+        """Rows whose value is one of these.  A comparison each is quicker than a lookup, up to some."""
+        column, known = self._codes[name][: self.n], self._names[name]
+        codes = [known[value] for value in wanted if value in known]
+        if len(codes) > FEW:
+            return np.isin(column, codes)
+        mask = np.zeros(self.n, np.bool_)
+        for code in codes:
+            mask |= column == code
+        return mask
