@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from resight import models
 from resight.cli.sweep import command
 from resight.data import hold_out, load_dataset
+from resight.data.formats.writer import write
 from resight.data.loading.decode import decode
 from resight.errors import DatasetError, Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
 from resight.evaluation import compare, evaluate_features
@@ -223,17 +224,18 @@ def test_an_interrupted_sweep_goes_on(home: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_every_variant_is_trained_and_judged_on_each_data_set(home: Path, tmp_path: Path) -> None:
-    others = write_people(tmp_path / "others", seed=7)
+    others = tmp_path / "others.csv"
+    write(load_dataset("market", write_people(tmp_path / "others", seed=7)), "csv", others)
     sweep = replace(Sweep.load(home / "small.toml"), seeds=(0,)).only(("identity | only",))
-    sweep = sweep.moved((f"market={home / 'people'}", f"market1501={others}"))
+    sweep = sweep.moved((f"market={home / 'people'}", f"csv={others}"))
     assert Bench(sweep, tmp_path / "out", "cpu").run() == []
     found = compare_runs(sweep, tmp_path / "out")
-    assert (found.labels, found.done, found.asked) == (["market", "market1501"], 4, 4)
+    assert (found.labels, found.done, found.asked) == (["market", "csv"], 4, 4)
     for trial in sweep.trials():
         kept = Recipe.load(trial.folder(tmp_path / "out") / "recipe.toml")
         assert trial.on is not None
         assert (kept.data.name, kept.data.root) == (trial.on.dataset, trial.on.root)
-    assert set(found.lines[1].differences) == {"market", "market1501"}
+    assert set(found.lines[1].differences) == {"market", "csv"}
     assert Bench(sweep, tmp_path / "out", "cpu").run() == []  # nothing is left to do
 
 
