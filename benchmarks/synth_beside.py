@@ -26,12 +26,14 @@ from resight.synth import sample_root
 from resight.synth.scene.surface import Array
 
 SIZE = (64, 128)
-MOST = 600  # crops of a folder in the test of rendered or real
+MOST = 600  # crops taken of a folder
 COLUMNS = ("brightness", "contrast", "saturation", "edges", "white", "black")
 
 
 def crops(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.suffix in (".jpg", ".png") and path.name[0].isdigit())
+    """A sample of the people's crops in a folder."""
+    files = sorted(path for path in root.iterdir() if path.suffix in (".jpg", ".png") and path.name[0].isdigit())
+    return random.Random(0).sample(files, min(MOST, len(files)))
 
 
 def crop(file: Path) -> Image.Image:
@@ -56,9 +58,9 @@ def histogram(files: list[Path]) -> Array:
     return np.asarray(total / total.sum())
 
 
-def told_apart(rendered: list[Path], real: list[Path], seed: int = 0) -> float:
+def told_apart(rendered: list[Path], real: list[Path]) -> float:
     """Accuracy of a linear classifier on ImageNet features, on crops of people it was not fitted to."""
-    few = [random.Random(seed).sample(files, min(MOST, len(files))) for files in (rendered, real)]
+    few = [rendered, real]
     sides = [[zlib.crc32(file.name.split("_")[0].encode()) % 2 == 0 for file in files] for files in few]
     x = torch.cat([features(files) for files in few])
     y = torch.cat([torch.full((len(files),), float(label)) for label, files in enumerate(few)])

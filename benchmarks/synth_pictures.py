@@ -138,17 +138,12 @@ def attributes(rows: list[dict[str, str]]) -> list[tuple[str, list[Cell]]]:
     return made
 
 
-def streets(folder: Path, columns: int = 16, rows: int = 5) -> list[tuple[str, list[Cell]]]:
-    """Crops of many people, and the last row one person by every camera."""
-    files = sorted((folder / "bounding_box_train").glob("[0-9]*.jpg"))
-    chosen = random.Random(0).sample(files, columns * rows)
-    by_person: dict[str, list[Path]] = {}
-    for file in files:
-        by_person.setdefault(file.name.split("_")[0], []).append(file)
-    one = max(by_person.values(), key=len)[:columns]
-    table = [*(chosen[at : at + columns] for at in range(0, len(chosen), columns)), one]
-    labels = [*["people"] * rows, "one person"]
-    return [(label, [fitted(Image.open(f)) for f in row]) for label, row in zip(labels, table, strict=True)]
+def streets(folder: Path, columns: int = 20, rows: int = 4) -> list[tuple[str, list[Cell]]]:
+    """Crops of many people."""
+    files = sorted(folder.rglob("[0-9]*.jpg"))
+    chosen = random.Random(0).sample(files, min(columns * rows, len(files)))
+    cells: list[Cell] = [fitted(Image.open(file)) for file in chosen]
+    return [("streets", cells[at : at + columns]) for at in range(0, len(cells), columns)]
 
 
 def main(out: Path, folder: Path | None) -> None:

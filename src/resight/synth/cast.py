@@ -135,9 +135,9 @@ def _carried(own: Dice, sex: int) -> tuple[Carried, ...]:
         made.append(Carried("backpack", _leather(own, 0.65), size=own.between(0.8, 1.12)))
     elif own.chance(0.12 if sex == 0 else 0.22):
         made.append(Carried("satchel", _leather(own, 0.8), side=int(own.chance(0.5)), size=own.between(0.75, 1.25)))
-    hand = own.one(("", "handbag", "carrier", "phone"), (0.78, 0.02 + 0.08 * sex, 0.06, 0.10))
+    hand = own.one(("", "handbag", "carrier", "phone", "umbrella"), (0.76, 0.02 + 0.08 * sex, 0.06, 0.10, 0.03))
     if hand:
-        cloth = Fabric(own.tinted(own.one(_PLASTIC))) if hand == "carrier" else _leather(own, 0.6)
+        cloth = Fabric(own.tinted(own.one(_PLASTIC))) if hand in ("carrier", "umbrella") else _leather(own, 0.6)
         made.append(Carried(hand, cloth, side=int(own.chance(0.5)), size=own.between(0.8, 1.25)))
     return tuple(made)
 

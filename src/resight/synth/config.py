@@ -99,7 +99,7 @@ PRESETS: dict[str, SynthConfig] = {
         lookalikes=0.15,
         clutter=0.5,
     ),
-    "streets": SynthConfig(  # what models/trained/synth_base and synth_small learned from
+    "streets": SynthConfig(  # many people in many unlike cameras: what the recipe synth_base learns from
         seed=211,
         identities=1500,
         cameras=26,

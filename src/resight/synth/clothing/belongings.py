@@ -27,7 +27,7 @@ def held(person: Person, transforms: Array, rest: Rest) -> list[Mesh]:
     """Things in the hands, which hang upright whatever the arm does; in posed positions."""
     model, made = body_model(), []
     for item in person.carried:
-        if item.kind not in ("handbag", "carrier", "phone"):
+        if item.kind in ("backpack", "satchel"):
             continue
         bone = model.bone[f"finger3-1.{'RL'[item.side]}"]
         grip = transforms[bone, :, :3] @ rest.heads[bone] + transforms[bone, :, 3]
@@ -104,11 +104,22 @@ def _smooth(path: Array) -> Array:
     return path
 
 
+def _umbrella(item: Carried) -> Mesh:
+    """Open, its stick upright from the hand."""
+    level = np.linspace(0, 0.85, 6)
+    stick = tube(np.stack([0 * level, 0 * level, level], axis=1), 0.008, np.array([0.03, 0.03, 0.03]), n=6)
+    shade = block((1.05 * item.size, 1.05 * item.size, 0.42), linear(item.fabric.colour), roundness=1.0, n=16)
+    top = np.maximum(shade.vertices, [-9, -9, -0.02])  # the lower half of the ball is pressed flat
+    return join([Mesh(top, shade.normals, shade.colours, shade.faces).moved(to=(0, 0, 0.70)), stick])
+
+
 def _in_hand(item: Carried) -> Mesh:
     """A thing hanging from, or held at, the origin."""
     if item.kind == "phone":
         black = np.array([0.02, 0.02, 0.025])
         return block((0.075, 0.012, 0.15), black, roundness=0.2, n=8).moved(to=(0, 0.02, 0.05))
+    if item.kind == "umbrella":
+        return _umbrella(item)
     if item.kind == "handbag":
         size = (0.12 * item.size, 0.30 * item.size, 0.22 * item.size)
         turn = np.linspace(0, np.pi, 14)

@@ -75,7 +75,7 @@ class Shoes:
 
 @dataclass(frozen=True)
 class Carried:
-    kind: str  # backpack, satchel, handbag, carrier, phone
+    kind: str  # backpack, satchel, handbag, carrier, phone, umbrella
     fabric: Fabric
     side: int = 0  # 0 right, 1 left
     size: float = 1.0

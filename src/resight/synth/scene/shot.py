@@ -137,7 +137,7 @@ def _pose(person: Person, draw: np.random.Generator, still: bool) -> Pose:
     gait = person.gait
     raised, bent, spread = [0.0, 0.0], list(gait.bent), [gait.spread, gait.spread]
     for item in person.carried:
-        if item.kind == "phone":
+        if item.kind in ("phone", "umbrella"):
             raised[item.side], bent[item.side] = 0.45, 1.75
         elif item.kind in ("handbag", "carrier"):
             spread[item.side] += 0.08
