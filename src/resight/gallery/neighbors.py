@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 BLOCK = 16_384  # rows compared at a time by numpy, or gathered from a subset
-SPARSE = 0.6  # a subset smaller than this share is gathered before it is compared
+SPARSE = 0.6  # for many queries a subset smaller than this share is gathered before it is compared, and ...
+RARE = 0.02  # ... for few queries one smaller than this; else the others are skipped where they lie
 FEW = 20  # queries from which on a matrix product is quicker than one query after another
 NOTHING = -1  # a position where there were fewer than k
 
@@ -45,7 +46,8 @@ def exact(
     if keep is not None and keep.all():
         keep = None
     best = nothing(len(queries), k)
-    if keep is not None and keep.mean() < SPARSE:
+    few = faiss() is not None and len(queries) < FEW
+    if keep is not None and keep.mean() < (RARE if few else SPARSE):
         kept = np.flatnonzero(keep)
         for start in range(0, len(kept), BLOCK):
             rows = kept[start : start + BLOCK]

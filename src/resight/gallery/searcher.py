@@ -38,7 +38,7 @@ CANDIDATES = 1_000  # scored exactly for each query, until `optimize` has measur
 MOST = 16_000  # candidates `optimize` goes up to
 RECALL = 0.998  # it looks for, over TRIED records of the gallery and the DEPTH nearest of each
 TRIED, DEPTH = 64, 50
-SMALL = 20_000  # a subset up to this many rows is compared exactly
+SMALL = 60_000  # a subset up to this many rows is compared exactly
 NEW = "SELECT row, vector FROM vectors WHERE row > ? ORDER BY row"
 CHANGED = "SELECT row, pid, camera, label, time, added FROM records WHERE seq > ? ORDER BY row"
 
