@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight import models
+from resight.clustering import require_scikit_learn
 from resight.data import Dataset, load_dataset, open_pixels
 from resight.dist import rank
 from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
@@ -110,6 +111,8 @@ def adapt(
         Interrupted: stopped on request, with everything saved.
     """
     folder = Path(out)
+    if not statistics_only:
+        require_scikit_learn()
     with process_group(device):
         shown = display if display is not None and rank() == 0 else Silent()
         if len(pictures.train) < FEWEST_PICTURES:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from resight.clustering import LEFT_OUT, NeighborGraph, agreement, choose_radius, dbscan, gain, jaccard_graph
 from resight.clustering import pair_agreement as agree
+from resight.errors import MissingExtraError
 from tests.clustering.crowds import crowd
 
 
@@ -69,3 +72,9 @@ def test_nothing_alike_nothing_joined() -> None:
     eps, trials = choose_radius(graph)
     assert eps == trials[0].eps
     assert all(trial.clusters == 0 for trial in trials)
+
+
+def test_without_scikit_learn_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'resight\[cluster\]'"):
+        dbscan(line(0.1, 0.1), 0.2)

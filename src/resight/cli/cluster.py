@@ -66,6 +66,7 @@ def command(
     from resight import clustering
     from resight.clustering.files import write_links, write_table
 
+    clustering.require_scikit_learn()
     threshold = _threshold(model, method, eps, fmr)
     vectors, frames = _vectors(
         crops, model, camera, {"batch_size": batch_size, "precision": precision, "device": device}

@@ -12,7 +12,15 @@ from __future__ import annotations
 from resight.clustering.agglomerative import agglomerate
 from resight.clustering.cluster import ClusterConfig, Clusters, centered, cluster
 from resight.clustering.constraints import Corrections, constrain, one_frame
-from resight.clustering.density import LEFT_OUT, RadiusTrial, choose_radius, dbscan, gain, pair_agreement
+from resight.clustering.density import (
+    LEFT_OUT,
+    RadiusTrial,
+    choose_radius,
+    dbscan,
+    gain,
+    pair_agreement,
+    require_scikit_learn,
+)
 from resight.clustering.graph import NeighborGraph, distance_graph, jaccard_graph
 from resight.clustering.quality import Agreement, agreement, silhouettes
 
@@ -36,5 +44,6 @@ __all__ = [
     "jaccard_graph",
     "one_frame",
     "pair_agreement",
+    "require_scikit_learn",
     "silhouettes",
 ]

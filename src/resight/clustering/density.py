@@ -31,6 +31,14 @@ FAIR = 0.15  # similarity a pair must have to be better together; docs/methods/u
 RADII = tuple(round(0.2 + 0.025 * step, 3) for step in range(25))  # 0.2 to 0.8
 
 
+def require_scikit_learn() -> None:
+    """Raises MissingExtraError now rather than after an hour of describing pictures."""
+    try:
+        import sklearn.cluster  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("clustering", "cluster") from error
+
+
 def dbscan(graph: NeighborGraph, eps: float, min_samples: int = 4) -> NDArray[np.int64]:
     """Labels (N,), numbered by their first member; LEFT_OUT for noise.  Ester et al., KDD 1996.
 
@@ -39,10 +47,9 @@ def dbscan(graph: NeighborGraph, eps: float, min_samples: int = 4) -> NDArray[np
         eps: two items are neighbors up to this distance.
         min_samples: an item with as many neighbors, itself counted, is the core of a cluster.
     """
-    try:
-        from sklearn.cluster import DBSCAN
-    except ImportError as error:
-        raise MissingExtraError("clustering", "cluster") from error
+    require_scikit_learn()
+    from sklearn.cluster import DBSCAN
+
     near = graph.within(eps)
     if not len(near.index) and min_samples > 1:
         return np.full(len(graph), LEFT_OUT, np.int64)

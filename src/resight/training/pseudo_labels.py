@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resight.clustering import ClusterConfig, centered, cluster
+from resight.clustering import ClusterConfig, centered, cluster, require_scikit_learn
 from resight.data.transfer import to_device
 from resight.dist import rank, sum_over_ranks, world_size
 from resight.dist.processes import gather_objects, on_rank_zero
@@ -67,6 +67,7 @@ class PseudoLabels:
     ) -> None:
         self.config, self.feed, self.autocast, self.batch_size = config, feed, autocast, batch_size
         self.losses = memories(objective)
+        require_scikit_learn()
         self.independence: float | None = None  # of clusters, as the first clustering sets it
         self._news: dict[str, Any] | None = None
 
