@@ -25,7 +25,7 @@ import pytest
 PACKAGES = ("milvus==2.3.5", "setuptools<81")  # it imports pkg_resources
 PORTS = ("proxy", "proxy-internal", "etcd", "root-coord", "query-coord", "query-node", "index-coord", "index-node",
          "data-coord", "data-node")  # fmt: skip
-TICK = "proxy.timeTickInterval=20"  # milliseconds a strongly consistent read waits for; 200 where nothing is said
+TICK = "proxy.timeTickInterval=100"  # milliseconds a strongly consistent read waits for; 200 where nothing is said
 PATIENCE = 120.0  # seconds to start
 
 

@@ -167,14 +167,16 @@ class Milvus:
             raise UsageError(f"k={k}; Milvus gives at most {MOST:,} hits a query.")
         with self._sentences():
             hits = self.client.search(
-                self.name, data=queries.tolist(), limit=k, filter=condition, output_fields=FIELDS,
+                self.name, data=queries.tolist(), limit=k, filter=condition, output_fields=["id"],
                 search_params={"params": self._search_params(k, exact)},
             )  # fmt: skip
-        answers = []
-        for found in hits:
-            records = self._records([hit["entity"] | {"id": hit["id"]} for hit in found])
-            answers.append([(r, self._similarity(hit["distance"])) for r, hit in zip(records, found, strict=True)])
-        return answers
+        # just after an upsert a search may meet the old version of a record: the record is read, and looked at again
+        records = self.fetch(list({hit["id"] for found in hits for hit in found}))
+        current = {id: record for id, record in records.items() if where.matches(record)}
+        return [
+            [(current[hit["id"]], self._similarity(hit["distance"])) for hit in found if hit["id"] in current]
+            for found in hits
+        ]
 
     def _search_params(self, k: int, exact: bool) -> dict[str, Any]:
         build, search = INDEXES[self.index]
