@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ def people(folder: Path) -> Dataset:
 
 
 def test_a_recipe_starts_from_imported_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     peer = state(record("strong_baseline"))
     run = import_checkpoint(saved(peer, tmp_path), tmp_path / "run", options={"input_size": [64, 32]})
     recipe = Recipe.load("strong_baseline_market1501").override(

@@ -187,7 +187,7 @@ WRONG = [
     (["evaluate", "/nowhere"], 2, "there is no model /nowhere"),
     (["evaluate", "/nowhere", "--dataset", "sample"], 2, "/nowhere"),
     (["report", "/nowhere"], 1, "/nowhere is not a run folder"),
-    (["search", "/nowhere", "x.jpg", "--model", "/nowhere"], 2, "there is no picture x.jpg"),
+    (["search", "/nowhere", "x.jpg"], 2, "there is no picture x.jpg"),
     (["models", "mancss"], 2, "no model named"),
     (["models", "--with", "lenet"], 2, "no classical network named"),
     (["evaluate", "--json", "runs/a"], 2, "Put a bare --json last"),

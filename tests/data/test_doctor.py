@@ -314,7 +314,7 @@ def test_check_reads_as_it_is_told(tmp_path: Path) -> None:
     result = _run("check", root, "--as", "cuhk03", "--set", "boxes=labeled", "--quick")
     assert isinstance(result.exception, ResightError) and "labeled" in str(result.exception)
     result = _run("check", root, "--set", "boxes", "--quick")
-    assert "expected KEY=VALUE" in str(result.exception)
+    assert "found no KEY=VALUE" in str(result.exception)
     result = _run("check", forms.duke(tmp_path / "d"), "--quick", "--set", "assert_counts=off")
     assert result.exit_code == 0 and "WITHDRAWN" in result.output
 
@@ -421,7 +421,7 @@ def test_the_last_line_says_what_the_reader_wants_said(tmp_path: Path) -> None:
 
 def test_a_sheet_that_cannot_be_is_said(tmp_path: Path) -> None:
     refused = _run("check", market(tmp_path / "m"), "--sheet", tmp_path / "sheet.txt")
-    assert isinstance(refused.exception, UsageError) and "ends in .png or .jpg" in str(refused.exception)
+    assert isinstance(refused.exception, UsageError) and "must end in .png or .jpg" in str(refused.exception)
     people = pictures(tmp_path / "people", ["ann/1.jpg", "bob/1.jpg"])
     assert "was not drawn" in _run("check", people, "--sheet", tmp_path / "sheet.png").stderr
 

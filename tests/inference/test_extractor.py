@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ def test_auto_takes_what_a_trial_shows_to_be_faster_and_says_so(
 
 
 def test_boxes_of_a_frame_are_its_crops(model: ReIDModel, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     frame = np.random.default_rng(5).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     embed = Extractor(model, device="cpu", precision="fp32")
     inside = [[10, 20, 50, 100], [60.4, 5.0, 99.7, 80.2], [-9, -9, 30, 300]]

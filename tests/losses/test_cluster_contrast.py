@@ -115,5 +115,5 @@ def test_centroids_of_a_cluster_without_rows_are_zero() -> None:
 
 @pytest.mark.parametrize("options", [{"momentum": 1.5}, {"temperature": 0.0}, {"update": "soft"}])
 def test_settings_that_make_no_sense(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="momentum"):
+    with pytest.raises(UsageError, match=next(iter(options))):
         build("cluster_contrast", dim=4, num_ids=2, **options)

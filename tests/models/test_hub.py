@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,6 +98,7 @@ def test_what_the_hub_does_not_have(hub: Path) -> None:
 
 
 def test_a_file_on_the_disk_is_converted_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     torch.save(state(record("solider")), tmp_path / "peer.pth")
     model = models.load_model(tmp_path / "peer.pth", num_ids=4)
     assert (model.spec.name, model.spec.num_ids) == ("solider", 4)

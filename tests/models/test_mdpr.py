@@ -267,5 +267,5 @@ def test_a_trunk_that_halves_its_last_map_is_met_by_resizing() -> None:
 
 @pytest.mark.parametrize("option", ["dim", "attentions", "parts"])
 def test_counts_below_one_are_refused(option: str) -> None:
-    with pytest.raises(UsageError, match=f"{option} = 0"):
+    with pytest.raises(UsageError, match=f"{option}: found 0; input should be greater"):
         build(**{option: 0})

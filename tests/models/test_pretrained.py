@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ def test_every_wrapping_comes_off(prefix: str, wrapper: str | None, tmp_path: Pa
 
 
 def test_what_is_of_no_use_is_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     torch.save(state() | {"fc.weight": torch.zeros(10, 32), "fc.bias": torch.zeros(10)}, tmp_path / "w.pth")
     load_weights_file(network(), tmp_path / "w.pth")
     (record,) = caplog.records
