@@ -25,8 +25,9 @@ import numpy as np
 import torch
 
 from measure import seconds
-from resight import Extractor, evaluate, load_dataset, load_model
+from resight import Extractor, evaluate, load_dataset
 from resight.data import decode
+from resight.models import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def main() -> None:
     """Print a table, and with --json the same as JSON."""
     options = _options()
     torch.set_num_threads(options.threads)
-    model = load_model(options.model)
+    model = read_model(options.model)
     paths = _pictures(options.pictures, options.count)
     pixels = np.stack([decode(path, model.input_size) for path in paths])
     ready = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory
