@@ -13,17 +13,8 @@ from pathlib import Path
 import pytest
 
 from resight.cli import VERBS, main
+from tests.shell import resight
 from tests.tiny import tiny
-
-
-def resight(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "resight", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
