@@ -1,4 +1,4 @@
-"""A training set that nobody took: as many persons, pictures and cameras as the real one, noise for pixels."""
+"""A training set of noise pictures with as many identities, pictures and cameras as the real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People who do not exist, with identity, camera, attributes and the difficulty of every picture known.
+"""Synthetic people: rendered data sets with identity, camera, attributes and difficulty of every picture.
 
 `generate(PRESETS["sample"], "people")` renders a data set in the layout of Market-1501; `sample_root()` is the one
 bundled with the package, for which nothing needs to be rendered.  Importing this needs no renderer.

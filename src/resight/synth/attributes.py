@@ -1,4 +1,4 @@
-"""What is known about a made-up person, in the words of the Market-1501 attributes.
+"""Attribute labels of a synthetic person, named as in the Market-1501 attributes.
 
 The names and meanings are those of Lin et al., "Improving person re-identification by attribute and identity learning"
 (Pattern Recognition 2019), counted from 0 where that file counts from 1:

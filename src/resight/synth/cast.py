@@ -1,4 +1,4 @@
-"""Drawing people: who identity number so-and-so is, and who dresses like whom.
+"""Sampling of people: the body and clothes of each identity; look-alikes share clothes.
 
 Two streams make a person: one for the body (shape, face, hair, shoes, what is carried) and one for the wardrobe.
 Look-alikes share the wardrobe's stream and so kind, cut and colours of their clothes; everything else is theirs.
@@ -11,7 +11,7 @@ from dataclasses import replace
 from resight.synth.clothing.fabric import RGB, Fabric
 from resight.synth.clothing.fitted import matching
 from resight.synth.clothing.outfits import outfit
-from resight.synth.clothing.palette import HAIR, SHADES, SKIN, any_colour
+from resight.synth.clothing.palette import HAIR, SHADES, SKIN, any_color
 from resight.synth.clothing.wardrobe import Body, Bottom, Carried, Gait, Hair, Hat, Person, Shoes, Top
 from resight.synth.streams import Dice, stream
 
@@ -44,7 +44,7 @@ def draw_person(seed: int, pid: int, wardrobe: int, garments: str = "") -> Perso
         gait=_gait(own, carried),
         glasses=own.chance(0.25),
         beard=sex == 0 and age > 1 and own.chance(0.25),
-        scarf=own.tinted(any_colour(own)) if outer is not None and own.chance(0.15) else None,
+        scarf=own.tinted(any_color(own)) if outer is not None and own.chance(0.15) else None,
         tights=_tights(own, bottom, top),
         colours=colours,
     )
@@ -113,14 +113,14 @@ def _hat(own: Dice) -> Hat | None:
     # the chance is thrown before the kind, which nobody without a hat needs
     if not own.chance(0.07):
         return None
-    return Hat(own.one(("cap", "beanie", "brim"), (0.55, 0.25, 0.2)), own.tinted(any_colour(own)))
+    return Hat(own.one(("cap", "beanie", "brim"), (0.55, 0.25, 0.2)), own.tinted(any_color(own)))
 
 
 def _shoes(own: Dice, sex: int) -> Shoes:
     kind = own.one(("sneakers", "leather", "boots", "heels"), (0.58, 0.22, 0.12, 0.13 * sex))
     colour = own.tinted(
         own.one(
-            (any_colour(own), own.one(SHADES["black"]), own.one(SHADES["gray"] + SHADES["white"])), (0.25, 0.4, 0.35)
+            (any_color(own), own.one(SHADES["black"]), own.one(SHADES["gray"] + SHADES["white"])), (0.25, 0.4, 0.35)
         )
         if kind == "sneakers"
         else own.one(SHADES["black"] + SHADES["brown"])
@@ -143,8 +143,8 @@ def _carried(own: Dice, sex: int) -> tuple[Carried, ...]:
 
 
 def _leather(own: Dice, dark: float) -> Fabric:
-    colour = own.one(SHADES["black"] + SHADES["brown"]) if own.chance(dark) else any_colour(own)
-    second = any_colour(own) if own.chance(0.35) else own.tinted(colour, 0.05)
+    colour = own.one(SHADES["black"] + SHADES["brown"]) if own.chance(dark) else any_color(own)
+    second = any_color(own) if own.chance(0.35) else own.tinted(colour, 0.05)
     return Fabric(own.tinted(colour), second, pattern=own.one(("plain", "blocks", "plain")), seed=own.number())
 
 

@@ -1,4 +1,4 @@
-"""What to make: how many people and pictures, and the dials of difficulty."""
+"""Configuration of a synthetic data set: numbers of people and pictures, and degrees of difficulty."""
 
 from __future__ import annotations
 

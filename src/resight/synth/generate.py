@@ -1,4 +1,4 @@
-"""Making a whole data set: in parallel, continued after a stop, the same bytes in any order.
+"""Generation of a whole data set: parallel, resumable, the same bytes in any order.
 
 Each finished picture is written under a temporary name, renamed, and only then noted in a journal; what the journal
 holds with the right hash is not made again.  The table, the manifest and the card are written at the end.
@@ -93,7 +93,7 @@ def generate(
 
 @dataclass
 class _Count:
-    """How many pictures there are, told on."""
+    """Progress counter that passes its count on."""
 
     total: int
     report: Progress
@@ -109,7 +109,7 @@ class _Count:
 
 @contextlib.contextmanager
 def _said(root: Path, count: _Count) -> Iterator[None]:
-    """What ends the work from outside, as a sentence that says how far it came and how it goes on."""
+    """Turn an interruption into an error that says how far generation came and how to continue it."""
     try:
         yield
     except BrokenProcessPool as broken:

@@ -1,4 +1,4 @@
-"""One picture from beginning to end: decide, trace, develop; and its row in the table."""
+"""One picture: plan the shot, trace it, apply the sensor; and its row in the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pictures a data set holds: names, splits, who is seen by which camera, who dresses like whom.
+"""The list of pictures of a data set: names, splits, the cameras of each identity, look-alikes.
 
 File names follow Market-1501 (Zheng et al., ICCV 2015): PPPP_cCsS_FFFFFF_BB.jpg with person, camera, sequence, frame
 and box; person 0000 is a distractor, -1 junk.  As there, the query holds one picture per test identity and camera;

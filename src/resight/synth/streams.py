@@ -1,4 +1,4 @@
-"""Where every random draw comes from: a stream named by what is drawn.
+"""Random streams, one for each thing that is drawn.
 
 A person, a place, a shot each have their own stream, derived from the seed and the numbers that name them.  Nothing
 depends on the order of drawing elsewhere, so pictures can be made in any order, by any number of processes, and a
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def stream(seed: int, what: str, *numbers: int) -> np.random.Generator:
-    """The generator of `what` (a word) number so-and-so: equal arguments give equal draws, on every machine."""
+    """The generator for `what` (a word) and its numbers; equal arguments give equal draws on every machine."""
     key = [zlib.crc32(what.encode()), *(number & 0xFFFFFFFF for number in numbers)]
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(key)))
 

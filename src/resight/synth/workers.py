@@ -1,4 +1,4 @@
-"""Pictures made by several processes, in whatever order they get ready."""
+"""Rendering in several processes; pictures come in the order they finish."""
 
 from __future__ import annotations
 

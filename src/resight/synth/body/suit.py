@@ -1,4 +1,4 @@
-"""The second skin clothes are cut from: which limb a point lies on, how far along it, and where on the cloth."""
+"""Coordinates on the body for cutting clothes: the limb of a point, how far along it, and its place on the cloth."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _interlaced(picture: Image.Image, shift: int) -> Image.Image:
 
 
 def _video(picture: Image.Image, quality: int, seed: int) -> Image.Image:
-    """Blocks of a compressed video, on a grid that knows nothing of the crop."""
+    """Blocks of a compressed video, on a grid independent of the crop."""
     draw = np.random.default_rng([seed, 1])
     left, top = (int(value) for value in draw.integers(0, 16, 2))
     pixels = np.pad(np.asarray(picture), ((top, 15), (left, 15), (0, 0)), mode="edge")

@@ -12,7 +12,7 @@ from resight.synth.clothing.palette import (
     SHADES,
     UPPER_COLOURS,
     UPPER_SHARE,
-    any_colour,
+    any_color,
 )
 from resight.synth.clothing.wardrobe import Bottom, Top
 from resight.synth.streams import Dice
@@ -30,12 +30,12 @@ def outfit(clothes: Dice, own: Dice, sex: int) -> tuple[Top, Top | None, Bottom,
         dress = _dress(clothes, own, upper)
         down = LOWER_COLOURS.index(UPPER_COLOURS[up]) if UPPER_COLOURS[up] in LOWER_COLOURS else _PINK
         bottom = Bottom("skirt", dress.fabric, max(dress.hem, 0.44), 0.004)
-        coat = _outer(clothes, own, any_colour(clothes), 0.05 if warm else 0.7)
+        coat = _outer(clothes, own, any_color(clothes), 0.05 if warm else 0.7)
         return dress, coat, bottom, {"upcolor": up, "downcolor": down}
     bottom = _bottom(clothes, own, sex, lower, LOWER_COLOURS[down], warm)
     if clothes.chance(0.08 if warm else 0.72):
         outer = _outer(clothes, own, upper, 1.0)
-        inner = _top(clothes, own, sex, any_colour(clothes), warm)
+        inner = _top(clothes, own, sex, any_color(clothes), warm)
         return inner, outer, bottom, {"upcolor": up, "downcolor": down}
     return _top(clothes, own, sex, upper, warm), None, bottom, {"upcolor": up, "downcolor": down}
 
@@ -54,10 +54,10 @@ def _fabric(
     pattern = clothes.one(patterns, weights)
     contrast = clothes.one(("lighter", "darker", "other"))
     base = np.array(colour)
-    second = {"lighter": 0.35 * base + 0.6, "darker": 0.4 * base, "other": np.array(any_colour(clothes))}[contrast]
+    second = {"lighter": 0.35 * base + 0.6, "darker": 0.4 * base, "other": np.array(any_color(clothes))}[contrast]
     scale = clothes.one((0.035, 0.055, 0.08, 0.12))
     inked = own.chance(prints) and pattern in ("plain", "melange")
-    accent = own.tinted(own.one(((0.92, 0.92, 0.9), (0.08, 0.08, 0.09), any_colour(own))), 0.02)
+    accent = own.tinted(own.one(((0.92, 0.92, 0.9), (0.08, 0.08, 0.09), any_color(own))), 0.02)
     return Fabric(
         own.tinted(clothes.tinted(colour), 0.008),
         tuple(np.clip(second, 0.04, 0.95)),

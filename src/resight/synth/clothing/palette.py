@@ -44,7 +44,7 @@ HAIR: tuple[RGB, ...] = (
 DENIM: tuple[RGB, ...] = ((0.18, 0.23, 0.36), (0.28, 0.37, 0.52), (0.45, 0.55, 0.68), (0.14, 0.16, 0.22))
 
 
-def any_colour(dice: Dice) -> RGB:
+def any_color(dice: Dice) -> RGB:
     """A shade of an upper garment's colours, by how common they are."""
     shade: RGB = dice.one(SHADES[dice.one(UPPER_COLOURS, UPPER_SHARE)])
     return shade

@@ -1,4 +1,4 @@
-"""Who a made-up person is: body, face and hair, clothes, what they carry.  No picture and no geometry in here."""
+"""Description of a synthetic person: body, face, hair, clothes, belongings; data only, no geometry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture, decided before anything is drawn: who stands where, what stands in the way, the light, the box.
+"""Plan of one picture before rendering: positions, occluders, light, box.
 
 Everything here follows from the configuration and the item's own numbers.
 """
