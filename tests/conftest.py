@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two workers share two cores
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # torch is compiled once, not again in every process a test starts
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from resight.training.clock import Clock
 from resight.training.loss_report import LossReport
 from resight.training.objective import Objective, Step, TermConfig, flatten, offered, unflatten
 from resight.training.parallel import Parallel
+from resight.training.weighting import WeightingConfig
 from resight.types import Batch, ReIDOutput
 from tests import ranks
 from tests.tiny import tiny
@@ -161,6 +162,22 @@ def test_a_compiled_step_finds_the_same_gradient(strategy: GradientStrategy, mon
     assert compiled.keys() == found.keys()
     for name in found:
         torch.testing.assert_close(found[name], compiled[name], rtol=1e-10, atol=1e-10, msg=name)
+
+
+def test_a_compiled_step_reads_the_losses_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pyramid's later controller weighs a batch by that batch's losses."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    terms = [*SAMPLE_WISE, TermConfig("triplet", "trihard", "features.global")]
+    config = WeightingConfig("dynamic_focal", decide="after", start="zero", alone="balanced")
+    offers = offered(Network()(batch().images.float()))
+    plain, traced = (
+        Step(Network(), Objective(terms, offers, K, ("random", "balanced"), config)).double().train() for _ in range(2)
+    )
+    traced.compile_parts()
+    for seed in range(3):
+        one, two = plain(batch(seed)), traced(batch(seed))
+        assert one.weights == pytest.approx(two.weights)
+        torch.testing.assert_close(one.total, two.total, rtol=1e-10, atol=1e-10)
 
 
 def test_a_loss_that_is_no_number_reaches_no_parameter() -> None:

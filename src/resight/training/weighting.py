@@ -239,7 +239,6 @@ class ReleasedFocal(DynamicFocal):
         super().__init__(config, weights)
         self.mode = "joint"
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def weights(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
         names = (self.config.identity, self.config.metric)
         means = average_over_ranks(torch.stack([parts[name].detach() for name in names])).tolist()
