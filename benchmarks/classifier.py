@@ -28,16 +28,16 @@ def measure(num_ids: int, rate: float, dim: int, rows: int, steps: int, threads:
     torch.set_num_threads(threads)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     loss = ShardedClassifier(num_ids, dim, head="cosface", rate=rate, sparse=rate < 1)
-    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
     draws, taken = torch.Generator().manual_seed(0), []
     for step in range(steps + 1):
         features = torch.randn(rows, dim, generator=draws).requires_grad_()
         pids = torch.randint(num_ids, (rows,), generator=draws)
         loss.set_clock(step, 0.0)
         start = time.perf_counter()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss(features, pids).backward()
-        optimiser.step()
+        optimizer.step()
         taken.append(time.perf_counter() - start)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**20
     return {"seconds": statistics.median(taken[1:]), "peak": peak}

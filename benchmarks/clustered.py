@@ -38,22 +38,22 @@ class Split:
     gallery: FloatMatrix  # (G, D), unit length
     q_pids: npt.NDArray[np.int64]
     g_pids: npt.NDArray[np.int64]
-    q_cams: npt.NDArray[np.int64]
-    g_cams: npt.NDArray[np.int64]
+    q_camids: npt.NDArray[np.int64]
+    g_camids: npt.NDArray[np.int64]
 
     @property
     def labels(self) -> tuple[Any, Any, Any, Any]:
-        return self.q_pids, self.g_pids, self.q_cams, self.g_cams
+        return self.q_pids, self.g_pids, self.q_camids, self.g_camids
 
 
 def clustered(size: Size, seed: int = 0, directions: int = 64, noise: float = 0.9, shift: float = 0.6) -> Split:
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(size.people + 1, directions))
+    centers = rng.normal(size=(size.people + 1, directions))
     cameras = shift * rng.normal(size=(size.cameras + 1, directions))
     spread = rng.normal(size=(directions, size.dim)).astype(np.float32) / np.float32(np.sqrt(size.dim))
 
     def vectors(pids: Any, cams: Any) -> FloatMatrix:
-        low = np.where((pids > 0)[:, None], centres[pids], rng.normal(size=(len(pids), directions)))
+        low = np.where((pids > 0)[:, None], centers[pids], rng.normal(size=(len(pids), directions)))
         low = low + cameras[cams] + noise * rng.normal(size=low.shape)
         low /= np.linalg.norm(low @ spread, axis=1, keepdims=True)
         return np.asarray(low.astype(np.float32) @ spread)
@@ -61,7 +61,7 @@ def clustered(size: Size, seed: int = 0, directions: int = 64, noise: float = 0.
     people = size.gallery - size.distractors
     g_pids = np.concatenate([np.arange(people) % size.people + 1, np.zeros(size.distractors, np.int64)])
     q_pids = np.arange(size.queries) % size.people + 1
-    g_cams, q_cams = rng.integers(1, size.cameras + 1, len(g_pids)), rng.integers(1, size.cameras + 1, len(q_pids))
+    g_camids, q_camids = rng.integers(1, size.cameras + 1, len(g_pids)), rng.integers(1, size.cameras + 1, len(q_pids))
     order = rng.permutation(len(g_pids))
-    g_pids, g_cams = g_pids[order], g_cams[order]
-    return Split(vectors(q_pids, q_cams), vectors(g_pids, g_cams), q_pids, g_pids, q_cams, g_cams)
+    g_pids, g_camids = g_pids[order], g_camids[order]
+    return Split(vectors(q_pids, q_camids), vectors(g_pids, g_camids), q_pids, g_pids, q_camids, g_camids)

@@ -89,14 +89,14 @@ def from_distances(split: Split, repeats: int) -> dict[str, Any]:
 
 
 def plain_numpy(
-    distances: Any, q_pids: Any, g_pids: Any, q_cams: Any, g_cams: Any, kind: Any = None
+    distances: Any, q_pids: Any, g_pids: Any, q_camids: Any, g_camids: Any, kind: Any = None
 ) -> tuple[Any, Any]:
     """What most toolkits do: sort everything, then one query after the other."""
     order = np.argsort(distances, axis=1, kind=kind)
     aps, firsts = np.full((2, len(q_pids)), np.nan)
     for at, line in enumerate(order):
         right = g_pids[line] == q_pids[at]
-        kept = right[~(right & (g_cams[line] == q_cams[at]))]
+        kept = right[~(right & (g_camids[line] == q_camids[at]))]
         if kept.any():
             hits = kept.cumsum()
             aps[at] = (hits / np.arange(1, len(kept) + 1))[kept].mean()
@@ -108,8 +108,8 @@ def against_torchreid(split: Split, queries: int = 200) -> dict[str, Any]:
     peer = torchreid_file("metrics/rank")
     if peer is None:
         return {"torchreid": MISSING}
-    q_pids, g_pids, q_cams, g_cams = split.labels
-    labels = (q_pids[:queries], g_pids, q_cams[:queries], g_cams)
+    q_pids, g_pids, q_camids, g_camids = split.labels
+    labels = (q_pids[:queries], g_pids, q_camids[:queries], g_camids)
     distances = 1 - split.query[:queries] @ split.gallery.T
     theirs: dict[str, Any] = {}
     time = seconds(lambda: theirs.update(result=peer.eval_market1501(distances, *labels, 50)))

@@ -49,7 +49,7 @@ def script(name: str, *words: str) -> list[str]:
 
 
 def trained(recipe: str, given: argparse.Namespace, *changes: str) -> Step:
-    """Train at the recipe's own size, judge, and draw the report with the curve."""
+    """Train at the recipe's own size, evaluate, and draw the report with the curve."""
     run = str(given.out / recipe)
     settings = [word for change in (f"data.root={given.root}", *changes) for word in ("--set", change)]
     device = ("--device", given.device)

@@ -95,14 +95,14 @@ def write_people(root: Path, people: int = 8, shots: int = 6) -> Path:
     draws = np.random.default_rng(0)
     number = 0
     for pid in range(1, people + 1):
-        colour = draws.integers(30, 225, 3)
+        color = draws.integers(30, 225, 3)
         for camera in (1, 2):
             for shot in range(shots // 2):
                 number += 1
                 split = "bounding_box_train" if pid <= people - 2 else "query" if shot == 0 else "bounding_box_test"
                 path = root / split / f"{pid:04d}_c{camera}s1_{number:06d}_00.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                picture = colour + draws.normal(0, 20, (32, 32, 3))
+                picture = color + draws.normal(0, 20, (32, 32, 3))
                 Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path)
     return root
 

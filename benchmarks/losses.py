@@ -116,9 +116,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     draws = torch.Generator().manual_seed(0)
     pids = torch.arange(options.rows // 4).repeat_interleave(4).to(options.device)
-    centres = torch.randn(options.rows // 4, options.dim, generator=draws)
+    centers = torch.randn(options.rows // 4, options.dim, generator=draws)
     noise = torch.randn(options.rows, options.dim, generator=draws)
-    features = (centres.repeat_interleave(4, dim=0) + noise).to(options.device)
+    features = (centers.repeat_interleave(4, dim=0) + noise).to(options.device)
     print(
         f"{options.rows} x {options.dim} float32, {options.device}, {options.threads} thread(s), "
         f"median of {options.repeats}, torch {torch.__version__}"

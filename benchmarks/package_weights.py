@@ -56,7 +56,7 @@ def figure(folder: Path) -> dict[str, Any]:
         "queries": len(result.query.pids),
         "gallery": len(result.gallery.pids),
         "mAP": round(report.mAP, 4),
-        "rank-1": round(report.rank(1), 4),
+        "rank1": round(report.rank(1), 4),
         "mINP": round(report.mINP, 4),
         "mAP 95 % interval over identities": [round(value, 3) for value in (spread.low, spread.high)],
         "protocol": "cross-camera, rectangle AP, cosine, no re-ranking",

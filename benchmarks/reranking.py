@@ -97,7 +97,7 @@ def torchreid(peer: Any, split: Split) -> Any:
 
 
 def streamed(split: Split) -> dict[str, Any]:
-    """Re-ranked rows one block after another, as the judge reads them."""
+    """Re-ranked rows one block after another, as an evaluation reads them."""
 
     def run() -> None:
         for _ in Reranked.of(split.query, split.gallery, Reranking(), "cosine", 2**30).blocks():

@@ -42,11 +42,11 @@ def crop(file: Path) -> Image.Image:
 
 def figures(picture: Image.Image) -> list[float]:
     """Mean and spread of grey, mean saturation, mean step between neighbours, share near white and near black."""
-    grey = np.asarray(picture.convert("L"), float) / 255
-    colour = np.asarray(picture.convert("HSV"), float)[..., 1] / 255
-    step = np.abs(np.diff(grey, axis=1)).mean()
-    shares = [(grey > 0.97).mean(), (grey < 0.1).mean()]
-    return [float(value) for value in (grey.mean(), grey.std(), colour.mean(), step, *shares)]
+    gray = np.asarray(picture.convert("L"), float) / 255
+    color = np.asarray(picture.convert("HSV"), float)[..., 1] / 255
+    step = np.abs(np.diff(gray, axis=1)).mean()
+    shares = [(gray > 0.97).mean(), (gray < 0.1).mean()]
+    return [float(value) for value in (gray.mean(), gray.std(), color.mean(), step, *shares)]
 
 
 def histogram(files: list[Path]) -> Array:

@@ -50,7 +50,7 @@ class Case:
     recipe: str
     peer: str  # torchreid's name for the network
     size: tuple[int, int]
-    optimiser: tuple[str, float]  # of the recipe: name and rate
+    optimizer: tuple[str, float]  # of the recipe: name and rate
     planes: bool  # float32 is quicker with channels first
     wanted: float  # times as fast
 
@@ -145,9 +145,9 @@ class Torchreid:
         )  # fmt: skip
         model = reid.models.build_model(case.peer, data.num_train_pids, loss="softmax", pretrained=False, use_gpu=cuda)
         model = model.cuda() if cuda else model
-        name, rate = case.optimiser
-        optimiser = reid.optim.build_optimizer(model, optim=name, lr=rate)
-        self.engine = reid.engine.ImageSoftmaxEngine(data, model, optimiser, use_gpu=cuda)
+        name, rate = case.optimizer
+        optimizer = reid.optim.build_optimizer(model, optim=name, lr=rate)
+        self.engine = reid.engine.ImageSoftmaxEngine(data, model, optimizer, use_gpu=cuda)
         self.device = setting.device
         self.work = self.engine.forward_backward
         self.engine.forward_backward = self.timed

@@ -3,8 +3,8 @@
     python examples/evaluate_other_features.py features.npz
     python examples/evaluate_other_features.py                  # features made up here
 
-The .npz holds `query` (Q, D), `gallery` (G, D), `query_pids` (Q,), `gallery_pids` (G,), `query_cams` (Q,) and
-`gallery_cams` (G,).
+The .npz holds `query` (Q, D), `gallery` (G, D), `query_pids` (Q,), `gallery_pids` (G,), `query_camids` (Q,) and
+`gallery_camids` (G,).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def made_up(people: int = 30, cameras: int = 3, seed: int = 0) -> dict[str, np.n
     features = rng.normal(size=(people, 64))[pids - 1] + 1.5 * rng.normal(size=(len(pids), 64))
     asked = camids == 1
     return {
-        "query": features[asked], "query_pids": pids[asked], "query_cams": camids[asked],
-        "gallery": features[~asked], "gallery_pids": pids[~asked], "gallery_cams": camids[~asked],
+        "query": features[asked], "query_pids": pids[asked], "query_camids": camids[asked],
+        "gallery": features[~asked], "gallery_pids": pids[~asked], "gallery_camids": camids[~asked],
     }  # fmt: skip
 
 
@@ -36,10 +36,10 @@ def main(path: str | None) -> None:
             arrays = dict(file)
     q, g = arrays["query"], arrays["gallery"]
     q_pids, g_pids = arrays["query_pids"], arrays["gallery_pids"]
-    q_cams, g_cams = arrays["query_cams"], arrays["gallery_cams"]
-    print(evaluation.evaluate_features(q, g, q_pids, g_pids, q_cams, g_cams, metric="cosine"))
+    q_camids, g_camids = arrays["query_camids"], arrays["gallery_camids"]
+    print(evaluation.evaluate_features(q, g, q_pids, g_pids, q_camids, g_camids, metric="cosine"))
     reranked = evaluation.rerank(q, g, k1=20, k2=6, lam=0.3)
-    print(evaluation.evaluate_distances(reranked, q_pids, g_pids, q_cams, g_cams), "re-ranked")
+    print(evaluation.evaluate_distances(reranked, q_pids, g_pids, q_camids, g_camids), "re-ranked")
 
 
 if __name__ == "__main__":

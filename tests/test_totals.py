@@ -24,7 +24,7 @@ from resight.types import Batch, ReIDOutput
 from tests.losses.batches import SQUARE, labels, numbers
 
 
-def judged(recipe: Recipe, *terms: str, output: ReIDOutput, pids: Tensor) -> Tensor:
+def evaluated(recipe: Recipe, *terms: str, output: ReIDOutput, pids: Tensor) -> Tensor:
     """The named terms of a recipe on made-up outputs."""
     chosen = [term for term in recipe.objective.terms if term.name in terms]
     objective = Objective(chosen, offered(output), num_ids=3).double()
@@ -52,21 +52,21 @@ def test_hacnn_adds_its_branches_and_the_port_takes_their_mean() -> None:
     logits = {"global": numbers([[2, 0.5, -1]]), "local": numbers([[0, 1, 0]])}
     output = ReIDOutput(features={"global": numbers([[1.0]])}, logits=logits, maps={})
     terms = ("global", "local")
-    ours = judged(Recipe.load("hacnn_market1501"), *terms, output=output, pids=labels(0))
+    ours = evaluated(Recipe.load("hacnn_market1501"), *terms, output=output, pids=labels(0))
     assert float(ours) == pytest.approx(1.792756, abs=1e-6)
     port = Recipe.load("hacnn_torchreid_market1501").override(
         *(f"objective.terms.{t}.label_smoothing=0" for t in terms)
     )
-    assert float(judged(port, *terms, output=output, pids=labels(0))) == pytest.approx(0.896378, abs=1e-6)
+    assert float(evaluated(port, *terms, output=output, pids=labels(0))) == pytest.approx(0.896378, abs=1e-6)
 
 
 def test_pyramid_adds_the_identity_losses_of_its_branches() -> None:
     logits = {"part/0-0": numbers([[2, 0, 0]]), "part/1-1": numbers([[0, 1, 0]])}
     output = ReIDOutput(features={"all": numbers([[1.0]])}, logits=logits, maps={})
     recipe = Recipe.load("pyramid_market1501")
-    assert float(judged(recipe, "identity", output=output, pids=labels(0))) == pytest.approx(1.790989, abs=1e-6)
+    assert float(evaluated(recipe, "identity", output=output, pids=labels(0))) == pytest.approx(1.790989, abs=1e-6)
     mean = recipe.override("objective.terms.identity.combine=mean")
-    assert float(judged(mean, "identity", output=output, pids=labels(0))) == pytest.approx(0.895495, abs=1e-6)
+    assert float(evaluated(mean, "identity", output=output, pids=labels(0))) == pytest.approx(0.895495, abs=1e-6)
 
 
 def test_one_triplet_on_the_concatenation_is_not_one_on_each_branch() -> None:

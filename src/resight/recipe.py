@@ -224,6 +224,9 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
     terms = [under(EARLIER_TERM, term) for term in objective.get("terms", [])]
     terms = [{**term, "loss": EARLIER_LOSS.get(str(term.get("loss")), term.get("loss"))} for term in terms]
     found["objective"] = {**objective, "terms": terms}
+    weighting = objective.get("weighting", {})
+    if weighting.get("combine") == "normalised":
+        found["objective"]["weighting"] = {**weighting, "combine": "normalized"}
     model = dict(values.get("model", {}))
     name = model.pop("name", "")
     found["model"] = {"name": name, **models.earlier_options(name, model)}

@@ -30,7 +30,7 @@ from resight.training.components import Components, Validation
 from resight.training.objective import Objective, Step, offered
 from resight.training.optimizer import build_optimizer, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
-from resight.training.profiler import Profile, take_profile
+from resight.training.profiler import TrainingProfile, take_profile
 from resight.training.progress import Silent
 from resight.training.pseudo_labels import PseudoLabels
 from resight.training.trainer import Trainer
@@ -135,7 +135,7 @@ def profile(
     device: str = "auto",
     display: Display | None = None,
     dataset: Dataset | None = None,
-) -> Profile:
+) -> TrainingProfile:
     """Where the time of a training step goes: `steps` steps of the run `recipe` in `out`, or of a new one, thrown away.
 
     What is in the folder stays as it is, but for `profile/`.  Raises what `train` raises, UsageError under torchrun.
@@ -268,18 +268,18 @@ def _classes(recipe: Recipe, dataset: Dataset) -> int:
 def _validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Dataset, Validation | None]:
     if recipe.validate.on == "none":
         return dataset, None
-    judged = dataset
+    shown = dataset
     if recipe.validate.on == "test":
         refuse_unusable(dataset, "evaluate")  # now, not after the first epochs
     if recipe.validate.on == "held_out":
-        judged = dataset = data.hold_out(dataset, recipe.validate.fraction, recipe.seed)
+        shown = dataset = data.hold_out(dataset, recipe.validate.fraction, recipe.seed)
 
     opened: list[TestPixels] = []  # at the first validation, and kept: pictures are decoded once a run
 
     def score(model: ReIDModel) -> dict[str, float]:
         if not opened:
-            opened.append(local_rank_zero_first(lambda: _test_pixels(recipe, judged, model.input_size)))
-        report = evaluate(model, judged, device=device, precision="fp32", pixels=opened[0]).report
+            opened.append(local_rank_zero_first(lambda: _test_pixels(recipe, shown, model.input_size)))
+        report = evaluate(model, shown, device=device, precision="fp32", pixels=opened[0]).report
         return {"mAP": report.mAP, "rank1": report.rank(1)}
 
     return dataset, Validation(recipe.validate.every, score)
@@ -310,7 +310,7 @@ def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
 
 
 def _check_shares(recipe: Recipe, dataset: Dataset, objective: Objective) -> None:
-    """Raises RecipeError where the batch, or what the losses judge, cannot be taken apart as the recipe asks."""
+    """Raises RecipeError where the batch, or what the losses take, cannot be taken apart as the recipe asks."""
     check_processes(recipe.feed)
     backward.check_shares(recipe.train.accumulate, recipe.feed)
     if not recipe.train.gradient_cache:

@@ -67,9 +67,9 @@ def test_each_verb_explains_itself_without_torch_and_ends_with_an_example(verb: 
 
 
 def test_train_evaluate_embed_search_report(run: Path, people: Path, tmp_path: Path) -> None:
-    judged = resight("evaluate", run, "--json")
-    assert judged.returncode == 0, judged.stderr
-    record = json.loads(judged.stdout)
+    evaluated = resight("evaluate", run, "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    record = json.loads(evaluated.stdout)
     assert record["context"]["seed"] == 0
     assert 0 < record["report"]["mAP"] <= 1
     assert "resight evaluate" in record["context"]["command"]
@@ -133,7 +133,7 @@ def test_two_runs_are_compared_on_the_same_queries(run: Path, recipe: Path, tmp_
     assert set(json.loads(done.stdout)) >= {"difference", "p_value", "gained", "lost"}
 
 
-def test_vectors_of_any_origin_are_judged(tmp_path: Path) -> None:
+def test_vectors_of_any_origin_are_evaluated(tmp_path: Path) -> None:
     import numpy as np
 
     for name, cameras in (("q", 1), ("g", 2)):

@@ -36,7 +36,7 @@ def people(noise: float, pictures: int, seed: int, camera: int, fingerprint: str
     return Vectors(vectors.astype(np.float32), paths, paths, pids, cams, "/nowhere", fingerprint, "cosine")
 
 
-def judged(folder: Path, noise: float) -> Path:
+def evaluated(folder: Path, noise: float) -> Path:
     q, g = people(noise, 2, 1, 1), people(noise, 4, 2, 2)
     report = evaluate_features(q.vectors, g.vectors, q.pids, g.pids, q.camids, g.camids)
     Result(report, q, g, {"dataset": "made up", "model": "noise"}).save(folder / "evaluation" / "made_up")
@@ -50,7 +50,7 @@ def call(command: Any, *words: object) -> str:
 
 
 def test_compare_says_which_is_better(tmp_path: Path) -> None:
-    a, b = judged(tmp_path / "a", 2.0), judged(tmp_path / "b", 1.0)
+    a, b = evaluated(tmp_path / "a", 2.0), evaluated(tmp_path / "b", 1.0)
     text = call(compare, a, b, "--draws", 500)
     assert "gained at rank 1" in text
     record = json.loads(call(compare, a, b / "evaluation" / "made_up", "--json", "--draws", 500))
@@ -66,13 +66,13 @@ def test_compare_says_which_is_better(tmp_path: Path) -> None:
 
 
 def test_compare_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
-    a = judged(tmp_path / "a", 1.0)
+    a = evaluated(tmp_path / "a", 1.0)
     with pytest.raises(UsageError, match="no evaluation in"):
         call(compare, a, tmp_path)
     other = Result.load(a / "evaluation" / "made_up")
     q = people(1.0, 2, 1, 5)
     Result(other.report, q, other.gallery, {}).save(tmp_path / "b")
-    with pytest.raises(EvaluationError, match="not judged on the same pictures"):
+    with pytest.raises(EvaluationError, match="not evaluated on the same pictures"):
         call(compare, a, tmp_path / "b")
 
 
@@ -130,7 +130,7 @@ def test_calibrate_keeps_it_with_the_model_that_made_the_vectors(
 
 
 def test_the_test_set_is_not_calibrated_on_by_default(tmp_path: Path) -> None:
-    folder = judged(tmp_path / "a", 0.5) / "evaluation" / "made_up"
+    folder = evaluated(tmp_path / "a", 0.5) / "evaluation" / "made_up"
     files = [folder / "query.npz", folder / "gallery.npz"]
     with pytest.raises(UsageError, match="people of an evaluation"):
         call(calibrate, *files)
@@ -182,8 +182,8 @@ def test_calibrating_on_people_the_model_was_trained_on_is_told(
 
 
 def test_results_of_different_rules_are_compared_with_a_note(tmp_path: Path) -> None:
-    judged(tmp_path / "a", 0.5)
-    other = judged(tmp_path / "b", 0.5) / "evaluation" / "made_up"
+    evaluated(tmp_path / "a", 0.5)
+    other = evaluated(tmp_path / "b", 0.5) / "evaluation" / "made_up"
     assert different_rules(Result.load(other), Result.load(tmp_path / "a" / "evaluation" / "made_up")) is None
     there = other.with_name("made_up+rerank-paper-20-6-0.3")
     replace(Result.load(other), rerank=Reranking()).save(there)

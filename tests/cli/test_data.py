@@ -1,4 +1,4 @@
-"""One's own data on the command line, as docs/data.md has it; and the doctor's word before training and judging."""
+"""One's own data on the command line, as in docs/data.md; and what is checked before training and evaluating."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_cure_for_one_camera_can_be_pasted(
     cure = re.search(r"--set \S+?(?=\))", said)
     assert cure is not None
     arguments = ["evaluate", trained, "--dataset", "market", "--root", root, *cure.group().split(), "--json"]
-    code, out, said = run(capsys, *arguments, "--out", tmp_path / "verdict")
+    code, out, said = run(capsys, *arguments, "--out", tmp_path / "result")
     assert code == 0, said
     assert json.loads(out)["context"]["version"] == "set, any camera"
 
@@ -124,7 +124,7 @@ def test_training_stops_with_the_doctors_sentence(
     assert not (tmp_path / "run").exists()
 
 
-def test_training_stops_where_no_verdict_could_follow(
+def test_training_stops_where_nothing_could_be_evaluated(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All pictures by one camera: the cause and the cure before hours of work, and the cure is enough."""
@@ -137,10 +137,10 @@ def test_training_stops_where_no_verdict_could_follow(
     assert code == 0, said
 
 
-def test_another_set_is_judged_on_by_name_and_options(
+def test_another_set_is_evaluated_on_by_name_and_options(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trained on one set, judged on another: a withdrawn one only by who says to know that."""
+    """Trained on one set, evaluated on another: a withdrawn one only by who says to know that."""
     root = tmp_path / "DukeMTMC-reID"
     for split in ("query", "bounding_box_test", "bounding_box_train"):
         for pid in (1, 2) if split == "bounding_box_train" else (5, 6):
@@ -148,7 +148,7 @@ def test_another_set_is_judged_on_by_name_and_options(
                 path = root / split / f"{pid:04d}_c{cam}_f{cam + len(split):07d}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (16, 32), (40 * pid, 90 * cam, len(split) * 9)).save(path)
-    arguments = ["evaluate", trained, "--dataset", "duke", "--root", tmp_path, "--out", tmp_path / "verdict", "--json"]
+    arguments = ["evaluate", trained, "--dataset", "duke", "--root", tmp_path, "--out", tmp_path / "result", "--json"]
     code, _, said = run(capsys, *arguments)
     assert code == 2 and "without their consent" in said and "acknowledge_withdrawn=True" in said
     code, out, said = run(capsys, *arguments[:-1], "--set", "acknowledge_withdrawn=true",

@@ -15,12 +15,12 @@ from resight.cli.evaluate import command as evaluate
 from resight.cli.report import command as report
 from resight.errors import CheckpointError, EvaluationError, UsageError
 from resight.evaluation import (
-    Case,
+    EvaluationInput,
+    Labels,
     Protocol,
     Reranking,
     evaluate_distances,
     evaluate_features,
-    evaluate_reranked,
     pool_queries,
     single_shot,
 )
@@ -30,17 +30,17 @@ from resight.inference import Expansion, Result
 def people() -> tuple[Any, Any, tuple[Any, ...]]:
     rng = np.random.default_rng(0)
     q_pids, g_pids = rng.integers(1, 9, 24), rng.integers(1, 9, 60)
-    centres = rng.normal(size=(9, 8))
-    q, g = (centres[pids] + rng.normal(size=(len(pids), 8)) for pids in (q_pids, g_pids))
+    centers = rng.normal(size=(9, 8))
+    q, g = (centers[pids] + rng.normal(size=(len(pids), 8)) for pids in (q_pids, g_pids))
     return q, g, (q_pids, g_pids, rng.integers(1, 4, 24), rng.integers(1, 4, 60))
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    q, g, (q_pids, g_pids, q_cams, g_cams) = people()
-    np.savez(tmp_path / "q.npz", vectors=q, pids=q_pids, camids=q_cams)
-    np.savez(tmp_path / "g.npz", features=g, pids=g_pids, camids=g_cams)
-    labels = {"query_pids": q_pids, "gallery_pids": g_pids, "query_camids": q_cams, "gallery_camids": g_cams}
+    q, g, (q_pids, g_pids, q_camids, g_camids) = people()
+    np.savez(tmp_path / "q.npz", vectors=q, pids=q_pids, camids=q_camids)
+    np.savez(tmp_path / "g.npz", features=g, pids=g_pids, camids=g_camids)
+    labels = {"query_pids": q_pids, "gallery_pids": g_pids, "query_camids": q_camids, "gallery_camids": g_camids}
     np.savez(tmp_path / "labels.npz", **labels)
     np.savez(tmp_path / "d.npz", distances=np.abs(q[:, None] - g).sum(axis=2), **labels)
     np.save(tmp_path / "d.npy", np.abs(q[:, None] - g).sum(axis=2))
@@ -58,7 +58,7 @@ def features(files: Path, *words: object) -> list[object]:
 
 
 @pytest.mark.parametrize("form", [["d.npz"], ["d.npy", "--labels", "labels.npz"]], ids=len)
-def test_a_matrix_is_judged_kept_and_reported(files: Path, form: list[str]) -> None:
+def test_a_matrix_is_evaluated_kept_and_reported(files: Path, form: list[str]) -> None:
     words = [files / word if "." in word else word for word in form]
     out = files / "kept"
     record = json.loads(call(evaluate, "--distances", *words, "--ap-mode", "trapezoid", "--out", out, "--json"))
@@ -80,7 +80,7 @@ def test_a_budget_and_what_is_done_first(files: Path) -> None:
     words = features(files, "--memory", 32, "--rerank", "--k1", 5, "--k2", 2, "--context", "gallery_only", "--json")
     found = json.loads(call(evaluate, *words))
     setting = Reranking(5, 2, context="gallery_only")
-    assert found["report"]["mAP"] == pytest.approx(evaluate_reranked(q, g, *labels, setting=setting).mAP, abs=1e-6)
+    assert found["report"]["mAP"] == pytest.approx(evaluate_features(q, g, *labels, rerank=setting).mAP, abs=1e-6)
     assert found["rerank"]["context"] == "gallery_only"
     both = json.loads(call(evaluate, *features(files, "--expand", "--expand-gallery", "--expand-k", 3, "--json")))
     assert both["report"]["rerank"] == str(Expansion(3, 3.0, queries=True, gallery=True))
@@ -103,14 +103,16 @@ def test_several_values_are_a_sweep(files: Path) -> None:
     assert kept.rerank is None and kept.report.rerank == "no re-ranking"
     line = kept.context["rerank_sweep"]["rows"][3]
     assert (line["k1"], line["k2"], line["lambda"]) == (6, 2, 0.5)
-    alone = evaluate_reranked(q, g, *labels, setting=Reranking(6, 2, 0.5))
+    alone = evaluate_features(q, g, *labels, rerank=Reranking(6, 2, 0.5))
     assert line["mAP"] == pytest.approx(alone.mAP, abs=1e-6)
 
 
 def test_other_protocols(files: Path) -> None:
     q, g, labels = people()
     text = call(evaluate, *features(files, "--single-shot"))
-    case = Case.of_features(q, g, *labels, protocol=Protocol(separate_camera=True))
+    q_pids, g_pids, q_camids, g_camids = labels
+    apart = Labels.of(q_pids, g_pids, q_camids, g_camids, Protocol(separate_camera=True))
+    case = EvaluationInput.of_features(q, g, apart)
     assert str(single_shot(case)) in text
     record = json.loads(call(evaluate, *features(files, "--multi-query", "max", "--json")))
     pooled, pids, cams = pool_queries(q, labels[0], labels[2], "max")
@@ -231,5 +233,5 @@ def test_vectors_without_names_from_two_files_can_be_compared(files: Path) -> No
     g = np.load(files / "g.npz")
     np.savez(files / "g.npz", features=g["features"], pids=g["pids"][::-1], camids=g["camids"])
     call(evaluate, *other, "--out", files / "b")
-    with pytest.raises(EvaluationError, match="not judged on the same pictures"):
+    with pytest.raises(EvaluationError, match="not evaluated on the same pictures"):
         call(compare, files / "a", files / "b")

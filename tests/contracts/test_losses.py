@@ -68,7 +68,7 @@ def test_odd_batches_give_a_number_and_a_gradient(name: str, edge: str) -> None:
     assert value.isfinite()
     assert slope.isfinite().all()
     relations_missing = edge.startswith(("E2", "E4"))
-    if relations_missing and name != "contrastive":  # contrastive judges pairs, which it has
+    if relations_missing and name != "contrastive":  # contrastive takes pairs, which it has
         assert value == 0
         assert torch.equal(slope, torch.zeros_like(slope))
 

@@ -197,10 +197,8 @@ def _attributes(
         fields: dict[str, object] = {head: np.array([[1, 2]], np.uint8) for head in heads}
         fields |= {name: np.array([values], np.uint8) for name, values in extra.items()}
         # the first wears green above and two colours below; the second no colour above and black below
-        fields |= {f"up{colour}": np.array([[1 + (colour == "green"), 1]], np.uint8) for colour in up}
-        fields |= {
-            f"down{colour}": np.array([[1 + (colour in ("red", "blue", "pink")), 1]], np.uint8) for colour in down
-        }
+        fields |= {f"up{color}": np.array([[1 + (color == "green"), 1]], np.uint8) for color in up}
+        fields |= {f"down{color}": np.array([[1 + (color in ("red", "blue", "pink")), 1]], np.uint8) for color in down}
         fields["downblack"] = np.array([[1, 2]], np.uint8)
         cells = np.empty((1, 2), object)
         cells[0, :] = ids

@@ -16,8 +16,8 @@ SIZE = (8, 16)  # width, height
 def picture(path: Path, number: int = 0, size: tuple[int, int] = SIZE) -> Path:
     """A picture whose content depends on `number` alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    colours = np.random.default_rng(number).integers(0, 256, (4, 2, 3), dtype=np.uint8)
-    Image.fromarray(colours).resize(size, Image.Resampling.NEAREST).save(path)
+    colors = np.random.default_rng(number).integers(0, 256, (4, 2, 3), dtype=np.uint8)
+    Image.fromarray(colors).resize(size, Image.Resampling.NEAREST).save(path)
     return path
 
 

@@ -69,8 +69,8 @@ def test_a_padded_crop_is_the_picture_moved_over_black() -> None:
 
 
 def test_zooming_cuts_the_size_out_of_a_larger_picture() -> None:
-    grey = torch.full((50, 3, 32, 16), 128, dtype=torch.uint8)
-    assert torch.equal(_augment(grey, crop="zoom"), grey.float() / 255)
+    gray = torch.full((50, 3, 32, 16), 128, dtype=torch.uint8)
+    assert torch.equal(_augment(gray, crop="zoom"), gray.float() / 255)
     images = _images(50)
     changed = (_augment(images, crop="zoom") != images.float() / 255).flatten(1).any(dim=1)
     assert 10 < int(changed.sum()) < 40
@@ -159,10 +159,10 @@ def test_a_fill_is_what_the_paper_says_once_normalised() -> None:
     for fill, value in {"mean": torch.zeros(3), "strong_baseline": torch.tensor(MEAN)}.items():
         images = torch.zeros(40, 3, 32, 16, dtype=torch.uint8)
         erased = _augment(images, erase=1.0, erase_fill=fill)
-        normalised = (erased - mean) / std
+        normalized = (erased - mean) / std
         marked = (erased != 0).all(dim=1)
         assert marked.any()
-        found = normalised.permute(0, 2, 3, 1)[marked]
+        found = normalized.permute(0, 2, 3, 1)[marked]
         torch.testing.assert_close(found, value.expand_as(found), atol=1e-6, rtol=0)
     assert fill_in_pixel_units((2.0, 0.0, -1.0)) == (
         2.0,
@@ -277,32 +277,32 @@ def test_no_global_randomness_is_used() -> None:
 # colour
 
 
-def _recolour(image: Tensor, **change: float) -> Tensor:
-    recolouring = ColorTransform(len(image))
+def _recolor(image: Tensor, **change: float) -> Tensor:
+    recoloring = ColorTransform(len(image))
     for name, factor in change.items():
-        getattr(recolouring, name)(torch.full((len(image),), factor, dtype=torch.float64))
-    return recolouring(image)
+        getattr(recoloring, name)(torch.full((len(image),), factor, dtype=torch.float64))
+    return recoloring(image)
 
 
 def test_colour_changes_are_their_equations() -> None:
     image = torch.rand(2, 3, 8, 4, generator=_seed(), dtype=torch.float64) * 0.5 + 0.25
     luma = torch.einsum("bchw,c->bhw", image, LUMA)[:, None]
-    torch.testing.assert_close(_recolour(image, brighten=1.2), (image * 1.2).clamp(0, 1))
+    torch.testing.assert_close(_recolor(image, brighten=1.2), (image * 1.2).clamp(0, 1))
     mean = luma.mean(dim=(2, 3), keepdim=True)
-    torch.testing.assert_close(_recolour(image, contrast=0.7), 0.7 * image + 0.3 * mean)
-    torch.testing.assert_close(_recolour(image, saturate=0.6), 0.6 * image + 0.4 * luma)
-    torch.testing.assert_close(_recolour(image, saturate=0.0), luma.expand_as(image))
+    torch.testing.assert_close(_recolor(image, contrast=0.7), 0.7 * image + 0.3 * mean)
+    torch.testing.assert_close(_recolor(image, saturate=0.6), 0.6 * image + 0.4 * luma)
+    torch.testing.assert_close(_recolor(image, saturate=0.0), luma.expand_as(image))
     bright = image * 1.1
     mean = torch.einsum("bchw,c->bhw", bright, LUMA)[:, None].mean(dim=(2, 3), keepdim=True)
-    torch.testing.assert_close(_recolour(image, brighten=1.1, contrast=0.5), 0.5 * bright + 0.5 * mean)
+    torch.testing.assert_close(_recolor(image, brighten=1.1, contrast=0.5), 0.5 * bright + 0.5 * mean)
 
 
 def test_a_third_of_the_circle_turns_red_to_green_and_leaves_grey() -> None:
     red = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)[None, :, None, None]
-    turned = _recolour(red, turn=2 * math.pi / 3)[0, :, 0, 0]
+    turned = _recolor(red, turn=2 * math.pi / 3)[0, :, 0, 0]
     torch.testing.assert_close(turned, torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
-    grey = torch.full((1, 3, 1, 1), 0.4, dtype=torch.float64)
-    torch.testing.assert_close(_recolour(grey, turn=1.0), grey)
+    gray = torch.full((1, 3, 1, 1), 0.4, dtype=torch.float64)
+    torch.testing.assert_close(_recolor(gray, turn=1.0), gray)
 
 
 def test_grey_pictures_have_equal_channels() -> None:

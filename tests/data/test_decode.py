@@ -79,9 +79,9 @@ def test_orientation_is_applied() -> None:
 
 
 def test_sixteen_bits_keep_their_range() -> None:
-    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    pixels = decode(_saved(Image.fromarray(grey), "PNG"))
-    np.testing.assert_array_equal(pixels[..., 0], (grey // 257).astype(np.uint8))
+    gray = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    pixels = decode(_saved(Image.fromarray(gray), "PNG"))
+    np.testing.assert_array_equal(pixels[..., 0], (gray // 257).astype(np.uint8))
 
 
 def test_transparency_shows_the_neutral_colour() -> None:

@@ -293,7 +293,7 @@ def test_the_camera_pair_matrix_counts_persons() -> None:
 # on the command line
 
 
-def test_check_prints_the_verdict_and_its_exit_code(tmp_path: Path) -> None:
+def test_check_prints_the_result_and_its_exit_code(tmp_path: Path) -> None:
     good = market(tmp_path / "good")
     sheet = tmp_path / "sheet.png"
     result = _run("check", good, "--sheet", sheet)

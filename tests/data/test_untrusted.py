@@ -178,7 +178,7 @@ def test_a_pickle_called_mat_is_not_run(tmp_path: Path) -> None:
 
 def test_pictures_with_more_behind_them_are_read_and_reported(tmp_path: Path) -> None:
     root = market(tmp_path)
-    frames = [Image.new("RGB", (32, 64), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (32, 64), color) for color in ("red", "green", "blue")]
     out = io.BytesIO()
     frames[0].save(out, "TIFF", save_all=True, append_images=frames[1:])
     query = root / "query"

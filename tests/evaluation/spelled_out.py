@@ -30,14 +30,14 @@ def kept_flags(
     q_pid: int,
     q_cam: int,
     g_pids: Vector,
-    g_cams: Vector,
+    g_camids: Vector,
     rule: str = "cross",
     separate: bool = False,
 ) -> list[bool]:
     """Match flags of the kept items in ranked order, ties by gallery index."""
     flags = []
     for j in sorted(range(len(line)), key=lambda j: (line[j], j)):
-        same_camera = q_cam == g_cams[j] and q_cam != -1 and rule == "cross"
+        same_camera = q_cam == g_camids[j] and q_cam != -1 and rule == "cross"
         if g_pids[j] == -1 or (same_camera and (separate or g_pids[j] == q_pid)):
             continue
         flags.append(bool(g_pids[j] == q_pid))
@@ -58,16 +58,16 @@ def evaluate(
     D: Vector,
     q_pids: Vector,
     g_pids: Vector,
-    q_cams: Vector,
-    g_cams: Vector,
+    q_camids: Vector,
+    g_camids: Vector,
     mode: str = "rectangle",
     rule: str = "cross",
     separate: bool = False,
 ) -> Plain:
     """Stable ties, one query after the other."""
     plain = Plain([], [], [])
-    for line, pid, cam in zip(D, q_pids, q_cams, strict=True):
-        flags = kept_flags(line, pid, cam, g_pids, g_cams, rule, separate)
+    for line, pid, cam in zip(D, q_pids, q_camids, strict=True):
+        flags = kept_flags(line, pid, cam, g_pids, g_camids, rule, separate)
         places = [rank for rank, flag in enumerate(flags, 1) if flag]
         plain.ap.append(average_precision(flags, mode) if places else float("nan"))
         plain.first.append(places[0] if places else float("nan"))

@@ -1,4 +1,4 @@
-"""By pair of cameras and by person: the same numbers as judging the parts alone."""
+"""By pair of cameras and by person: the same numbers as evaluating the parts alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resight.errors import EvaluationError
-from resight.evaluation import Case, Protocol, by_person, camera_pairs, evaluate_distances
+from resight.evaluation import EvaluationInput, Labels, Protocol, by_person, camera_pairs, evaluate_distances
 from tests.evaluation.examples import D1, LABELS1
 
 
@@ -14,8 +14,8 @@ def test_camera_pairs_equal_the_parts() -> None:
     rng = np.random.default_rng(0)
     D = rng.integers(0, 50, (40, 150)) / 50
     labels = (rng.integers(1, 7, 40), rng.integers(-1, 7, 150), rng.integers(1, 4, 40), rng.integers(1, 4, 150))
-    table = camera_pairs(Case.of_distances(D, *labels))
-    np.testing.assert_array_equal(table.q_cams, [1, 2, 3])
+    table = camera_pairs(EvaluationInput.of_distances(D, Labels.of(*labels)))
+    np.testing.assert_array_equal(table.q_camids, [1, 2, 3])
     for a, b in np.ndindex(3, 3):
         rows, cols = labels[2] == a + 1, labels[3] == b + 1
         part = (D[np.ix_(rows, cols)], labels[0][rows], labels[1][cols], labels[2][rows], labels[3][cols])
@@ -31,7 +31,7 @@ def test_camera_pairs_equal_the_parts() -> None:
 
 def test_camera_pairs_need_an_order_of_ties() -> None:
     with pytest.raises(EvaluationError, match="order of ties"):
-        camera_pairs(Case.of_distances(D1, *LABELS1, protocol=Protocol(ties="expected")))
+        camera_pairs(EvaluationInput.of_distances(D1, Labels.of(*LABELS1, protocol=Protocol(ties="expected"))))
 
 
 def test_by_person_puts_the_worst_first() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import Calibration, calibrate, labelled_pairs
+from resight.evaluation import Calibration, calibrate, labeled_pairs
 from resight.evaluation.calibration.pairs import Pairs
 from resight.evaluation.calibration.regression import isotonic, logistic
 
@@ -29,8 +29,8 @@ def gaussian_pairs(count: int = 40_000, seed: int = 0) -> Pairs:
     rng = np.random.default_rng(seed)
     same = np.arange(count) < count // 2
     pids = np.where(same[:, None], rng.integers(1, 200, count)[:, None], rng.integers(1, 200, (count, 2)))
-    cams = np.zeros((count, 2), np.int64)
-    return Pairs(rng.normal(size=count) + same, same, pids, cams, np.ones(count), "cosine")
+    camids = np.zeros((count, 2), np.int64)
+    return Pairs(rng.normal(size=count) + same, same, pids, camids, np.ones(count), "cosine")
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +84,7 @@ def test_probability_and_threshold_where_the_truth_is_known(method: Any) -> None
 @pytest.mark.parametrize("method", ["isotonic", "logistic"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_from_features(method: Any, metric: Any) -> None:
-    pairs = labelled_pairs(*crowd(), metric)
+    pairs = labeled_pairs(*crowd(), metric)
     calibration = calibrate(pairs, method, fmr=(0.001, 0.01))
     assert calibration.log_loss < 0.4  # 0.693 knows nothing
     p = calibration.probability(np.sort(pairs.similarity))
@@ -99,7 +99,7 @@ def test_from_features(method: Any, metric: Any) -> None:
 
 
 def test_a_threshold_keeps_its_rate_on_the_pairs_it_came_from() -> None:
-    pairs = labelled_pairs(*crowd())
+    pairs = labeled_pairs(*crowd())
     for point in calibrate(pairs, fmr=(0.001, 0.01, 0.2)).operating:
         accepted = pairs.similarity[~pairs.same] >= point.threshold
         assert accepted.mean() <= point.fmr
@@ -108,26 +108,26 @@ def test_a_threshold_keeps_its_rate_on_the_pairs_it_came_from() -> None:
 
 def test_which_pairs() -> None:
     features = np.eye(6)
-    pids, cams = [1, 1, 1, 2, 0, -1], [1, 1, 2, 1, 1, 1]
-    pairs = labelled_pairs(features, pids, cams)
+    pids, camids = [1, 1, 1, 2, 0, -1], [1, 1, 2, 1, 1, 1]
+    pairs = labeled_pairs(features, pids, camids)
     assert pairs.same.sum() == 2  # (0, 2) and (1, 2); (0, 1) is one camera
     assert (~pairs.same).sum() == 3  # 3 pictures of person 1 with one of person 2
-    assert labelled_pairs(features, pids).same.sum() == 3
-    assert labelled_pairs(features, pids, [-1] * 6).same.sum() == 3
-    np.testing.assert_allclose(labelled_pairs(features, pids, metric="euclidean").similarity, -(2**0.5))
+    assert labeled_pairs(features, pids).same.sum() == 3
+    assert labeled_pairs(features, pids, [-1] * 6).same.sum() == 3
+    np.testing.assert_allclose(labeled_pairs(features, pids, metric="euclidean").similarity, -(2**0.5))
 
 
 def test_a_sample_of_pairs_stands_for_all() -> None:
-    features, pids, cams = crowd()
-    some = labelled_pairs(features, pids, cams, limit=5000)
-    whole = labelled_pairs(features, pids, cams)
+    features, pids, camids = crowd()
+    some = labeled_pairs(features, pids, camids, limit=5000)
+    whole = labeled_pairs(features, pids, camids)
     assert (~some.same).sum() <= 5000
     assert some.weight[~some.same].sum() == pytest.approx(whole.weight[~whole.same].sum())
     assert some.similarity[~some.same].mean() == pytest.approx(whole.similarity[~whole.same].mean(), abs=0.02)
 
 
 def test_a_calibration_survives_json(tmp_path: Path) -> None:
-    calibration = calibrate(labelled_pairs(*crowd()), model="abc")
+    calibration = calibrate(labeled_pairs(*crowd()), model="abc")
     calibration.save(tmp_path / "c.json")
     again = Calibration.load(tmp_path / "c.json")
     x = np.linspace(-1, 1, 50)
@@ -142,7 +142,7 @@ def test_a_calibration_survives_json(tmp_path: Path) -> None:
 
 
 def test_wrong_use() -> None:
-    pairs = labelled_pairs(*crowd())
+    pairs = labeled_pairs(*crowd())
     wrong: tuple[dict[str, Any], ...] = ({"method": "magic"}, {"fmr": ()}, {"fmr": (1.0,)}, {"folds": 1})
     for parameters in wrong:
         with pytest.raises(UsageError):
@@ -153,9 +153,9 @@ def test_wrong_use() -> None:
     with pytest.raises(UsageError):
         calibration.probability(0.5, prior=1)
     with pytest.raises(EvaluationError, match="pairs of one person"):
-        labelled_pairs(np.eye(3), [1, 2, 3])
+        labeled_pairs(np.eye(3), [1, 2, 3])
     with pytest.raises(EvaluationError):
-        labelled_pairs(np.eye(3), [1, 2])
-    features, pids, cams = crowd(people=2)
+        labeled_pairs(np.eye(3), [1, 2])
+    features, pids, camids = crowd(people=2)
     with pytest.raises(EvaluationError, match="fewer folds or more people"):
-        calibrate(labelled_pairs(features, pids, cams), folds=5)
+        calibrate(labeled_pairs(features, pids, camids), folds=5)

@@ -31,9 +31,9 @@ def flags_to_case(flags: str) -> tuple[Any, ...]:
     )
 
 
-def judge_flags(flags: str, **rules: Any) -> Report:
-    D, q_pids, g_pids, q_cams, _ = flags_to_case(flags)
-    return evaluate_distances(D, q_pids, g_pids, q_cams, np.ones(D.shape[1], int), protocol=Protocol(**rules))
+def evaluate_flags(flags: str, **rules: Any) -> Report:
+    D, q_pids, g_pids, q_camids, _ = flags_to_case(flags)
+    return evaluate_distances(D, q_pids, g_pids, q_camids, np.ones(D.shape[1], int), protocol=Protocol(**rules))
 
 
 def test_example_1_rectangle() -> None:
@@ -87,9 +87,9 @@ def test_separate_camera_drops_other_people_too() -> None:
     ],
 )
 def test_ap_modes(flags: str, rectangle: float, trapezoid: float, inp: float) -> None:
-    assert judge_flags(flags).mAP == pytest.approx(rectangle, abs=1e-6)
-    assert judge_flags(flags, ap_mode="trapezoid").mAP == pytest.approx(trapezoid, abs=1e-6)
-    assert judge_flags(flags).mINP == pytest.approx(inp, abs=1e-6)
+    assert evaluate_flags(flags).mAP == pytest.approx(rectangle, abs=1e-6)
+    assert evaluate_flags(flags, ap_mode="trapezoid").mAP == pytest.approx(trapezoid, abs=1e-6)
+    assert evaluate_flags(flags).mINP == pytest.approx(inp, abs=1e-6)
 
 
 def test_the_two_modes_differ_by_what_the_hits_lack() -> None:
@@ -100,7 +100,7 @@ def test_the_two_modes_differ_by_what_the_hits_lack() -> None:
             continue
         terms = [k / r - (k - 1) / (r - 1) for k, r in enumerate(ranks, start=1) if r > 1]
         flags = " ".join(bits)
-        difference = judge_flags(flags).mAP - judge_flags(flags, ap_mode="trapezoid").mAP
+        difference = evaluate_flags(flags).mAP - evaluate_flags(flags, ap_mode="trapezoid").mAP
         assert difference == pytest.approx(sum(terms) / (2 * len(ranks)), abs=1e-12)
         assert (difference < 1e-12) == (ranks[-1] == len(ranks))
         assert difference > -1e-12
@@ -109,15 +109,15 @@ def test_the_two_modes_differ_by_what_the_hits_lack() -> None:
 def test_ties() -> None:
     case = (np.array([[0.5, 0.5, 0.5, 0.2]]), [1], [2, 1, 2, 3], [0], [1, 1, 1, 1])
 
-    def judged(ties: Any) -> Report:
+    def evaluated(ties: Any) -> Report:
         return evaluate_distances(*case, protocol=Protocol(ties=ties, max_rank=4))
 
-    assert judged("stable").mAP == pytest.approx(1 / 3)
-    np.testing.assert_array_equal(judged("stable").cmc, [0, 0, 1, 1])
-    assert judged("pessimistic").mAP == pytest.approx(0.25)
-    assert judged("merged").mAP == pytest.approx(0.25)
-    assert judged("expected").mAP == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
-    np.testing.assert_allclose(judged("expected").cmc, [0, 1 / 3, 2 / 3, 1])
+    assert evaluated("stable").mAP == pytest.approx(1 / 3)
+    np.testing.assert_array_equal(evaluated("stable").cmc, [0, 0, 1, 1])
+    assert evaluated("pessimistic").mAP == pytest.approx(0.25)
+    assert evaluated("merged").mAP == pytest.approx(0.25)
+    assert evaluated("expected").mAP == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
+    np.testing.assert_allclose(evaluated("expected").cmc, [0, 1 / 3, 2 / 3, 1])
 
 
 def test_merged_ties_share_one_threshold() -> None:
@@ -248,7 +248,7 @@ def test_example_2_from_features(metric: Any) -> None:
 
 
 @pytest.mark.parametrize("memory", [1, 4096, 2**28])
-def test_memory_does_not_change_the_verdict(memory: int) -> None:
+def test_memory_does_not_change_the_result(memory: int) -> None:
     rng = np.random.default_rng(1)
     q, g = rng.normal(size=(40, 16)).astype(np.float32), rng.normal(size=(90, 16)).astype(np.float32)
     labels = (rng.integers(1, 9, 40), rng.integers(-1, 9, 90), rng.integers(0, 3, 40), rng.integers(0, 3, 90))
@@ -298,7 +298,7 @@ def test_a_report_survives_json() -> None:
     report = evaluate_distances(D1, *LABELS1).described(dataset="example 1", rerank="paper 20/6/0.3")
     again = Report.from_dict(json.loads(json.dumps(report.to_dict(), allow_nan=False)))
     assert str(again) == str(report)
-    for name in ("cmc", "ap", "inp", "first_match", "num_valid", "q_pids", "q_cams"):
+    for name in ("cmc", "ap", "inp", "first_match", "num_valid", "q_pids", "q_camids"):
         np.testing.assert_array_equal(getattr(again, name), getattr(report, name))
     assert (again.counts, again.protocol) == (report.counts, report.protocol)
     with pytest.raises(EvaluationError, match="no evaluation report"):
@@ -320,6 +320,6 @@ def test_a_person_nobody_named_is_never_a_match() -> None:
         evaluate_features(features, features, [1, 2, 3, 4, 5, UNKNOWN_PID], np.arange(6) + 1, protocol=rules)
     pids = np.array([1, 2, 3, UNKNOWN_PID, UNKNOWN_PID, 1])
     report = evaluate_features(features[:3], features, [1, 2, 3], pids, protocol=rules)
-    assert report.counts.junk == 2 and report.counts.matches == 4  # they may be anybody: nobody is judged on them
+    assert report.counts.junk == 2 and report.counts.matches == 4  # they may be anybody: they are left out
     with pytest.raises(EvaluationError, match="cannot be pooled"):
         pool_queries(features, nobody, np.zeros(6, int))

@@ -12,13 +12,14 @@ from hypothesis.extra import numpy as arrays
 
 from resight.errors import EvaluationError, ResightError
 from resight.evaluation import (
-    Case,
+    EvaluationInput,
+    Labels,
     Protocol,
     Report,
     camera_pairs,
     evaluate_distances,
     evaluate_features,
-    judge,
+    evaluate_input,
     nearest,
     open_set,
     ranked_lists,
@@ -52,9 +53,11 @@ def cases(draw: Any, most: int = 12) -> tuple[Any, ...]:
 
 @settings(max_examples=300, deadline=None)
 @given(cases(), st.fixed_dictionaries(RULES))
-def test_the_verdict_is_the_definition(case: tuple[Any, ...], rules: Any) -> None:
-    D, q_pids, g_pids, q_cams, g_cams = case
-    plain = spelled_out.evaluate(D, q_pids, g_pids, q_cams, g_cams, mode=rules["ap_mode"], rule=rules["camera_rule"])
+def test_the_result_is_the_definition(case: tuple[Any, ...], rules: Any) -> None:
+    D, q_pids, g_pids, q_camids, g_camids = case
+    plain = spelled_out.evaluate(
+        D, q_pids, g_pids, q_camids, g_camids, mode=rules["ap_mode"], rule=rules["camera_rule"]
+    )
     if not plain.used:
         with pytest.raises(EvaluationError, match="no query has a match"):
             evaluate_distances(*case, protocol=Protocol(**rules))
@@ -77,7 +80,7 @@ def test_ties_lie_between_the_best_and_the_worst_order(case: tuple[Any, ...], ti
     best = D.astype(float) - 1e-3 * right
     worst = D.astype(float) + 1e-3 * right
     try:
-        report = judge(Case.of_distances(*case, protocol=Protocol(ties=ties)))
+        report = evaluate_distances(*case, protocol=Protocol(ties=ties))
     except EvaluationError:
         return
     high = evaluate_distances(best, *case[1:]).ap
@@ -130,7 +133,7 @@ def test_one_broken_distance_is_refused_or_last(case: tuple[Any, ...], value: fl
 @given(cases())
 def test_the_list_people_see_gives_the_score(case: tuple[Any, ...]) -> None:
     """AP, INP and the first match written by hand from the flags of the ranked list."""
-    lists = ranked_lists(Case.of_distances(*case), k=case[0].shape[1])
+    lists = ranked_lists(EvaluationInput.of_distances(case[0], Labels.of(*case[1:])), k=case[0].shape[1])
     try:
         report = evaluate_distances(*case)
     except EvaluationError:
@@ -146,8 +149,10 @@ def test_the_list_people_see_gives_the_score(case: tuple[Any, ...]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.booleans())
 def test_nothing_else_crashes(case: tuple[Any, ...], separate: bool) -> None:
-    made = Case.of_distances(*case, protocol=Protocol(separate_camera=separate))
-    for score in (judge, roc, open_set, single_shot, single_shot, camera_pairs, ranked_lists):
+    D, q_pids, g_pids, q_camids, g_camids = case
+    labels = Labels.of(q_pids, g_pids, q_camids, g_camids, Protocol(separate_camera=separate))
+    made = EvaluationInput.of_distances(D, labels)
+    for score in (evaluate_input, roc, open_set, single_shot, single_shot, camera_pairs, ranked_lists):
         try:
             score(made)
         except ResightError as error:

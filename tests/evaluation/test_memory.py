@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from resight.evaluation import confidence, evaluate_features, evaluate_reranked, expand, rerank
+from resight.evaluation import Reranking, confidence, evaluate_features, expand, rerank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ def people() -> tuple[Any, Any, tuple[Any, ...]]:
     """Clustered, so that neighbours are mutual and lists of weights are long."""
     rng = np.random.default_rng(0)
     q_pids, g_pids = rng.integers(1, 301, QUERIES), rng.integers(0, 301, GALLERY)
-    centres = rng.normal(size=(301, 24)).astype(np.float32)
-    q, g = (centres[pids] + rng.normal(size=(len(pids), 24)).astype(np.float32) for pids in (q_pids, g_pids))
+    centers = rng.normal(size=(301, 24)).astype(np.float32)
+    q, g = (centers[pids] + rng.normal(size=(len(pids), 24)).astype(np.float32) for pids in (q_pids, g_pids))
     return q, g, (q_pids, g_pids, rng.integers(0, 6, QUERIES), rng.integers(0, 6, GALLERY))
 
 
@@ -37,7 +37,7 @@ def peak(call: Callable[[], Any]) -> float:
 
 
 @pytest.mark.parametrize("budget", [4, 7])
-def test_features_are_judged_within_the_budget(budget: int) -> None:
+def test_features_are_evaluated_within_the_budget(budget: int) -> None:
     q, g, labels = people()
     assert peak(lambda: evaluate_features(q, g, *labels, memory=budget * MIB)) < budget
     half = (q.astype(np.float16), g.astype(np.float16))
@@ -47,7 +47,7 @@ def test_features_are_judged_within_the_budget(budget: int) -> None:
 @pytest.mark.parametrize("budget", [14, 24])  # the table of distances is computed again, or kept
 def test_reranking_keeps_the_budget(budget: int) -> None:
     q, g, labels = people()
-    assert peak(lambda: evaluate_reranked(q, g, *labels, memory=budget * MIB)) < budget
+    assert peak(lambda: evaluate_features(q, g, *labels, rerank=Reranking(), memory=budget * MIB)) < budget
     assert peak(lambda: rerank(q, g, memory=budget * MIB)) < budget + 4 * QUERIES * GALLERY / MIB
     new = (q.nbytes + g.nbytes) / MIB
     assert peak(lambda: expand(q, g, expand_gallery=True, memory=budget * MIB)) < budget + new

@@ -12,7 +12,7 @@ from resight.errors import EvaluationError
 from resight.evaluation import Protocol, evaluate_features, nearest
 from resight.evaluation.nearest_neighbors import smallest
 from resight.evaluation.reranking.joint_features import Joint
-from resight.evaluation.reranking.neighbor_lists import neighbour_lists
+from resight.evaluation.reranking.neighbor_lists import neighbor_lists
 from tests.evaluation.examples import G2, Q2, unit
 
 
@@ -57,7 +57,7 @@ def test_example_2_rank_lists_of_everybody() -> None:
         [0, 3, 5, 4, 11], [1, 6, 7, 8, 11], [2, 9, 10, 8, 11], [3, 0, 5, 4, 11], [4, 3, 11, 0, 7], [5, 3, 0, 10, 4],
         [6, 1, 7, 8, 4], [7, 8, 11, 1, 6], [8, 7, 1, 11, 6], [9, 2, 10, 8, 11], [10, 9, 11, 2, 5], [11, 7, 4, 10, 8],
     ]  # fmt: skip
-    lists = neighbour_lists(Joint(Q2, G2, "cosine"), 5)
+    lists = neighbor_lists(Joint(Q2, G2, "cosine"), 5)
     np.testing.assert_array_equal(lists.index, printed)
 
 
@@ -98,7 +98,7 @@ def test_lists_of_everybody_equal_a_full_sort(separate: bool, memory: int) -> No
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 3, (300, 4)).astype(np.float32)
     joint = Joint(rows[:40], rows[40:], "euclidean")
-    lists = neighbour_lists(joint, 9, separate, memory, keep=True)
+    lists = neighbor_lists(joint, 9, separate, memory, keep=True)
     distance = ((rows[:, None] - rows) ** 2).sum(axis=2)
     hidden = np.zeros((300, 300), bool)
     hidden[:, :40] = separate

@@ -53,7 +53,7 @@ def test_opposite_vectors_give_no_nan() -> None:
     np.testing.assert_allclose(unit(q), [[1, 0]], atol=1e-6)
 
 
-def test_expanded_features_are_judged_like_any() -> None:
+def test_expanded_features_are_evaluated_like_any() -> None:
     assert evaluate_features(*expand(Q2, G2, k=3), *LABELS2).mAP == 1
 
 
@@ -65,11 +65,11 @@ def test_wrong_parameters() -> None:
 
 def test_pooled_queries() -> None:
     rows = np.array([[2.0, 0], [0, 1], [0, 3], [1, 1]])
-    pooled, pids, cams = pool_queries(rows, [7, 7, 7, 2], [1, 1, 2, 1])
+    pooled, pids, camids = pool_queries(rows, [7, 7, 7, 2], [1, 1, 2, 1])
     np.testing.assert_array_equal(pids, [2, 7, 7])
-    np.testing.assert_array_equal(cams, [1, 1, 2])
+    np.testing.assert_array_equal(camids, [1, 1, 2])
     np.testing.assert_allclose(pooled, [[0.5**0.5, 0.5**0.5], [0.5, 0.5], [0, 1]], atol=1e-6)
-    raw, _, _ = pool_queries(rows, [7, 7, 7, 2], [1, 1, 2, 1], "max", normalise=False)
+    raw, _, _ = pool_queries(rows, [7, 7, 7, 2], [1, 1, 2, 1], "max", normalize=False)
     np.testing.assert_allclose(raw, [[1, 1], [2, 1], [0, 3]])
     with pytest.raises(UsageError):
         pool_queries(rows, [1, 1, 1, 1], [1, 1, 1, 1], "median")  # type: ignore[arg-type]

@@ -9,10 +9,11 @@ import pytest
 
 from resight.errors import EvaluationError, UsageError
 from resight.evaluation import (
+    Labels,
     Reranked,
     Reranking,
     evaluate_distances,
-    evaluate_reranked,
+    evaluate_features,
     nearest,
     rerank,
     sweep_reranking,
@@ -172,11 +173,11 @@ def test_gallery_only_with_a_tiny_gallery() -> None:
     assert np.isfinite(rerank(Q2, G2, k1=20, k2=6, context="gallery_only")).all()
 
 
-def test_judged_without_the_matrix() -> None:
+def test_evaluated_without_the_matrix() -> None:
     q, g = crowd()
     rng = np.random.default_rng(1)
     labels = (rng.integers(1, 9, 60), rng.integers(0, 9, 240), rng.integers(0, 3, 60), rng.integers(0, 3, 240))
-    report = evaluate_reranked(q, g, *labels, setting=Reranking(k1=10, k2=3))
+    report = evaluate_features(q, g, *labels, rerank=Reranking(k1=10, k2=3))
     assert report.rerank == "k-reciprocal paper 10/3/0.3"
     assert report.mAP == pytest.approx(evaluate_distances(rerank(q, g, 10, 3), *labels).mAP, abs=1e-7)
 
@@ -185,16 +186,16 @@ def test_a_sweep_is_the_single_runs() -> None:
     q, g = crowd()
     rng = np.random.default_rng(1)
     labels = (rng.integers(1, 9, 60), rng.integers(0, 9, 240), rng.integers(0, 3, 60), rng.integers(0, 3, 240))
-    results = sweep_reranking(q, g, *labels, k1=(5, 20), k2=(1, 6), lam=(0, 0.3, 1))
+    results = sweep_reranking(q, g, Labels.of(*labels), k1=(5, 20), k2=(1, 6), lam=(0, 0.3, 1))
     assert len(results) == 12
     for setting, report in results:
-        alone = evaluate_reranked(q, g, *labels, setting=setting)
+        alone = evaluate_features(q, g, *labels, rerank=setting)
         assert report.mAP == pytest.approx(alone.mAP, abs=1e-6)
         assert report.rerank == str(setting)
 
 
 def test_reranked_example_still_perfect() -> None:
-    assert evaluate_reranked(Q2, G2, *LABELS2).mAP == 1
+    assert evaluate_features(Q2, G2, *LABELS2, rerank=Reranking()).mAP == 1
 
 
 def test_wrong_parameters() -> None:

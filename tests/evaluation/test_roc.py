@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import Case, Protocol, error_rates, open_set, roc
+from resight.evaluation import EvaluationInput, Labels, Protocol, error_rates, open_set, roc
 from tests.evaluation.examples import D1, LABELS1
 
 
@@ -19,10 +19,10 @@ def crowd(seed: int, levels: int = 1000) -> tuple[Any, tuple[Any, ...]]:
     return D - 0.3 * (labels[0][:, None] == labels[1]) + 0.3, labels
 
 
-def all_pairs(D: Any, q_pids: Any, g_pids: Any, q_cams: Any, g_cams: Any) -> tuple[Any, Any]:
+def all_pairs(D: Any, q_pids: Any, g_pids: Any, q_camids: Any, g_camids: Any) -> tuple[Any, Any]:
     positive, negative = [], []
     for i, j in np.ndindex(D.shape):
-        same_camera = q_cams[i] == g_cams[j] != -1
+        same_camera = q_camids[i] == g_camids[j] != -1
         if g_pids[j] != -1 and q_pids[i] != g_pids[j]:
             negative.append(D[i, j])
         elif g_pids[j] != -1 and not same_camera:
@@ -36,7 +36,7 @@ def test_tpr_at_fpr_equals_trying_every_threshold(seed: int, levels: int) -> Non
     D, labels = crowd(seed, levels)
     positive, negative = all_pairs(D, *labels)
     rates = (0.001, 0.01, 0.1, 0.5, 1.0)
-    result = roc(Case.of_distances(D, *labels), rates)
+    result = roc(EvaluationInput.of_distances(D, Labels.of(*labels)), rates)
     assert (result.positives, result.negatives) == (len(positive), len(negative))
     for at, rate in enumerate(rates):
         accepted = [t for t in np.unique(D) if (negative <= t).mean() <= rate]
@@ -48,14 +48,14 @@ def test_tpr_at_fpr_equals_trying_every_threshold(seed: int, levels: int) -> Non
 
 def test_the_curve_rises() -> None:
     D, labels = crowd(0)
-    fpr, tpr = roc(Case.of_distances(D, *labels)).curve
+    fpr, tpr = roc(EvaluationInput.of_distances(D, Labels.of(*labels))).curve
     assert (np.diff(fpr) >= 0).all()
     assert (np.diff(tpr) >= 0).all()
 
 
 def test_euclidean_thresholds_are_distances_not_squares() -> None:
     q, g = np.array([[0.0, 0], [8, 0]]), np.array([[3.0, 4], [10, 0]])
-    result = roc(Case.of_features(q, g, [1, 2], [1, 2], [0, 0], [1, 1], "euclidean"), (0.1,))
+    result = roc(EvaluationInput.of_features(q, g, Labels.of([1, 2], [1, 2], [0, 0], [1, 1]), "euclidean"), (0.1,))
     assert result.threshold[0] == pytest.approx(5)
     assert result.tpr[0] == 1
 
@@ -65,7 +65,7 @@ def test_error_rates_are_shares_of_all_pairs(seed: int) -> None:
     D, labels = crowd(seed, 20)
     positive, negative = all_pairs(D, *labels)
     bounds = (-1.0, 0.3, 0.5, 2.0)
-    fmr, fnmr = error_rates(Case.of_distances(D, *labels), bounds)
+    fmr, fnmr = error_rates(EvaluationInput.of_distances(D, Labels.of(*labels)), bounds)
     np.testing.assert_allclose(fmr, [(negative <= bound).mean() for bound in bounds], atol=1e-12)
     np.testing.assert_allclose(fnmr, [(positive > bound).mean() for bound in bounds], atol=1e-12)
     assert (fmr[0], fnmr[0], fmr[-1], fnmr[-1]) == (0, 1, 1, 0)
@@ -73,30 +73,34 @@ def test_error_rates_are_shares_of_all_pairs(seed: int) -> None:
 
 def test_error_rates_take_euclidean_distances_not_squares() -> None:
     q, g = np.array([[0.0, 0], [8, 0]]), np.array([[3.0, 4], [10, 0]])  # same: 5 and 2; different: 10 and 6.4
-    fmr, fnmr = error_rates(Case.of_features(q, g, [1, 2], [1, 2], [0, 0], [1, 1], "euclidean"), (4, 7))
+    fmr, fnmr = error_rates(
+        EvaluationInput.of_features(q, g, Labels.of([1, 2], [1, 2], [0, 0], [1, 1]), "euclidean"), (4, 7)
+    )
     np.testing.assert_array_equal(fmr, [0, 0.5])
     np.testing.assert_array_equal(fnmr, [0.5, 0])
-    assert np.isnan(error_rates(Case.of_distances(np.zeros((1, 1)), [1], [1], [0], [1]), (1,))[0]).all()
+    assert np.isnan(
+        error_rates(EvaluationInput.of_distances(np.zeros((1, 1)), Labels.of([1], [1], [0], [1])), (1,))[0]
+    ).all()
 
 
 def test_wrong_use_of_roc() -> None:
     D, labels = crowd(0)
     for rates in ((), (0.0,), (2.0,)):
         with pytest.raises(UsageError):
-            roc(Case.of_distances(D, *labels), rates)
+            roc(EvaluationInput.of_distances(D, Labels.of(*labels)), rates)
     with pytest.raises(EvaluationError, match="missing"):
-        roc(Case.of_distances(np.zeros((1, 1)), [1], [1], [0], [1]))
+        roc(EvaluationInput.of_distances(np.zeros((1, 1)), Labels.of([1], [1], [0], [1])))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_open_set_by_its_definition(seed: int) -> None:
-    D, (q_pids, g_pids, q_cams, g_cams) = crowd(seed)
+    D, (q_pids, g_pids, q_camids, g_camids) = crowd(seed)
     q_pids = q_pids.copy()
     q_pids[:15] = 99  # nobody there
-    case = Case.of_distances(D, q_pids, g_pids, q_cams, g_cams)
+    case = EvaluationInput.of_distances(D, Labels.of(q_pids, g_pids, q_camids, g_camids))
     result = open_set(case, far=(0, 0.2, 1), ranks=(1, 5))
     kept = np.where(
-        (g_pids != -1) & ~((q_pids[:, None] == g_pids) & (q_cams[:, None] == g_cams) & (g_cams != -1)), D, 9
+        (g_pids != -1) & ~((q_pids[:, None] == g_pids) & (q_camids[:, None] == g_camids) & (g_camids != -1)), D, 9
     )
     right = (q_pids[:, None] == g_pids) & (kept < 9)
     known = right.any(axis=1)
@@ -115,7 +119,7 @@ def test_open_set_by_its_definition(seed: int) -> None:
 
 def test_open_set_needs_both_kinds() -> None:
     with pytest.raises(EvaluationError, match="with and without"):
-        open_set(Case.of_distances(np.zeros((1, 1)), [1], [1], [0], [1]))
-    assert open_set(Case.of_distances(D1, *LABELS1, protocol=Protocol())).unknown == 1
+        open_set(EvaluationInput.of_distances(np.zeros((1, 1)), Labels.of([1], [1], [0], [1])))
+    assert open_set(EvaluationInput.of_distances(D1, Labels.of(*LABELS1, protocol=Protocol()))).unknown == 1
     with pytest.raises(UsageError):
-        open_set(Case.of_distances(D1, *LABELS1), far=(-1,))
+        open_set(EvaluationInput.of_distances(D1, Labels.of(*LABELS1)), far=(-1,))

@@ -16,9 +16,9 @@ def crowd(strength: float, seed: int = 0, people: int = 30) -> Report:
     """The same people and pictures whatever the strength; a stronger model puts right answers nearer."""
     rng = np.random.default_rng(seed)
     labels = (np.repeat(np.arange(1, people + 1), 4), rng.integers(1, people + 1, 10 * people))
-    cams = (np.zeros(4 * people, int), np.ones(10 * people, int))
+    camids = (np.zeros(4 * people, int), np.ones(10 * people, int))
     D = rng.random((4 * people, 10 * people)) - strength * (labels[0][:, None] == labels[1])
-    return evaluate_distances(D, *labels, *cams)
+    return evaluate_distances(D, *labels, *camids)
 
 
 def test_an_interval_holds_its_value() -> None:

@@ -9,17 +9,17 @@ from resight.errors import EvaluationError
 from resight.evaluation import Report, compare, compare_changes, evaluate_features
 
 
-def judged(noise: float, seed: int, people: int = 20, first: int = 1) -> Report:
+def evaluated(noise: float, seed: int, people: int = 20, first: int = 1) -> Report:
     """People as points, two queries each; `noise` makes them hard to tell, `seed` is the run."""
     pids = np.repeat(np.arange(first, first + people), 2)
-    centres = np.random.default_rng(5).normal(size=(200, 8))
+    centers = np.random.default_rng(5).normal(size=(200, 8))
     rng = np.random.default_rng(seed)
-    query, gallery = (centres[pids] + noise * rng.normal(size=(len(pids), 8)) for _ in range(2))
+    query, gallery = (centers[pids] + noise * rng.normal(size=(len(pids), 8)) for _ in range(2))
     return evaluate_features(query, gallery, pids, pids, np.zeros_like(pids), np.ones_like(pids))
 
 
 def test_it_is_the_difference_of_the_two_runs_losses() -> None:
-    a, b = (judged(0.5, 1), judged(2.0, 2)), (judged(0.5, 3), judged(0.9, 4))
+    a, b = (evaluated(0.5, 1), evaluated(2.0, 2)), (evaluated(0.5, 3), evaluated(0.9, 4))
     found = compare_changes(a, b)
     expected = (b[1].mAP - b[0].mAP) - (a[1].mAP - a[0].mAP)
     assert found.value == pytest.approx(expected)
@@ -30,7 +30,7 @@ def test_it_is_the_difference_of_the_two_runs_losses() -> None:
 
 
 def test_where_the_easy_set_says_nothing_it_is_the_plain_comparison() -> None:
-    easy, one, two = judged(0.5, 1), judged(1.0, 2), judged(1.5, 3)
+    easy, one, two = evaluated(0.5, 1), evaluated(1.0, 2), evaluated(1.5, 3)
     plain = compare(one, two).difference["mAP"]
     found = compare_changes((easy, one), (easy, two))
     assert found.value == pytest.approx(plain.value)
@@ -38,13 +38,13 @@ def test_where_the_easy_set_says_nothing_it_is_the_plain_comparison() -> None:
 
 
 def test_the_sets_may_ask_for_other_people_but_both_runs_for_the_same() -> None:
-    others = judged(1.0, 2, people=12, first=60)
-    found = compare_changes((judged(0.5, 1), others), (judged(0.6, 5), judged(1.2, 6, people=12, first=60)))
+    others = evaluated(1.0, 2, people=12, first=60)
+    found = compare_changes((evaluated(0.5, 1), others), (evaluated(0.6, 5), evaluated(1.2, 6, people=12, first=60)))
     assert np.isfinite([found.value, found.low, found.high]).all()
     with pytest.raises(EvaluationError, match="not about the same queries"):
-        compare_changes((judged(0.5, 1), others), (judged(0.5, 1), judged(1.0, 2)))
+        compare_changes((evaluated(0.5, 1), others), (evaluated(0.5, 1), evaluated(1.0, 2)))
 
 
 def test_the_same_seed_draws_the_same_people() -> None:
-    a, b = (judged(0.5, 1), judged(2.0, 2)), (judged(0.5, 3), judged(0.9, 4))
+    a, b = (evaluated(0.5, 1), evaluated(2.0, 2)), (evaluated(0.5, 3), evaluated(0.9, 4))
     assert compare_changes(a, b, seed=1) == compare_changes(a, b, seed=1) != compare_changes(a, b, seed=2)

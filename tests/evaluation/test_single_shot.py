@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation import Case, Protocol, all_shots, single_shot
+from resight.evaluation import EvaluationInput, Labels, Protocol, all_shots, single_shot
 from tests.evaluation.examples import D1, LABELS1
 
 
-def example(**rules: bool) -> Case:
-    return Case.of_distances(D1, *LABELS1, protocol=Protocol(max_rank=3, **rules))  # type: ignore[arg-type]
+def example(**rules: bool) -> EvaluationInput:
+    return EvaluationInput.of_distances(D1, Labels.of(*LABELS1, protocol=Protocol(max_rank=3, **rules)))  # type: ignore[arg-type]
 
 
 def test_example_1_exact() -> None:
@@ -57,8 +57,8 @@ def test_what_ten_draws_of_other_toolkits_give(separate: bool, printed: list[flo
 
 def kept(query: int, line: np.ndarray, separate: bool) -> dict[int, list[int]]:
     """Places in the ranked list of what is kept, by identity, in order of appearance."""
-    q_pids, g_pids, q_cams, g_cams = LABELS1
-    same_camera = g_cams == q_cams[query]
+    q_pids, g_pids, q_camids, g_camids = LABELS1
+    same_camera = g_camids == q_camids[query]
     out = (g_pids == -1) | (same_camera if separate else same_camera & (g_pids == q_pids[query]))
     places: dict[int, list[int]] = {}
     for place, item in enumerate(item for item in np.argsort(line, kind="stable") if not out[item]):
@@ -71,7 +71,9 @@ def test_the_closed_form_is_the_mean_over_all_draws(seed: int) -> None:
     rng = np.random.default_rng(seed)
     g_pids = np.array([1, 1, 2, 2, 2, 3, 4, 4])
     line = rng.permutation(8) / 8
-    case = Case.of_distances(line[None], [1], g_pids, [0], np.ones(8, int), protocol=Protocol(max_rank=4))
+    case = EvaluationInput.of_distances(
+        line[None], Labels.of([1], g_pids, [0], np.ones(8, int), protocol=Protocol(max_rank=4))
+    )
     found = np.zeros(4)
     draws = list(itertools.product(*(np.flatnonzero(g_pids == pid) for pid in (1, 2, 3, 4))))
     for mine, *others in draws:
@@ -84,9 +86,9 @@ def test_wrong_use() -> None:
     with pytest.raises(UsageError):
         single_shot(example(), draws=0)
     with pytest.raises(UsageError):
-        single_shot(Case.of_distances(D1, *LABELS1, protocol=Protocol(ties="expected")))
+        single_shot(EvaluationInput.of_distances(D1, Labels.of(*LABELS1, protocol=Protocol(ties="expected"))))
     with pytest.raises(EvaluationError):
-        single_shot(Case.of_distances(np.zeros((1, 1)), [1], [2], [0], [1]))
+        single_shot(EvaluationInput.of_distances(np.zeros((1, 1)), Labels.of([1], [2], [0], [1])))
 
 
 def test_the_line() -> None:
@@ -95,8 +97,9 @@ def test_the_line() -> None:
 
 def test_all_shots_by_hand() -> None:
     """Example 1 with -1 counted as wrong: right answers at ranks 5 and 6, at 2, at 3."""
-    case = Case.of_distances(D1, *LABELS1, protocol=Protocol(max_rank=5, junk=None))
+    case = EvaluationInput.of_distances(D1, Labels.of(*LABELS1, protocol=Protocol(max_rank=5, junk=None)))
     np.testing.assert_allclose(all_shots(case), [0, 1 / 3, 2 / 3, 2 / 3, 1], atol=1e-12)
     line = np.arange(6.0)[None]
-    right = Case.of_distances(line, [1], [2, 1, 1, 2, 2, 1], [0], np.ones(6, int), protocol=Protocol(max_rank=4))
+    labels = Labels.of([1], [2, 1, 1, 2, 2, 1], [0], np.ones(6, int), protocol=Protocol(max_rank=4))
+    right = EvaluationInput.of_distances(line, labels)
     np.testing.assert_allclose(all_shots(right), [0, 2 / 3, 2 / 3, 1], atol=1e-12)  # seats 2, 2, 4

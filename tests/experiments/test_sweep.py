@@ -29,7 +29,7 @@ from resight.experiments import comparison, runner
 from resight.experiments.comparison import compare_runs, pooled
 from resight.experiments.differences import SAME
 from resight.experiments.runner import Bench, results_of
-from resight.experiments.sweep import Judged, Sweep, budgeted, sweeps
+from resight.experiments.sweep import Sweep, SweepDataset, budgeted, sweeps
 from resight.experiments.tables import comma_separated, markdown, page, write_tables
 from resight.inference import Result
 from resight.recipe import Recipe
@@ -100,23 +100,23 @@ def test_every_packaged_sweep_can_be_trained(name: str, sample: Dataset) -> None
 
 @pytest.mark.parametrize("name", ["mancs", "hacnn", "pyramid", "mdpr"])
 def test_each_system_has_a_sweep_that_measures_a_drop(name: str) -> None:
-    """Three rows, two seeds, one budget, trained on the bundled people, judged on an easy and a hard set."""
+    """Three rows, two seeds, one budget, trained on the bundled people, evaluated on an easy and a hard set."""
     sweep = Sweep.load(f"dials_{name}")
     assert len(sweep.variants) == 3 and len(sweep.seeds) == 2 and sweep.presentations == 8960
-    assert sweep.change == tuple(judged.label for judged in sweep.evaluate)
+    assert sweep.change == tuple(target.label for target in sweep.evaluate)
     assert all(sweep.recipe(variant).data.name == "sample" for variant in sweep.variants)
     head = (resources.files("resight.sweeps") / f"dials_{name}.toml").read_text("utf-8")
-    for judged in sweep.evaluate:
-        assert re.search(rf"resight synth {re.escape(judged.root or '-')} ", head)
+    for target in sweep.evaluate:
+        assert re.search(rf"resight synth {re.escape(target.root or '-')} ", head)
 
 
 def test_a_root_may_name_a_variable_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEOPLE", "/somewhere")
-    assert Judged("market", "$PEOPLE/clean").place == "/somewhere/clean"
-    assert Judged("market", "plain/clean").place == "plain/clean" and Judged("market").place is None
+    assert SweepDataset("market", "$PEOPLE/clean").place == "/somewhere/clean"
+    assert SweepDataset("market", "plain/clean").place == "plain/clean" and SweepDataset("market").place is None
     monkeypatch.delenv("PEOPLE")
     with pytest.raises(RecipeError, match="the environment has no PEOPLE"):
-        _ = Judged("market", "${PEOPLE}/clean").place
+        _ = SweepDataset("market", "${PEOPLE}/clean").place
 
 
 def test_the_methods_and_the_lecture_are_provided() -> None:
@@ -223,7 +223,7 @@ def test_an_interrupted_sweep_goes_on(home: Path, tmp_path: Path, monkeypatch: p
     assert compare_runs(sweep, tmp_path).done == 3
 
 
-def test_every_variant_is_trained_and_judged_on_each_data_set(home: Path, tmp_path: Path) -> None:
+def test_every_variant_is_trained_and_evaluated_on_each_data_set(home: Path, tmp_path: Path) -> None:
     others = tmp_path / "others.csv"
     write(load_dataset("market", write_people(tmp_path / "others", seed=7)), "csv", others)
     sweep = replace(Sweep.load(home / "small.toml"), seeds=(0,)).only(("identity | only",))
@@ -239,7 +239,7 @@ def test_every_variant_is_trained_and_judged_on_each_data_set(home: Path, tmp_pa
     assert Bench(sweep, tmp_path / "out", "cpu").run() == []  # nothing is left to do
 
 
-def test_what_is_tuned_is_judged_on_people_held_out(home: Path, tmp_path: Path) -> None:
+def test_what_is_tuned_is_evaluated_on_people_held_out(home: Path, tmp_path: Path) -> None:
     """As many others under each seed, never the test split; and a run that holds nobody out is refused."""
     sweep = Sweep.load(home / "small.toml").only(("identity | only",))
     sweep = replace(sweep, held_out=True, set=("validate.on=held_out", "validate.fraction=0.4", "train.epochs=1"))
@@ -253,7 +253,7 @@ def test_what_is_tuned_is_judged_on_people_held_out(home: Path, tmp_path: Path) 
         assert asked == {sample.pid for sample in held.query} and not asked & tested
         assert "held out" in record["context"]["version"]
     assert compare_runs(sweep, tmp_path).done == 4
-    with pytest.raises(RecipeError, match="both, seed 0: held_out judges"):
+    with pytest.raises(RecipeError, match="both, seed 0: held_out evaluates"):
         Bench(replace(sweep, set=()), tmp_path / "none", "cpu").run()
 
 
@@ -325,16 +325,16 @@ def report(noise: float, seed: int) -> Report:
     """Twelve persons, two queries each."""
     rng = np.random.default_rng(seed)
     pids = np.repeat(np.arange(1, 13), 2)
-    centres = np.random.default_rng(99).normal(size=(13, 6))
-    q, g = (centres[pids] + noise * rng.normal(size=(24, 6)) for _ in range(2))
+    centers = np.random.default_rng(99).normal(size=(13, 6))
+    q, g = (centers[pids] + noise * rng.normal(size=(24, 6)) for _ in range(2))
     return evaluate_features(q, g, pids, pids, np.zeros(24, int), np.ones(24, int), metric="cosine")
 
 
 def test_pooling_gives_the_mean_over_seeds() -> None:
     good, bad = [report(0.3, s) for s in (0, 1)], [report(3.0, s) for s in (2, 3)]
-    verdict = compare(pooled(good), pooled(bad)).difference["mAP"]
-    assert verdict.value == pytest.approx(np.mean([r.mAP for r in bad]) - np.mean([r.mAP for r in good]))
-    assert verdict.high < 0
+    found = compare(pooled(good), pooled(bad)).difference["mAP"]
+    assert found.value == pytest.approx(np.mean([r.mAP for r in bad]) - np.mean([r.mAP for r in good]))
+    assert found.high < 0
 
 
 def test_the_same_runs_are_not_distinguishable(finished: tuple[Sweep, Path], tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_the_same_runs_are_not_distinguishable(finished: tuple[Sweep, Path], tmp
         (tmp_path / "both" / f"seed-{seed}").symlink_to(out / "both" / f"seed-{seed}")
     found = compare_runs(replace(sweep, variants=(sweep.variants[0], twin)), tmp_path)
     difference = found.lines[1].differences["market"]
-    assert difference.interval.value == 0 and difference.verdict == SAME
+    assert difference.interval.value == 0 and difference.conclusion == SAME
     assert SAME in markdown(found)
 
 
@@ -393,14 +393,14 @@ def test_a_wrong_question_is_a_sentence(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-def judged_twice(
+def evaluated_twice(
     finished: tuple[Sweep, Path], home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Sweep, Path]:
-    """The finished runs, judged on the people they know and on others."""
+    """The finished runs, evaluated on the people they know and on others."""
     sweep, out = finished[0], tmp_path_factory.mktemp("twice") / "out"
     shutil.copytree(finished[1], out)
     write_people(home / "others", seed=7)
-    places = (Judged("market", str(home / "people"), "clean"), Judged("market", "$TINY/others", "hard"))
+    places = (SweepDataset("market", str(home / "people"), "clean"), SweepDataset("market", "$TINY/others", "hard"))
     twice = replace(sweep, evaluate=places, change=("clean", "hard"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINY", str(home))
@@ -408,8 +408,8 @@ def judged_twice(
     return twice, out
 
 
-def test_the_table_shows_what_is_lost_from_one_set_to_the_other(judged_twice: tuple[Sweep, Path]) -> None:
-    sweep, out = judged_twice
+def test_the_table_shows_what_is_lost_from_one_set_to_the_other(evaluated_twice: tuple[Sweep, Path]) -> None:
+    sweep, out = evaluated_twice
     found = compare_runs(sweep, out, ["clean", "hard"])
     first, other = found.lines[:2]
     assert first.change is not None and first.change.difference is None
@@ -423,7 +423,7 @@ def test_the_table_shows_what_is_lost_from_one_set_to_the_other(judged_twice: tu
     gap = other.change.score.mean - first.change.score.mean
     assert other.change.difference.interval.value == pytest.approx(gap)
     assert other.change.difference.interval.low <= gap <= other.change.difference.interval.high
-    assert other.change.difference.verdict in ("loses less", "loses more", SAME)
+    assert other.change.difference.conclusion in ("loses less", "loses more", SAME)
     text = markdown(found)
     assert "| mAP, clean to hard | difference in mAP, clean to hard |" in text
     assert str(first.change) in text and "from clean to hard" in text
@@ -433,17 +433,17 @@ def test_the_table_shows_what_is_lost_from_one_set_to_the_other(judged_twice: tu
     assert float(row["mAP"]) == pytest.approx(first.change.score.mean)
 
 
-def test_what_is_judged_on_has_to_be_there_before_anything_is_trained(
+def test_what_is_evaluated_on_has_to_be_there_before_anything_is_trained(
     finished: tuple[Sweep, Path], tmp_path: Path
 ) -> None:
-    missing = replace(finished[0], evaluate=(Judged("market", str(tmp_path / "nowhere")),))
+    missing = replace(finished[0], evaluate=(SweepDataset("market", str(tmp_path / "nowhere")),))
     with pytest.raises(DatasetError):
         Bench(missing, tmp_path / "out", "cpu").run()
     assert not (tmp_path / "out").exists()
 
 
-def test_a_change_is_between_two_sets_that_are_judged() -> None:
+def test_a_change_is_between_two_sets_that_are_evaluated() -> None:
     rows = '[[variants]]\nname = "a"\nrecipe = "baseline_sample"\n[[evaluate]]\ndataset = "sample"\n'
     for change in ('["sample"]', '["sample", "sample"]', '["sample", "hard"]'):
-        with pytest.raises(RecipeError, match="expected two names of what is judged: sample"):
+        with pytest.raises(RecipeError, match="expected two of these data sets: sample"):
             Sweep.from_toml(f'name = "s"\nchange = {change}\n{rows}')

@@ -136,9 +136,9 @@ def test_a_flat_map_is_given_away_by_its_range() -> None:
 
 
 def test_a_box_is_drawn_where_the_window_is_even_half_outside() -> None:
-    grey = torch.full((1, 3, 64, 32), 128, dtype=torch.uint8)
+    gray = torch.full((1, 3, 64, 32), 128, dtype=torch.uint8)
     corners = np.array([[[0.25, 0.5], [0.75, 0.75]], [[-0.5, -0.5], [0.5, 0.1]], [[2, 2], [3, 3]]], np.float32)
-    drawn = np.asarray(boxes(grey, corners, "windows").image, np.int64)
+    drawn = np.asarray(boxes(gray, corners, "windows").image, np.int64)
     changed = (drawn != 128).any(axis=2)
     assert changed[128, 40:90].all()  # upper edge at half the height
     assert not changed[150:180, 50:80].any()  # nothing inside

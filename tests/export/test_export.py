@@ -158,9 +158,9 @@ def test_int8_is_calibrated_on_training_pictures_alone(
     monkeypatch.setattr(Pictures, "__iter__", noted)
     full = export_model(model, tmp_path / "full", proof=dataset, to=to)
     found = export_model(model, tmp_path / "int8", proof=dataset, to=to, precision="int8", gates=Gates(consistency=0.9))
-    judged = {sample.path for sample in (*dataset.query, *dataset.gallery)}
+    evaluated = {sample.path for sample in (*dataset.query, *dataset.gallery)}
     assert used
-    assert not judged & set(used)
+    assert not evaluated & set(used)
     assert found.proof.calibration == {"dataset": "sample", "split": "train", "pictures": 24, "seed": 0}
     assert 0.9 < found.proof.crops["minimum"] < 0.99999 < full.proof.crops["minimum"]
     lengths = resight.load_model(found.path).embed(pictures((64, 32), 3)).norm(dim=1)

@@ -34,7 +34,7 @@ def test_vectors_that_are_no_numbers_pass_no_gate() -> None:
     broken[3, 2] = np.nan
     value = agreement(broken, A, "cosine")
     assert math.isnan(value)
-    gates = Gates(consistency=0.9, cosine=0.9, mAP=1.0).judge(value, {"every crop": value}, value)
+    gates = Gates(consistency=0.9, cosine=0.9, mAP=1.0).check(value, {"every crop": value}, value)
     assert [gate["passed"] for gate in gates.values()] == [False, False, False]
     assert [gate["value"] for gate in gates.values()] == [None, None, None]
 
@@ -44,10 +44,10 @@ def test_the_bounds_are_those_of_each_precision() -> None:
     assert (fp32.cosine, fp32.mAP) == (0.99999, None)
     assert (bf16.cosine, bf16.mAP) == (0.999, 0.2)
     assert (int8.cosine, int8.mAP) == (None, 1.0)
-    assert all(gate["passed"] for gate in int8.judge(1.0, {"every crop": 0.5}, 0.9).values())
-    assert not int8.judge(1.0, {"every crop": 0.5}, 1.1)["loss of mAP"]["passed"]
-    assert not int8.judge(0.99, {"every crop": 1.0}, 0.0)["consistency"]["passed"]
-    assert not fp32.judge(1.0, {"batch of 1": 0.9999}, 0.0)["batch of 1"]["passed"]
+    assert all(gate["passed"] for gate in int8.check(1.0, {"every crop": 0.5}, 0.9).values())
+    assert not int8.check(1.0, {"every crop": 0.5}, 1.1)["loss of mAP"]["passed"]
+    assert not int8.check(0.99, {"every crop": 1.0}, 0.0)["consistency"]["passed"]
+    assert not fp32.check(1.0, {"batch of 1": 0.9999}, 0.0)["batch of 1"]["passed"]
 
 
 def test_crops_are_of_the_tested_people_and_enough() -> None:

@@ -16,7 +16,7 @@ from resight.evaluation import Protocol, Reranking, evaluate_features
 from resight.inference import Expansion, RawPixels, Result, evaluate
 from resight.inference.distance_file import load_distances
 from resight.inference.embeddings import load_features
-from resight.inference.evaluate import judge
+from resight.inference.evaluate import evaluate_vectors
 from resight.inference.result import with_single_shot, with_sweep
 from resight.models import load_model
 from tests.people import write_people
@@ -27,7 +27,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_people(tmp_path_factory.mktemp("people"))
 
 
-def test_the_verdict_is_that_of_the_vectors_and_says_how_it_was_got(people: Path) -> None:
+def test_the_result_is_that_of_the_vectors_and_says_how_it_was_got(people: Path) -> None:
     result = evaluate(RawPixels(), load_dataset("market", root=people), device="cpu", context={"seed": 3})
     q, g = result.query, result.gallery
     again = evaluate_features(q.vectors, g.vectors, q.pids, g.pids, q.camids, g.camids)
@@ -82,7 +82,7 @@ def test_unreadable_pictures_are_counted_not_fatal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rerank", [None, Reranking(k1=4, k2=2, context="gallery_only")], ids=str)
 @pytest.mark.parametrize("expansion", [None, Expansion(k=2, gallery=True)], ids=str)
-def test_what_was_done_before_judging_is_named_and_kept(
+def test_what_was_done_before_evaluating_is_named_and_kept(
     people: Path, tmp_path: Path, rerank: Reranking | None, expansion: Expansion | None
 ) -> None:
     data = load_dataset("market", root=people)
@@ -92,10 +92,10 @@ def test_what_was_done_before_judging_is_named_and_kept(
     result.save(tmp_path)
     back = Result.load(tmp_path)
     assert (back.rerank, back.expansion) == (rerank, expansion)
-    again = evaluation.judge(back.case(memory=2**25))  # the same distances, from the folder alone
+    again = evaluation.evaluate_input(back.evaluation_input(memory=2**25))  # the same distances, from the folder alone
     np.testing.assert_array_equal(again.first_match, result.report.first_match)
     np.testing.assert_allclose(again.ap, result.report.ap, atol=1e-12)
-    plain = judge(result.query, result.gallery, Protocol())
+    plain = evaluate_vectors(result.query, result.gallery, Protocol())
     assert (plain.rerank == result.report.rerank) == (rerank is None and expansion is None)
 
 
@@ -104,7 +104,9 @@ def test_one_picture_a_person_stays_with_the_result(people: Path) -> None:
     kept = with_single_shot(result).context["single_shot"]
     q, g = result.query, result.gallery
     labels = (q.pids, g.pids, q.camids, g.camids)
-    case = evaluation.Case.of_features(q.vectors, g.vectors, *labels, protocol=Protocol(separate_camera=True))
+    case = evaluation.EvaluationInput.of_features(
+        q.vectors, g.vectors, evaluation.Labels.of(*labels, Protocol(separate_camera=True))
+    )
     assert kept["cmc"] == evaluation.single_shot(case).cmc.tolist() and kept["draws"] is None
 
 
@@ -137,13 +139,13 @@ def test_a_sweep_stays_with_the_result(people: Path) -> None:
     swept = with_sweep(result, (3, 5), (1, 2), (0.0, 0.3), base).context["rerank_sweep"]
     assert swept["variant"] == "torchreid"
     assert [line["k1"] for line in swept["rows"]] == [3] * 4 + [5] * 4
-    alone = judge(result.query, result.gallery, result.report.protocol, Reranking(5, 1, 0.3, "torchreid"))
+    alone = evaluate_vectors(result.query, result.gallery, result.report.protocol, Reranking(5, 1, 0.3, "torchreid"))
     line = next(row for row in swept["rows"] if (row["k1"], row["k2"], row["lambda"]) == (5, 1, 0.3))
     assert line["mAP"] == pytest.approx(alone.mAP)
     assert "rerank_sweep" not in result.context
 
 
-def test_vectors_of_any_origin_are_judged(tmp_path: Path) -> None:
+def test_vectors_of_any_origin_are_evaluated(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "q.npz", features=rng.normal(size=(4, 8)), pids=np.arange(4), camids=np.zeros(4, int))
     loaded = load_features(tmp_path / "q.npz")

@@ -1,4 +1,4 @@
-"""Several processes embed and judge: each a share, all the same answer, and the one that one process gives."""
+"""Several processes embed and evaluate: each a share, all the same answer, and the one that one process gives."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_an_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
 
 def test_duplicates_are_found_where_cameras_are_unknown_and_where_one_file_is_both(result: Result) -> None:
     gallery = result.gallery
-    assert not duplicates(gallery, gallery)  # matches of one known camera are not judged
+    assert not duplicates(gallery, gallery)  # matches of one known camera are not evaluated
     nowhere = replace(gallery, camids=np.full(len(gallery), -1))
     itself = [(row, row) for row in range(len(gallery))]
     assert duplicates(nowhere, nowhere) == itself

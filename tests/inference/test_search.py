@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resight.errors import CheckpointError, EvaluationError
-from resight.evaluation import Calibration, calibrate, labelled_pairs
+from resight.evaluation import Calibration, calibrate, labeled_pairs
 from resight.inference import Extractor, RawPixels, Vectors
 from resight.inference.search import Answer, default_prior, find_nearest, gallery_vectors, search
 
@@ -37,7 +37,7 @@ def _vectors(found: NDArray[np.float32], pids: NDArray[np.int64] | None = None) 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
     found, pids = _people(150, 4)
-    return calibrate(labelled_pairs(found, pids), fmr=(0.001, 0.01), folds=3, draws=20)
+    return calibrate(labeled_pairs(found, pids), fmr=(0.001, 0.01), folds=3, draws=20)
 
 
 def test_hits_are_the_nearest_in_order() -> None:

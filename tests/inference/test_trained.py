@@ -11,7 +11,7 @@ from resight import models
 from resight.cli.run_folder import calibration_of
 from resight.data import load_dataset
 from resight.errors import UnknownNameError
-from resight.evaluation import calibrate, labelled_pairs
+from resight.evaluation import calibrate, labeled_pairs
 from resight.inference import Extractor, RawPixels, embed_samples, evaluate
 from resight.models.model_file import FILE, SHELF
 
@@ -72,5 +72,5 @@ def test_packaged_weights_bring_a_calibration_on_people_they_never_saw(
     assert found.source == "sample" and not found.test_set
     train = load_dataset("sample").train
     made = embed_samples(Extractor(model, device="cpu", precision="fp32"), train, None)[0]
-    again = calibrate(labelled_pairs(made.vectors, made.pids, made.camids), fmr=(1e-3,))
+    again = calibrate(labeled_pairs(made.vectors, made.pids, made.camids), fmr=(1e-3,))
     assert again.threshold(1e-3) == pytest.approx(found.threshold(1e-3), abs=2e-3)

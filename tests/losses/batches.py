@@ -49,6 +49,6 @@ EDGES = {
 def people(P: int, K: int, dim: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """P identities, K rows each, shuffled, spread around their own centres: (P K, dim) float64, (P K,)."""
     draws = torch.Generator().manual_seed(seed)
-    centres = torch.randn(P, dim, generator=draws, dtype=torch.float64)
+    centers = torch.randn(P, dim, generator=draws, dtype=torch.float64)
     pids = torch.arange(P).repeat_interleave(K)[torch.randperm(P * K, generator=draws)]
-    return centres[pids] + torch.randn(P * K, dim, generator=draws, dtype=torch.float64), pids
+    return centers[pids] + torch.randn(P * K, dim, generator=draws, dtype=torch.float64), pids

@@ -50,8 +50,8 @@ def test_the_equations(negatives: int) -> None:
         others = [k for k, (who, _) in enumerate(PROXIES) if who != cluster]
         hard = sorted(others, key=lambda k: -float(scores[row, k]))[:negatives]
         if positive:
-            normaliser = scores[row, positive + hard].logsumexp(0)
-            expected -= 0.7 * sum(scores[row, k] - normaliser for k in positive) / len(positive)
+            normalizer = scores[row, positive + hard].logsumexp(0)
+            expected -= 0.7 * sum(scores[row, k] - normalizer for k in positive) / len(positive)
     assert torch.allclose(loss(features, LABELS[:7], index), expected / 7)
 
 

@@ -27,7 +27,7 @@ from tests.ranks import backward
 # Center
 
 
-def centre(update: str = "moving", halve: bool = True) -> Center:
+def center(update: str = "moving", halve: bool = True) -> Center:
     loss = Center(3, 2, update=update, halve=halve).double()  # type: ignore[arg-type]
     with torch.no_grad():
         loss.centres.copy_(numbers([[0, 0.1], [1, 0.5], [1, 1]]))
@@ -36,15 +36,15 @@ def centre(update: str = "moving", halve: bool = True) -> Center:
 
 def test_centre_by_hand() -> None:
     features, pids = B1
-    squares = (features - centre().centres[pids]).square().sum(1)
+    squares = (features - center().centres[pids]).square().sum(1)
     assert torch.allclose(squares, numbers([0.01, 0.18, 0.25, 0.25, 2, 1.25]))
-    assert float(centre(halve=False)(features, pids)) == pytest.approx(0.6566666666666666, rel=1e-12)
-    assert 6 * float(centre()(features, pids)) == pytest.approx(1.97)
+    assert float(center(halve=False)(features, pids)) == pytest.approx(0.6566666666666666, rel=1e-12)
+    assert 6 * float(center()(features, pids)) == pytest.approx(1.97)
 
 
 def test_centres_move_by_the_original_rule() -> None:
     features, pids = B1
-    loss, start = centre(), centre().centres
+    loss, start = center(), center().centres
     found, deltas = loss.deltas(features, pids)
     assert found.tolist() == [0, 1, 2]
     assert torch.allclose(deltas, numbers([[-0.1, -0.2 / 3], [0.4 / 3, 0.2 / 3], [0, 0.5 / 3]]))
@@ -56,14 +56,14 @@ def test_centres_move_by_the_original_rule() -> None:
 
 def test_centres_of_absent_identities_stay_and_strangers_do_not_count() -> None:
     features, _ = B1
-    loss, start = centre(), centre().centres
+    loss, start = center(), center().centres
     value = loss(features[:3], labels(1, -1, 1))
     assert torch.allclose(value, (features[[0, 2]] - start[1]).square().sum(1).mean() / 2)
     assert torch.equal(loss.centres[[0, 2]], start[[0, 2]])
 
 
 def test_learned_centres_receive_a_gradient() -> None:
-    loss = centre("learned")
+    loss = center("learned")
     assert [name for name, _ in loss.named_parameters()] == ["centres"]
     backward(loss(*B1))
     assert loss.centres.grad is not None
@@ -118,12 +118,12 @@ def test_without_a_positive_pair_verification_is_nothing() -> None:
 def test_a_models_own_scores_of_pairs() -> None:
     """Log-odds z_same - z_different: their logistic loss is the cross-entropy of the two scores."""
     features, pids = people(4, 4, 8)
-    everything, judge = Verification(8, neg_ratio=99).double(), PairVerification(neg_ratio=99)
+    everything, pairwise = Verification(8, neg_ratio=99).double(), PairVerification(neg_ratio=99)
     scores = everything.classifier(features.repeat_interleave(16, 0), features.repeat(16, 1))
     odds = (scores[:, 0] - scores[:, 1]).view(16, 16)
-    assert torch.allclose(judge(odds, pids), everything(features, pids))
+    assert torch.allclose(pairwise(odds, pids), everything(features, pids))
     with pytest.raises(UsageError, match=r"16 x 16; these are \(16, 3\)"):
-        judge(odds[:, :3], pids)
+        pairwise(odds[:, :3], pids)
 
 
 def test_dropout_is_drawn_by_the_step_and_silent_in_evaluation() -> None:
@@ -207,11 +207,11 @@ def test_sparse_gradients_touch_only_the_sample() -> None:
     features, pids = people(4, 3, 6)
     partial = ShardedClassifier(40, 6, rate=0.3, sparse=True)
     before = partial.weight.detach().clone()
-    optimiser = torch.optim.SparseAdam([partial.weight], lr=0.1)
+    optimizer = torch.optim.SparseAdam([partial.weight], lr=0.1)
     backward(partial(features, pids))
     assert partial.weight.grad is not None
     assert partial.weight.grad.is_sparse
-    optimiser.step()  # type: ignore[no-untyped-call]
+    optimizer.step()  # type: ignore[no-untyped-call]
     changed = (partial.weight != before).any(dim=1).nonzero()[:, 0]
     assert torch.equal(changed, partial.sampled(pids)[0])
 

@@ -13,7 +13,7 @@ from resight.models.complexity import CLASSICAL, classical
 def test_profiling_leaves_the_model_as_it_is() -> None:
     model = models.build("baseline", 7, backbone={"name": "resnet10", "width": 4}, input_size=(64, 32)).train()
     before = model.fingerprint()
-    found = models.profile(model)
+    found = models.complexity_of(model)
     assert model.training
     assert model.fingerprint() == before
     assert found.parameters - found.parameters_without_classifiers == 7 * 32 + 7
@@ -28,12 +28,12 @@ def test_multiply_adds_by_hand() -> None:
         with_layer = models.build(
             "baseline", 0, backbone={"name": "resnet10", "width": 4}, input_size=(64, 32), embedding=10
         )
-    assert models.profile(with_layer).macs - models.profile(slim).macs == 32 * 10
+    assert models.complexity_of(with_layer).macs - models.complexity_of(slim).macs == 32 * 10
     stem = 7 * 7 * 3 * 4 * 32 * 16
     stages = 0
     for inner, outer, h, w, shortcut in ((4, 4, 16, 8, 0), (4, 8, 8, 4, 1), (8, 16, 4, 2, 1), (16, 32, 2, 1, 1)):
         stages += (9 * inner * outer + 9 * outer * outer + shortcut * inner * outer) * h * w
-    assert models.profile(slim).macs == stem + stages
+    assert models.complexity_of(slim).macs == stem + stages
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,14 @@ def test_parameters_part_by_part() -> None:
 @pytest.mark.parametrize(("num_ids", "total"), [(751, 3_699_638), (702, 3_649_364), (767, 3_716_054)])
 def test_parameters_in_all(num_ids: int, total: int) -> None:
     with torch.device("meta"):
-        found = models.profile(models.build("hacnn-torchreid", num_ids))
+        found = models.complexity_of(models.build("hacnn-torchreid", num_ids))
     assert (found.parameters, found.parameters_without_classifiers) == (total, 2_929_112)
 
 
 def test_operations_equal_the_papers() -> None:
     """543,994,538 multiply-adds, that is 1.088e9 operations: the 1.09e9 of table 8."""
     with torch.device("meta"):
-        found = models.profile(build())
+        found = models.complexity_of(build())
     assert found.macs == 543_994_538
     assert found.parameters_without_classifiers == 2_923_458
 

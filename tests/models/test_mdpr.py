@@ -101,9 +101,9 @@ def generator_by_hand() -> AttentionGenerator:
     generator.norm.eps = 1e-12
     with torch.no_grad():
         generator.near.weight.copy_(torch.tensor([0.5, -1.0, 0.0]).view(3, 1, 1, 1))
-        centre = torch.zeros(3, 3)
-        centre[1, 1] = 1
-        kernels = torch.stack([torch.full((3, 3), 0.1), centre, torch.full((3, 3), 0.2)])
+        center = torch.zeros(3, 3)
+        center[1, 1] = 1
+        kernels = torch.stack([torch.full((3, 3), 0.1), center, torch.full((3, 3), 0.2)])
         generator.around.weight.copy_(kernels[:, None])
     return generator
 

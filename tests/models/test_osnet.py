@@ -24,7 +24,7 @@ from resight.models.osnet import AggregationGate, OSBlock, OSNet
 def test_the_papers_parameters_and_multiply_adds(name: str, parameters: float, macs: float) -> None:
     """Millions, as table 4 of 2019 and the authors' model zoo give them."""
     with torch.device("meta"):
-        found = models.profile(models.build(name, 0))
+        found = models.complexity_of(models.build(name, 0))
     assert round(found.parameters_without_classifiers / 1e6, 1) == parameters
     assert round(found.macs / 1e6, 1) == macs
     assert found.embedding_dim == 512

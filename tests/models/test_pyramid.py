@@ -85,7 +85,7 @@ def test_the_papers_counts(num_ids: int, classifiers: int) -> None:
         return sum(p.numel() for m in model.branches.modules() if isinstance(m, kind) for p in m.parameters())
 
     assert (count(nn.Linear), count(nn.BatchNorm1d)) == (5_507_712, 5_376)
-    found = models.profile(model)
+    found = models.complexity_of(model)
     assert found.parameters_without_classifiers == 42_500_160 + 5_507_712 + 5_376
     assert found.parameters - found.parameters_without_classifiers == classifiers
 

@@ -16,7 +16,7 @@ def test_the_sizes_of_swin(name: str, parameters: float) -> None:
     """Millions without classifiers: those of timm's networks of these names, the controller aside."""
     with torch.device("meta"):
         model = models.build("solider", 0, backbone=name, semantic_weight=None)
-    assert round(models.profile(model).parameters / 1e6, 1) == parameters
+    assert round(models.complexity_of(model).parameters / 1e6, 1) == parameters
     assert model.embedding_dim == 8 * SIZES[name][0]
 
 

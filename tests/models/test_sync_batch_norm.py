@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resight import models
 from resight.models.layers import Neck
-from resight.models.sync_batch_norm import Synced, batch_norms, synchronise
+from resight.models.sync_batch_norm import Synced, batch_norms, synchronize
 from tests.ranks import averaged, backward, own_share, run
 
 
@@ -40,7 +40,7 @@ def images(seed: int) -> Tensor:
 
 def _two_steps() -> dict[str, Any]:
     net = network()
-    synchronise(net)
+    synchronize(net)
     batches = [images(1), images(2).requires_grad_()]
     outputs = [net(own_share(batch)) for batch in batches]
     backward((outputs[1].square() * own_share(torch.arange(8.0))[:, None]).mean())
@@ -48,7 +48,7 @@ def _two_steps() -> dict[str, Any]:
     found = {name: averaged(p.grad) for name, p in net.named_parameters() if p.grad is not None}
     found |= {name: buffer.double() for name, buffer in net.named_buffers()}
     norm = nn.BatchNorm2d(3)
-    synchronise(norm)
+    synchronize(norm)
     half = norm(own_share(images(3)).bfloat16()).dtype
     return found | {"images": averaged(batches[1].grad), "output": outputs[1].detach(), "half": half}
 
@@ -67,7 +67,7 @@ def test_values_gradients_and_running_statistics_are_the_whole_batchs(world: int
 
 def test_alone_and_in_evaluation_nothing_changes() -> None:
     plain, swapped = network(), network()
-    synchronise(swapped)
+    synchronize(swapped)
     for _ in range(2):
         assert torch.equal(plain(images(1)), swapped(images(1)))
         plain.eval(), swapped.eval()
@@ -78,7 +78,7 @@ def test_every_norm_of_a_model_is_found_once() -> None:
     model = models.build("strong_baseline", 4, input_size=[64, 32], backbone={"name": "resnet18", "ibn": True})
     before = len(batch_norms(model))
     for _ in range(2):
-        synchronise(model)
+        synchronize(model)
     assert before == sum(isinstance(module, Synced) for module in model.modules()) == 21
     assert not batch_norms(model)
     assert isinstance(model.neck, Neck)

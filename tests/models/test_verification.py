@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from resight import models
-from resight.models.verification import PairClassifier, Verification
+from resight.models.verification import PairHead, Verification
 from tests.models.flow import reached, touches
 
 SMALL: dict[str, Any] = {
@@ -19,8 +19,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-def by_hand() -> PairClassifier:
-    pair = PairClassifier(2)
+def by_hand() -> PairHead:
+    pair = PairHead(2)
     with torch.no_grad():
         pair.linear.weight.copy_(torch.tensor([[-2.0, -2], [2, 2]]))
         pair.linear.bias.copy_(torch.tensor([0.5, -0.5]))
@@ -42,7 +42,7 @@ def test_the_pair_classifier_by_hand() -> None:
 @pytest.mark.parametrize("fusion", ["squared", "abs", "product", "concat"])
 def test_fusions(fusion: Any) -> None:
     torch.manual_seed(0)
-    pair, one, two = PairClassifier(5, fusion), torch.randn(3, 5), torch.randn(3, 5)
+    pair, one, two = PairHead(5, fusion), torch.randn(3, 5), torch.randn(3, 5)
     symmetric = torch.equal(pair(one, two), pair(two, one))
     assert symmetric is (fusion != "concat")
     table = pair(one[:, None], two[None])  # every row with every row
@@ -64,12 +64,12 @@ def test_verify_answers_with_a_probability() -> None:
     model = models.build("verification", 0, **SMALL).eval()
     assert isinstance(model, Verification)
     a, b = torch.rand(2, 3, 64, 32), torch.rand(2, 3, 64, 32)
-    verdict = model.verify(a, b)
-    assert verdict.probability is not None
+    found = model.verify(a, b)
+    assert found.probability is not None
     scores = model.pair(model.embed(a), model.embed(b))
-    torch.testing.assert_close(verdict.probability, scores.softmax(dim=1)[:, 0])
-    torch.testing.assert_close(verdict.probability, model.verify(b, a).probability)
-    torch.testing.assert_close(verdict.similarity, F.cosine_similarity(model.embed(a), model.embed(b)))
+    torch.testing.assert_close(found.probability, scores.softmax(dim=1)[:, 0])
+    torch.testing.assert_close(found.probability, model.verify(b, a).probability)
+    torch.testing.assert_close(found.similarity, F.cosine_similarity(model.embed(a), model.embed(b)))
 
 
 def test_both_questions_teach_the_network() -> None:
@@ -83,6 +83,6 @@ def test_both_questions_teach_the_network() -> None:
 def test_other_models_answer_with_their_similarity() -> None:
     euclidean = models.build("mancs", 0, backbone=SMALL["backbone"], input_size=(64, 32)).eval()
     a, b = torch.rand(2, 3, 64, 32), torch.rand(2, 3, 64, 32)
-    verdict = euclidean.verify(a, b)
-    assert verdict.probability is None
-    torch.testing.assert_close(verdict.similarity, -(euclidean.embed(a) - euclidean.embed(b)).norm(dim=1))
+    found = euclidean.verify(a, b)
+    assert found.probability is None
+    torch.testing.assert_close(found.similarity, -(euclidean.embed(a) - euclidean.embed(b)).norm(dim=1))

@@ -21,11 +21,11 @@ PERSONS, CAMERAS, DIM = 9, 3, 16
 def make_result(root: Path, *, noise: float = 0.9, seed: int = 0, protocol: Protocol | None = None) -> Result:
     """Nine persons in three cameras, three pictures each, one a camera asked for; and some of nobody."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(PERSONS + 1, DIM))
+    centers = rng.normal(size=(PERSONS + 1, DIM))
     query = [(pid, cam) for pid in range(1, PERSONS + 1) for cam in range(CAMERAS)]
     gallery = [entry for entry in query for _ in range(3)] + [(-1, 0)] * 6 + [(0, 1)] * 6
-    asked = _vectors(root, "query", query, centres, noise, rng)
-    kept = _vectors(root, "gallery", gallery, centres, noise, rng)
+    asked = _vectors(root, "query", query, centers, noise, rng)
+    kept = _vectors(root, "gallery", gallery, centers, noise, rng)
     report = evaluate_features(
         asked.vectors, kept.vectors, asked.pids, kept.pids, asked.camids, kept.camids,
         protocol=protocol or Protocol(),
@@ -51,33 +51,33 @@ def make_journal(steps: int = 60) -> list[dict[str, object]]:
             "images_per_s": 110 + 5 * np.sin(step), "waiting": 0.02,
         })  # fmt: skip
         if step % 100 == 0:
-            scores = {"mAP": 0.6 * (1 - left), "rank-1": 0.8 * (1 - left)}
+            scores = {"mAP": 0.6 * (1 - left), "rank1": 0.8 * (1 - left)}
             lines.append({"event": "validation", "step": step, "epoch": step / 50, **scores})
     return lines
 
 
 def draw_person(path: Path, pid: int, camera: int, rng: np.random.Generator) -> None:
     """Head, jacket and trousers in the person's colours, 64 x 128, with the camera's light and some noise."""
-    colours = np.random.default_rng(pid + 100).integers(20, 235, (2, 3))
+    colors = np.random.default_rng(pid + 100).integers(20, 235, (2, 3))
     pixels = np.full((128, 64, 3), 120 + 40 * camera, np.float64)
-    for top, bottom, left, right, colour in (
-        (8, 28, 24, 40, (220, 180, 150)), (28, 72, 14, 50, colours[0]), (72, 122, 18, 46, colours[1]),
+    for top, bottom, left, right, color in (
+        (8, 28, 24, 40, (220, 180, 150)), (28, 72, 14, 50, colors[0]), (72, 122, 18, 46, colors[1]),
     ):  # fmt: skip
-        pixels[top:bottom, left:right] = colour
+        pixels[top:bottom, left:right] = color
     pixels = pixels * (0.75 + 0.2 * camera) + rng.normal(0, 8, pixels.shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
 
 
 def _vectors(
-    root: Path, name: str, who: list[tuple[int, int]], centres: NDArray[np.float64], noise: float,
+    root: Path, name: str, who: list[tuple[int, int]], centers: NDArray[np.float64], noise: float,
     rng: np.random.Generator,
 ) -> Vectors:  # fmt: skip
     paths = [f"{name}/{pid:04d}_c{cam}_{number:03d}.jpg" for number, (pid, cam) in enumerate(who)]
     for path, (pid, cam) in zip(paths, who, strict=True):
         draw_person(root / path, pid, cam, rng)
     pids = np.array([pid for pid, _ in who], np.int64)
-    raw = np.where(pids[:, None] > 0, centres[pids], 0) + noise * rng.normal(size=(len(who), DIM))
+    raw = np.where(pids[:, None] > 0, centers[pids], 0) + noise * rng.normal(size=(len(who), DIM))
     unit = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     ids = tuple(path.rsplit("/", 1)[1].removesuffix(".jpg") for path in paths)
     cameras = np.array([cam for _, cam in who], np.int64)

@@ -1,4 +1,4 @@
-"""Tables: the numbers of the verdict, and names as plain text."""
+"""Tables: the numbers of the evaluation, and names as plain text."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_hits_are_text() -> None:
     assert "[bold red]a[/]" in text and "\x1b" not in text and "0.988" in text and "12" in text
     assert "camera" not in text and "same person" not in text
     assert "97.5" in shown(hits_table({"query": "q", "hits": [hits[0] | {"probability": 0.975}]}))
-    judged = [hits[0] | {"accepted": True}, hits[0] | {"accepted": False}]
-    marked = shown(hits_table({"query": "q", "hits": judged, "fmr": 0.001}))
+    evaluated = [hits[0] | {"accepted": True}, hits[0] | {"accepted": False}]
+    marked = shown(hits_table({"query": "q", "hits": evaluated, "fmr": 0.001}))
     assert "accepted at 0.001" in marked and "yes" in marked and "no" in marked
     assert "distance" in shown(hits_table({"query": "q", "hits": [{"rank": 1, "path": "a", "distance": 2.0}]}))
     assert "picture" in shown(hits_table({"query": "q", "hits": []}))

@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from resight.data import load_dataset
-from resight.reporting.dataset_statistics import SplitCounts, data_statistics
+from resight.reporting.dataset_statistics import SplitStatistics, data_statistics
 from tests.people import write_people
 
 
 def test_persons_shared_by_two_cameras_are_counted_without_nobody() -> None:
     pids, camids = [1, 1, 2, 2, 3, 0, 0, -1], [1, 2, 1, 1, 2, 1, 2, 1]
-    counts = SplitCounts.of("gallery", pids, camids, nobody=(-1, 0))
+    counts = SplitStatistics.of("gallery", pids, camids, nobody=(-1, 0))
     assert (counts.images, counts.identities, counts.nobody, counts.unseen) == (8, 3, 3, 0)
-    assert SplitCounts.of("query", [4, 5], [1, -1], nobody=(-1, 0)).unseen == 1
+    assert SplitStatistics.of("query", [4, 5], [1, -1], nobody=(-1, 0)).unseen == 1
     assert counts.shared == {(1, 1): 2, (2, 2): 2, (1, 2): 1, (2, 1): 1}
 
 

@@ -56,7 +56,7 @@ def test_the_panels_are_named_and_show_the_same_persons(result: Result) -> None:
 
 def test_runs_on_other_pictures_are_refused_by_name(result: Result) -> None:
     other = replace(result, gallery=replace(result.gallery, paths=tuple(f"x{path}" for path in result.gallery.paths)))
-    with pytest.raises(EvaluationError, match="first and second were not judged on the same pictures"):
+    with pytest.raises(EvaluationError, match="first and second were not evaluated on the same pictures"):
         side_by_side([("first", result), ("second", other)], seed=0)
 
 

@@ -35,7 +35,7 @@ def test_the_curve_is_the_reports(result: Result) -> None:
     assert figure.columns["cmc"] == result.report.cmc.tolist()
 
 
-def test_the_histogram_counts_every_judged_query_once(result: Result) -> None:
+def test_the_histogram_counts_every_evaluated_query_once(result: Result) -> None:
     figure = plots.ap_histogram(result.report)
     assert sum(figure.columns["queries"]) == result.report.counts.used
     bars: list[Any] = list(figure.canvas.axes[0].patches)
@@ -71,7 +71,7 @@ def test_a_long_run_is_thinned_by_means() -> None:
 
 
 def test_a_drawing_is_one_element_with_ids_of_its_own(result: Result) -> None:
-    drawings = [figure.svg() for figure in plots.verdict_figures(result.report)]
+    drawings = [figure.svg() for figure in plots.result_figures(result.report)]
     ids = [re.findall(r'\bid="([^"]+)"', drawing) for drawing in drawings]
     assert not set(ids[0]) & set(ids[1])
     for drawing, mine in zip(drawings, ids, strict=True):

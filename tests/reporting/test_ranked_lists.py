@@ -1,4 +1,4 @@
-"""The lists people look at say what the verdict says."""
+"""The lists people look at say what the evaluation says."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from resight.evaluation import Protocol, Reranking, rerank
-from resight.inference.evaluate import judge
-from resight.reporting.ranked_lists import JUNK_SHOWN, answered_rows, judged_rows, sample_queries, worst_queries
+from resight.inference.evaluate import evaluate_vectors
+from resight.reporting.ranked_lists import JUNK_SHOWN, answered_rows, ranked_rows, sample_queries, worst_queries
 from tests.reporting.people import make_result
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def spelled_out(result: Result, query: int) -> list[tuple[int, str]]:
 
 
 def test_the_flags_are_those_of_the_rules(result: Result) -> None:
-    for row in judged_rows(result, range(len(result.query)), k=10):
+    for row in ranked_rows(result, range(len(result.query)), k=10):
         assert row.index is not None
         expected = [flag for _, flag in spelled_out(result, row.index)]
         shown = [hit.flag for hit in row.hits]
@@ -45,13 +45,13 @@ def test_the_flags_are_those_of_the_rules(result: Result) -> None:
 
 
 def expected_length(flags: list[str], k: int) -> int:
-    """Places down to the k-th judged picture."""
+    """Places down to the k-th picture that counts."""
     kept = np.cumsum([flag != "junk" for flag in flags])
     return int(np.argmax(kept == k)) + 1
 
 
 def test_the_scores_can_be_written_by_hand_from_the_pictures(result: Result) -> None:
-    rows = judged_rows(result, range(len(result.query)), k=10)
+    rows = ranked_rows(result, range(len(result.query)), k=10)
     for row in rows:
         by_hand = np.mean([place / rank for place, rank in enumerate(row.match_ranks, start=1)])
         assert row.ap == pytest.approx(by_hand, abs=1e-9)
@@ -63,11 +63,11 @@ def test_the_scores_can_be_written_by_hand_from_the_pictures(result: Result) -> 
 @pytest.mark.parametrize("variant", ["paper", "fastreid"])
 def test_after_reranking_the_lists_stand_in_the_reranked_order(result: Result, variant: Any) -> None:
     setting = Reranking(k1=6, k2=3, variant=variant)
-    report = judge(result.query, result.gallery, result.report.protocol, setting)
+    report = evaluate_vectors(result.query, result.gallery, result.report.protocol, setting)
     shown = replace(result, report=report, rerank=setting)
     distance = rerank(result.query.vectors, result.gallery.vectors, 6, 3, variant=variant)
     changed = 0
-    for row, before in zip(judged_rows(shown, range(27)), judged_rows(result, range(27)), strict=True):
+    for row, before in zip(ranked_rows(shown, range(27)), ranked_rows(result, range(27)), strict=True):
         assert row.index is not None and row.measure == "re-ranked"
         best = np.argsort(distance[row.index], kind="stable")[0]
         assert row.hits[0].picture.name == result.gallery.paths[best]
@@ -77,13 +77,13 @@ def test_after_reranking_the_lists_stand_in_the_reranked_order(result: Result, v
     assert changed > 5
 
 
-def test_the_rules_of_the_verdict_are_the_rules_of_the_lists(tmp_path: Path) -> None:
+def test_the_rules_of_the_result_are_the_rules_of_the_lists(tmp_path: Path) -> None:
     anywhere = make_result(tmp_path, protocol=Protocol(camera_rule="any"))
-    for row in judged_rows(anywhere, range(5), k=10):
+    for row in ranked_rows(anywhere, range(5), k=10):
         assert {hit.flag for hit in row.hits if hit.picture.pid == row.query.pid} <= {"right"}
 
 
-def test_the_sample_is_drawn_with_a_seed_from_the_judged_queries(result: Result) -> None:
+def test_the_sample_is_drawn_with_a_seed_from_the_evaluated_queries(result: Result) -> None:
     report = replace(result.report, ap=np.where(np.arange(27) < 20, result.report.ap, np.nan))
     drawn = sample_queries(report, 12, seed=3)
     assert drawn == sample_queries(report, 12, seed=3) != sample_queries(report, 12, seed=4)

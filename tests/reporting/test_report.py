@@ -16,8 +16,8 @@ from PIL import Image
 
 from resight.data import Dataset
 from resight.errors import EvaluationError
-from resight.evaluation import Reranking, calibrate, compare, evaluate_features, labelled_pairs, open_set, roc
-from resight.inference.evaluate import judge
+from resight.evaluation import Reranking, calibrate, compare, evaluate_features, labeled_pairs, open_set, roc
+from resight.inference.evaluate import evaluate_vectors
 from resight.inference.result import with_sweep
 from resight.reporting import write_report
 from resight.types import Sample
@@ -97,7 +97,7 @@ def test_the_page_says_what_was_found_and_how(written: Path, result: Result) -> 
     assert str(report) in " ".join(page.words) and "0123456789ab" in page.text
     for words in (
         f"mAP {100 * report.mAP:.1f} %", f"rank-1 {100 * report.rank(1):.1f} %",
-        "12 of the 27 judged queries, drawn with seed 0", "resight evaluate runs/colours",
+        "12 of the 27 evaluated queries, drawn with seed 0", "resight evaluate runs/colours",
         "Worst queries", "personal data", "rectangle",
     ):  # fmt: skip
         assert words in page.text, words
@@ -185,7 +185,7 @@ def test_a_picture_that_has_gone_is_a_placeholder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("journal", [None, [], [{"event": "train"}], [{"event": "?", "step": "x"}]], ids=str)
 def test_a_page_is_written_of_whatever_there_is(journal: list[dict[str, Any]] | None, tmp_path: Path) -> None:
     _, page = read(write_report(tmp_path / "deep" / "page.HTML", None, journal=journal))
-    assert "No verdict yet" in page.text and "Training" not in page.text
+    assert "Not evaluated yet" in page.text and "Training" not in page.text
     assert "svg" not in page.tags and "img" not in page.tags
 
 
@@ -261,7 +261,7 @@ def test_scores_are_written_by_hand_from_the_ranked_pictures(
     result: Result, tmp_path: Path, setting: Reranking | None
 ) -> None:
     """From the pictures' own names, persons and cameras, as a reader with a pencil would."""
-    report = judge(result.query, result.gallery, result.report.protocol, setting)
+    report = evaluate_vectors(result.query, result.gallery, result.report.protocol, setting)
     page = write_report(tmp_path, replace(result, report=report, rerank=setting), queries=27, assets=True)
     record = record_of(page)
     precision, first = [], []
@@ -282,10 +282,10 @@ def test_scores_are_written_by_hand_from_the_ranked_pictures(
     assert record["report"]["mAP"] == pytest.approx(np.mean(precision), abs=1e-12)
     assert record["report"]["cmc"][0] == pytest.approx(np.mean(first), abs=1e-12)
     _, text = read(page)
-    assert ("in the verdict's own order, after k-reciprocal" in text.text) == (setting is not None)
+    assert ("the order of the evaluation, after k-reciprocal" in text.text) == (setting is not None)
 
 
-def test_a_camera_pair_is_the_verdict_on_two_cameras(written: Path, result: Result) -> None:
+def test_a_camera_pair_is_the_result_on_two_cameras(written: Path, result: Result) -> None:
     pairs = {(pair["query_camera"], pair["gallery_camera"]): pair for pair in record_of(written)["camera_pairs"]}
     assert len(pairs) == 9
     query, gallery = result.query.camids == 0, result.gallery.camids == 1
@@ -304,8 +304,8 @@ def test_one_camera_makes_no_table(result: Result, tmp_path: Path) -> None:
     assert "Camera to camera" not in read(write_report(tmp_path, single, queries=0))[1].text
 
 
-def test_the_roc_is_the_judges(written: Path, result: Result) -> None:
-    found, shown = roc(result.case()), record_of(written)["thresholds"]["roc"]
+def test_the_roc_is_the_evaluations(written: Path, result: Result) -> None:
+    found, shown = roc(result.evaluation_input()), record_of(written)["thresholds"]["roc"]
     assert shown["tpr"] == found.tpr.tolist() and shown["negatives"] == found.negatives
     _, page = read(written)
     at = 1 - found.threshold[2]
@@ -315,15 +315,15 @@ def test_the_roc_is_the_judges(written: Path, result: Result) -> None:
 
 def test_strangers_are_shown_where_there_are_any(result: Result, tmp_path: Path) -> None:
     gone = replace(result, query=replace(result.query, pids=np.where(result.query.pids > 6, 99, result.query.pids)))
-    shown = replace(gone, report=judge(gone.query, gone.gallery, result.report.protocol))
-    found, page = open_set(shown.case()), read(write_report(tmp_path, shown, queries=0))[1]
+    shown = replace(gone, report=evaluate_vectors(gone.query, gone.gallery, result.report.protocol))
+    found, page = open_set(shown.evaluation_input()), read(write_report(tmp_path, shown, queries=0))[1]
     assert "9 queries have nobody to be found" in page.text
     assert f"0.2 {found.reached[2]:.2g} {100 * found.dir[2, 0]:.1f}" in page.text
 
 
 def calibrated(result: Result, fingerprint: str, method: Any = "isotonic") -> Calibration:
     g = result.gallery
-    return calibrate(labelled_pairs(g.vectors, g.pids, g.camids), method, (0.01, 0.1), folds=3, model=fingerprint)
+    return calibrate(labeled_pairs(g.vectors, g.pids, g.camids), method, (0.01, 0.1), folds=3, model=fingerprint)
 
 
 @pytest.mark.parametrize("method", ["isotonic", "logistic"])
@@ -339,23 +339,23 @@ def test_a_calibration_is_shown_with_what_it_costs_here(result: Result, tmp_path
     record = record_of(page)["thresholds"]["calibration"]
     distance = 1 - result.query.vectors @ result.gallery.vectors.T
     same = result.query.pids[:, None] == result.gallery.pids
-    judged = (result.gallery.pids != -1) & ~(same & (result.query.camids[:, None] == result.gallery.camids))
-    for at, line in enumerate(record["judged_here"]):
+    evaluated = (result.gallery.pids != -1) & ~(same & (result.query.camids[:, None] == result.gallery.camids))
+    for at, line in enumerate(record["measured_here"]):
         accepted = distance <= 1 - known.operating[at].threshold
-        assert line["fmr_here"] == pytest.approx(accepted[judged & ~same].mean())
-        assert line["fnmr_here"] == pytest.approx((~accepted[judged & same]).mean())
+        assert line["fmr_here"] == pytest.approx(accepted[evaluated & ~same].mean())
+        assert line["fnmr_here"] == pytest.approx((~accepted[evaluated & same]).mean())
     tables = {path.name for path in (tmp_path / "tables").iterdir()}
     assert {"operating-points.csv", "calibration-cameras.json", "roc-points.csv", "cameras.csv"} <= tables
 
 
 def test_a_calibration_of_other_weights_is_not_shown(result: Result, tmp_path: Path) -> None:
     _, page = read(write_report(tmp_path, result, calibration=calibrated(result, "others"), queries=0))
-    assert "made for other weights than the judged ones" in page.text and "FNMR" not in page.text
+    assert "made for other weights than the evaluated ones" in page.text and "FNMR" not in page.text
 
 
 def test_thresholds_of_first_distances_are_not_applied_to_reranked_ones(result: Result, tmp_path: Path) -> None:
     setting = Reranking(k1=6, k2=3)
-    report = judge(result.query, result.gallery, result.report.protocol, setting)
+    report = evaluate_vectors(result.query, result.gallery, result.report.protocol, setting)
     known, shown = calibrated(result, "fingerprint"), replace(result, report=report, rerank=setting)
     _, page = read(write_report(tmp_path, shown, calibration=known, queries=0))
     assert "FMR asked" in page.text and "FMR here" not in page.text
@@ -365,7 +365,7 @@ def test_another_run_is_compared_and_its_flips_are_shown(result: Result, tmp_pat
     rng = np.random.default_rng(1)
     worse = result.query.vectors + 0.5 * rng.normal(size=result.query.vectors.shape).astype(np.float32)
     query = replace(result.query, vectors=worse)
-    other = replace(result, query=query, report=judge(query, result.gallery, result.report.protocol))
+    other = replace(result, query=query, report=evaluate_vectors(query, result.gallery, result.report.protocol))
     page = write_report(tmp_path, result, other=("runs/worse", other), queries=0, assets=True)
     change = compare(other.report, result.report)
     record = record_of(page)["against"]
@@ -375,7 +375,7 @@ def test_another_run_is_compared_and_its_flips_are_shown(result: Result, tmp_pat
     assert f"{len(change.gained)} queries are right at rank 1 only in the second" in text.text
     for query_row in change.gained[:6]:
         assert f"Query {query_row}, gained: as the second answers" in text.text
-    with pytest.raises(EvaluationError, match="not judged on the same pictures"):
+    with pytest.raises(EvaluationError, match="not evaluated on the same pictures"):
         write_report(tmp_path, result, other=("x", replace(other, gallery=replace(other.gallery, paths=()))))
 
 

@@ -160,7 +160,7 @@ def test_a_figure_stands_on_the_ground_and_has_its_height(pid: int) -> None:
     assert height.min() == pytest.approx(0.0, abs=1e-6)
     assert height.max() == pytest.approx(person.body.height, abs=0.12)
     assert np.isfinite(matte.normals).all()
-    assert 0 <= matte.colours.min() <= matte.colours.max() <= 1
+    assert 0 <= matte.colors.min() <= matte.colors.max() <= 1
 
 
 def test_the_moment_moves_the_folds_only() -> None:

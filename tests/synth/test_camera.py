@@ -28,11 +28,11 @@ PLAIN = Sensor(
     interlaced=False,
     quality=90,
 )
-GREY = np.full((32, 16, 3), 0.2)  # what the exposure meter aims at, its floor included
+GRAY = np.full((32, 16, 3), 0.2)  # what the exposure meter aims at, its floor included
 
 
 def mean(sensor: Sensor, moment: Moment | None = None) -> list[float]:
-    return list(np.asarray(develop(GREY, sensor, moment or Moment(), 128.0), float).mean(axis=(0, 1)))
+    return list(np.asarray(develop(GRAY, sensor, moment or Moment(), 128.0), float).mean(axis=(0, 1)))
 
 
 def test_the_point_looked_at_is_in_the_middle_of_the_frame() -> None:
@@ -82,12 +82,12 @@ def test_blur_and_motion_soften() -> None:
 
 def test_the_same_moment_has_the_same_grain() -> None:
     noisy = replace(PLAIN, noise=0.03)
-    one, two, other = (develop(GREY, noisy, Moment(seed=seed), 128.0).tobytes() for seed in (1, 1, 2))
+    one, two, other = (develop(GRAY, noisy, Moment(seed=seed), 128.0).tobytes() for seed in (1, 1, 2))
     assert one == two != other
 
 
 def test_quality_costs_bytes() -> None:
-    grain = develop(GREY, replace(PLAIN, noise=0.05), Moment(), 128.0)
+    grain = develop(GRAY, replace(PLAIN, noise=0.05), Moment(), 128.0)
     small, large = jpeg(grain, 40), jpeg(grain, 95)
     assert len(small) < len(large)
     assert Image.open(io.BytesIO(small)).size == (16, 32)

@@ -10,7 +10,7 @@ import pytest
 from resight.synth.attributes import NAMES, attributes
 from resight.synth.cast import draw_person
 from resight.synth.clothing.fabric import Fabric, paint
-from resight.synth.clothing.palette import LOWER_COLOURS, UPPER_COLOURS
+from resight.synth.clothing.palette import LOWER_COLORS, UPPER_COLORS
 from resight.synth.clothing.wardrobe import Bottom
 from resight.synth.streams import stream
 
@@ -30,8 +30,8 @@ def test_an_identity_is_the_same_person_every_time() -> None:
 
 def test_lookalikes_share_their_clothes_and_nothing_else_for_sure() -> None:
     one, two = draw_person(5, 10, 10), draw_person(5, 11, 10)
-    assert (one.top.kind, one.bottom.kind, one.colours) == (two.top.kind, two.bottom.kind, two.colours)
-    np.testing.assert_allclose(one.top.fabric.colour, two.top.fabric.colour, atol=0.05)
+    assert (one.top.kind, one.bottom.kind, one.colors) == (two.top.kind, two.bottom.kind, two.colors)
+    np.testing.assert_allclose(one.top.fabric.color, two.top.fabric.color, atol=0.05)
     assert one.body.sex == two.body.sex
     assert one.body != two.body
     assert one.hair != two.hair
@@ -56,8 +56,8 @@ def test_attributes_say_what_is_worn() -> None:
 
 def test_colour_classes_fit_the_tables() -> None:
     for person in PEOPLE:
-        assert 0 <= person.colours["upcolor"] < len(UPPER_COLOURS)
-        assert 0 <= person.colours["downcolor"] < len(LOWER_COLOURS)
+        assert 0 <= person.colors["upcolor"] < len(UPPER_COLORS)
+        assert 0 <= person.colors["downcolor"] < len(LOWER_COLORS)
 
 
 @pytest.mark.parametrize(("side", "towards"), [("front", 1.0), ("back", -1.0)])
@@ -75,6 +75,6 @@ def test_a_print_is_on_its_side_only(side: str, towards: float) -> None:
 def test_stripes_repeat_with_their_scale() -> None:
     fabric = Fabric((0.1, 0.1, 0.1), second=(0.9, 0.9, 0.9), pattern="stripes", scale=0.1)
     up = np.linspace(0, 0.5, 51)[:, None]
-    colours = paint(fabric, 0 * up, up, 0 * up, 9.0)
-    np.testing.assert_allclose(colours[:-10], colours[10:], atol=1e-9)
-    assert np.ptp(colours) > 0.5
+    colors = paint(fabric, 0 * up, up, 0 * up, 9.0)
+    np.testing.assert_allclose(colors[:-10], colors[10:], atol=1e-9)
+    assert np.ptp(colors) > 0.5

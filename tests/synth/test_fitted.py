@@ -12,7 +12,7 @@ pytest.importorskip("anny", reason="the body model is not installed")
 from resight.errors import ResightError, UsageError
 from resight.synth.body.model import Shape, body_model
 from resight.synth.cast import draw_person
-from resight.synth.clothing.fitted import catalogue, matching
+from resight.synth.clothing.fitted import catalog, matching
 
 GRID = 16
 
@@ -40,7 +40,7 @@ def write_suit(folder: Path, name: str = "male_suit01", anchor: int = 4000, rows
 
 def test_a_suit_is_a_top_and_trousers(tmp_path: Path) -> None:
     write_suit(tmp_path)
-    found = catalogue(str(tmp_path))
+    found = catalog(str(tmp_path))
     assert sorted(found) == ["male_suit01/top", "male_suit01/trousers"]
     assert matching(str(tmp_path), "top", sex=0) == ("male_suit01/top",)
     assert matching(str(tmp_path), "top", sex=1) == ()
@@ -52,7 +52,7 @@ def test_a_mesh_follows_its_anchor_and_grows_with_the_body(tmp_path: Path) -> No
     offsets = []
     for stature in (1.5, 1.8):
         rest = body_model().rest(Shape(0.0, 0.67, 0.5, 0.5, 0.5, stature))
-        part = catalogue(str(tmp_path))["male_suit01/top"].on(rest)
+        part = catalog(str(tmp_path))["male_suit01/top"].on(rest)
         away = part.vertices - rest.vertices[4000]
         assert np.ptp(away, axis=0).max() < 1e-9
         assert away[0, 1] > 0.02  # MakeHuman's z is ahead
@@ -81,17 +81,17 @@ def test_lookalikes_share_their_meshes(tmp_path: Path) -> None:
 
 def test_an_empty_folder_says_what_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.mhclo"):
-        catalogue(str(tmp_path))
+        catalog(str(tmp_path))
 
 
 @pytest.mark.parametrize("rows", ["", "1 2\n", "1 1 1 0.5 0.25 0.25 0 0 0\n"])
 def test_a_broken_fitting_is_a_sentence(tmp_path: Path, rows: str) -> None:
     write_suit(tmp_path, rows=rows)
     with pytest.raises(ResightError, match="intact file"):
-        catalogue(str(tmp_path))
+        catalog(str(tmp_path))
 
 
 def test_a_fitting_for_another_base_mesh_is_refused(tmp_path: Path) -> None:
     write_suit(tmp_path, anchor=900_000)
     with pytest.raises(ResightError, match="base mesh"):
-        catalogue(str(tmp_path))
+        catalog(str(tmp_path))

@@ -38,7 +38,7 @@ TRIPLET = {"name": "triplet", "loss": "trihard", "on": "features.global"}
 DRAWN = {"name": "drawn", "loss": "curriculum_triplet", "on": "features.global"}
 PAIRS = {"name": "pairs", "loss": "verification", "on": "features.global"}
 RESTING = {**PAIRS, "weight": 0.0}
-CENTRES = {"name": "centres", "loss": "center", "on": "features.global", "update": "learned", "weight": 0.01}
+CENTERS = {"name": "centres", "loss": "center", "on": "features.global", "update": "learned", "weight": 0.01}
 SHARDED = {"name": "many", "loss": "sharded", "on": "features.global", "head": "arcface", "scale": 8.0}
 CLUSTERS = {"name": "clusters", "loss": "cluster_contrast", "on": "features.global"}
 PROXIES = {"name": "proxies", "loss": "camera_proxies", "on": "features.global", "start": 1}
@@ -58,13 +58,13 @@ READY = 5  # patches in the pool before any is pasted
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "plain": ([IDENTITY, TRIPLET, RESTING], {"augment": {"patch": 0.9}}),
     "drawing": ([IDENTITY, DRAWN, PAIRS], {}),
-    "in pieces": ([SHARDED, CENTRES], ADAM),
+    "in pieces": ([SHARDED, CENTERS], ADAM),
     "batch norm": ([IDENTITY, TRIPLET], NETWORK),
     "controller": ([IDENTITY, TRIPLET], CONTROLLER),
     "remembered": ([IDENTITY, {**TRIPLET, "memory": 24}], {}),
     "clustered": ([CLUSTERS], GROUPS),
     "cameras": ([CLUSTERS, PROXIES], GROUPS),
-    "cached": ([IDENTITY, TRIPLET, CENTRES], {"train": {"gradient_cache": 3}}),
+    "cached": ([IDENTITY, TRIPLET, CENTERS], {"train": {"gradient_cache": 3}}),
     "recovered": ([IDENTITY, TRIPLET], {"optim": {"lr": 1e300}, "train": {"recover": 1, "recover_factor": 5e-302}}),
 }
 

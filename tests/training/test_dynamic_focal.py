@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from resight.training.weighting import Mode, focal_weight, moving_average, next_mode, no_decrease, normalised_weights
+from resight.training.weighting import Mode, focal_weight, moving_average, next_mode, no_decrease, normalized_weights
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_degenerate_ratios() -> None:
 
 
 def test_weights_that_keep_the_ratio() -> None:
-    assert normalised_weights(9.810261e-5, 5.000260e-6) == pytest.approx((1.903004, 0.096996), abs=1e-6)
-    assert normalised_weights(0, 0) == (1, 1)
+    assert normalized_weights(9.810261e-5, 5.000260e-6) == pytest.approx((1.903004, 0.096996), abs=1e-6)
+    assert normalized_weights(0, 0) == (1, 1)
 
 
 def test_scale_of_a_loss_does_not_matter() -> None:

@@ -94,8 +94,8 @@ def test_nothing_annotated_anywhere_is_zero_with_a_graph() -> None:
             TermConfig("id", "cross_entropy", "logits.identity", options={"smoting": 1}),
             r"objective\.terms\.id\.smoting: there is no option .*Did you mean 'label_smoothing'",
         ),
-        (TermConfig("id", "cross_entropy", "features.global"), "cross_entropy judges logits"),
-        (TermConfig("id", "trihard", "logits.identity"), "trihard judges features.*offers features.global"),
+        (TermConfig("id", "cross_entropy", "features.global"), "cross_entropy takes logits"),
+        (TermConfig("id", "trihard", "logits.identity"), "trihard takes features.*offers features.global"),
     ],
 )
 def test_a_wrong_term_is_answered_with_the_right_ones(term: TermConfig, sentence: str) -> None:
@@ -145,7 +145,7 @@ def test_the_step_joins_model_and_objective() -> None:
     assert set(flatten(output())) >= {"features.global", "logits.part/1"}
 
 
-def test_losses_on_maps_also_judge_what_maps_gather() -> None:
+def test_losses_on_maps_also_take_what_maps_gather() -> None:
     """The pieces of an attention map are vectors; a loss on features still may not have a map."""
     g = torch.Generator().manual_seed(0)
     pieces = {f"piece/{k}": torch.rand(6, 8, generator=g, requires_grad=True) for k in (1, 2)}
@@ -154,7 +154,7 @@ def test_losses_on_maps_also_judge_what_maps_gather() -> None:
     report = Objective([term], offered(out), K)(out, batch())
     expected = torch.cosine_similarity(pieces["piece/1"], pieces["piece/2"]).mean()
     torch.testing.assert_close(report.total, expected)
-    with pytest.raises(RecipeError, match=r"trihard judges features, and 'maps.attention' is not"):
+    with pytest.raises(RecipeError, match=r"trihard takes features, and 'maps.attention' is not"):
         Objective([TermConfig("t", "trihard", "maps.attention")], offered(out), K)
 
 
@@ -166,9 +166,9 @@ def test_losses_on_features_that_own_something_are_terms_too(name: str) -> None:
 
 
 def test_losses_that_draw_follow_the_run_s_seed_unless_the_term_has_its_own() -> None:
-    def centres(run: int, **options: int) -> Tensor:
+    def centers(run: int, **options: int) -> Tensor:
         term = TermConfig("centre", "center", "features.global", options=options)
         return torch.cat([b.flatten() for b in Objective([term], offered(output()), K, seed=run).buffers()])
 
-    assert torch.equal(centres(1), centres(1)) and not torch.equal(centres(0), centres(1))
-    assert torch.equal(centres(1, seed=7), centres(2, seed=7))
+    assert torch.equal(centers(1), centers(1)) and not torch.equal(centers(0), centers(1))
+    assert torch.equal(centers(1, seed=7), centers(2, seed=7))

@@ -28,7 +28,7 @@ class Owner(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.centre = nn.Parameter(torch.zeros(2, 4))
+        self.center = nn.Parameter(torch.zeros(2, 4))
 
 
 def rates(optimizer: torch.optim.Optimizer) -> dict[int, tuple[float, float]]:
@@ -47,7 +47,7 @@ def test_groups_give_each_tensor_its_rate() -> None:
     assert found[id(model.backbone.weight)] == (0.01, 5e-4)
     assert found[id(model.backbone.bias)] == (0.01, 0.0)
     assert found[id(model.classifier.weight)] == (0.1, 5e-4)
-    assert found[id(losses.centre)] == (0.5, 0.0)
+    assert found[id(losses.center)] == (0.5, 0.0)
 
 
 def test_no_parameter_is_left_out_or_given_twice() -> None:

@@ -122,7 +122,7 @@ def test_one_told_all_stop_and_another_number_goes_on(
 
 
 def _half_annotated() -> dict[str, torch.Tensor]:
-    """Heads judged in a batch where one process's pictures have no label for one of them, and nobody for another."""
+    """Heads evaluated in a batch where one process's pictures have no label for one of them, and nobody for another."""
     draws = torch.Generator().manual_seed(0)
     features = torch.randn(8, 5, generator=draws, dtype=torch.float64)
     labels = {"hat": [0, 1, 1, 0] + 4 * [IGNORE], "bag": 8 * [IGNORE], "sex": [0, 1] * 4}
@@ -177,8 +177,8 @@ def test_the_verbs_speak_and_write_once(people: str, tmp_path: Path) -> None:
     recipe.write_text(_tiny(people))
     wrong = ["train", str(recipe), "--out", run_folder, "--set", "model.name=baselin", "--device", "cpu"]
     trained = ["train", str(recipe), "--out", run_folder, *settings]
-    judged = ["evaluate", run_folder, *settings]
-    first, second = launch(2, _commands, wrong, trained, judged)
+    evaluated = ["evaluate", run_folder, *settings]
+    first, second = launch(2, _commands, wrong, trained, evaluated)
     alone = launch(1, _commands, ["evaluate", run_folder, "--out", str(tmp_path / "alone"), *settings])[0]
     assert [code for code, _, _ in first] == [code for code, _, _ in second] == [2, 0, 0]
     assert (first[0][2] + second[0][2]).count("there is no model named 'baselin'") == 1

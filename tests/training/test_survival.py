@@ -282,17 +282,17 @@ def test_a_second_recovery_finds_the_good_state_as_it_was() -> None:
 def test_going_back_does_not_forget_the_best_score_so_far(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first epoch is judged best; the second breaks and is gone through again: the first one's weights are kept."""
+    """The first epoch scores best; the second breaks and is gone through again: the first one's weights are kept."""
     from resight.losses import CrossEntropy
 
-    sound, calls, judged = CrossEntropy.forward, iter(range(1000)), list[dict[str, torch.Tensor]]()
+    sound, calls, evaluated = CrossEntropy.forward, iter(range(1000)), list[dict[str, torch.Tensor]]()
 
     def breaks_once(self: CrossEntropy, logits: torch.Tensor, pids: torch.Tensor) -> torch.Tensor:
         return sound(self, logits, pids) * (torch.nan if next(calls) == 4 else 1.0)
 
     def ever_worse(model: torch.nn.Module, *_: Any, **__: Any) -> Any:
-        judged.append({name: value.clone() for name, value in model.state_dict().items()})
-        return SimpleNamespace(report=SimpleNamespace(mAP=1 / len(judged), rank=lambda _: 0.0))
+        evaluated.append({name: value.clone() for name, value in model.state_dict().items()})
+        return SimpleNamespace(report=SimpleNamespace(mAP=1 / len(evaluated), rank=lambda _: 0.0))
 
     monkeypatch.setattr(CrossEntropy, "forward", breaks_once)
     monkeypatch.setattr("resight.run.evaluate", ever_worse)
@@ -301,7 +301,7 @@ def test_going_back_does_not_forget_the_best_score_so_far(
     assert [(line["step"], line["broke"]) for line in events(run, "recovery")] == [(3, 4)]
     assert [line["step"] for line in events(run, "validation")] == [3, 6, 9, 12]
     kept = run.model.state_dict()
-    assert all(torch.equal(kept[name], judged[0][name]) for name in kept)
+    assert all(torch.equal(kept[name], evaluated[0][name]) for name in kept)
 
 
 @pytest.mark.parametrize(
@@ -325,12 +325,12 @@ def test_a_gradient_that_is_no_number_is_never_saved(
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("judged", [False, True])
+@pytest.mark.parametrize("evaluated", [False, True])
 def test_a_weight_that_is_no_number_is_never_saved(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: bool
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluated: bool
 ) -> None:
     """The step before an epoch's end breaks it: what lies on the disk is from before, or the run goes back."""
-    plan = ["validate.on=held_out", "validate.fraction=0.34", "validate.every=1"] if judged else []
+    plan = ["validate.on=held_out", "validate.fraction=0.34", "validate.every=1"] if evaluated else []
     sound = train(recipe(people, *plan), tmp_path / "sound")
     clean, descend, calls = tmp_path / "run", torch.optim.Adam.step, iter(range(1000))
 

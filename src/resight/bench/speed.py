@@ -95,8 +95,8 @@ def measure(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    where, labelled = resolve_device(device), any("attributes" in term.target for term in recipe.objective.terms)
-    dataset = made_up(recipe.data.name, attributes=labelled)
+    where, labeled = resolve_device(device), any("attributes" in term.target for term in recipe.objective.terms)
+    dataset = made_up(recipe.data.name, attributes=labeled)
 
     def pixels(size: tuple[int, int]) -> Pixels:
         made = MadeUpPixels(dataset.train, size)

@@ -61,7 +61,7 @@ def command(
     import numpy as np
 
     from resight.errors import UsageError
-    from resight.evaluation import calibrate, labelled_pairs
+    from resight.evaluation import calibrate, labeled_pairs
     from resight.inference.embeddings import load_features
 
     if bool(vectors) == (dataset is not None) or (dataset is not None and model is None):
@@ -79,7 +79,7 @@ def command(
     _one_model(vectors, parts, model)
     if model is not None and (said := trained_on(model, parts)):
         click.echo(f"warning: {said}", err=True)
-    made = labelled_pairs(
+    made = labeled_pairs(
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.pids for part in parts]),
         np.concatenate([part.camids for part in parts]),

@@ -77,14 +77,14 @@ MOST_FLIPS = 8  # queries on one sheet, two lines each: what a screen can show
 def _sheet(file: Path, a: Result, b: Result, change: Comparison, show: int) -> str:
     """Write a sheet with every flipped query twice: its ranked list by FIRST and by SECOND."""
     from resight.reporting.contact_sheet import contact_sheet
-    from resight.reporting.ranked_lists import judged_rows
+    from resight.reporting.ranked_lists import ranked_rows
 
     flipped = [int(row) for rows in (change.gained, change.lost) for row in rows[:show]]
     if not flipped:
         return "no query flipped: no sheet written"
     left = len(flipped) - MOST_FLIPS
     flipped = flipped[:MOST_FLIPS]
-    both = zip(judged_rows(a, flipped), judged_rows(b, flipped), strict=True)
+    both = zip(ranked_rows(a, flipped), ranked_rows(b, flipped), strict=True)
     title = f"first: {a.name}; second: {b.name}"
     sheet = contact_sheet([row for pair in both for row in pair], columns=10, title=title)
     more = f" (the first {MOST_FLIPS} of {MOST_FLIPS + left} named queries)" if left > 0 else ""

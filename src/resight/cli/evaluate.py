@@ -102,12 +102,12 @@ def command(
     _say(result, folder, run, as_json)
 
 
-def _refuse_idle(judged: str) -> None:
+def _refuse_idle(source: str) -> None:
     """UsageError for an option that would have no effect."""
     for name, home in _BELONGS.items():
-        if home != judged and given(name):
+        if home != source and given(name):
             option = f"--{name.replace('_', '-')}" if name != "settings" else "--set"
-            raise UsageError(f"{option} goes with {home}, but {judged} is evaluated; leave one of them out.")
+            raise UsageError(f"{option} goes with {home}, but {source} is evaluated; leave one of them out.")
 
 
 def _of_run(run: Path, dataset: Dataset, context: dict[str, Any], how: dict[str, Any], chosen: Chosen) -> Result:
@@ -127,7 +127,7 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
     from resight.evaluation import Protocol
     from resight.inference import Result
     from resight.inference.embeddings import load_features
-    from resight.inference.evaluate import judge
+    from resight.inference.evaluate import evaluate_vectors
     from resight.inference.leakage import duplicates, duplicates_sentence
     from resight.inference.result import pooled
 
@@ -144,7 +144,7 @@ def _of_features(query: Path, gallery: Path | None, metric: Any, chosen: Chosen)
     name = f"{query.name} in {gallery.name}"
     if chosen.multi_query is not None:
         q, name = pooled(q, chosen.multi_query), f"{name}, multi-query {chosen.multi_query}"
-    report = judge(q, g, chosen.protocol(Protocol()), chosen.rerank, chosen.expansion, chosen.memory)
+    report = evaluate_vectors(q, g, chosen.protocol(Protocol()), chosen.rerank, chosen.expansion, chosen.memory)
     found = {"findings": duplicates_sentence(duplicates(q, g), q, g), "multi_query": chosen.multi_query}
     context = _origin("vectors", name, report) | found
     return Result(report.described(dataset=name), q, g, context, chosen.rerank, chosen.expansion)

@@ -10,7 +10,7 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from resight.models import Profile
+    from resight.models import Complexity
 
 
 @click.command(
@@ -70,11 +70,11 @@ def _print_weights(as_json: bool) -> None:
         click.echo(f"packaged weights {name}: {card.get('about', '')}")
 
 
-def _profile(name: str, num_ids: int) -> Profile:
+def _profile(name: str, num_ids: int) -> Complexity:
     """Counted on the meta device: no weight is made."""
     import torch
 
     from resight import models
 
     with torch.device("meta"):
-        return models.profile(models.build(name, num_ids).eval())
+        return models.complexity_of(models.build(name, num_ids).eval())

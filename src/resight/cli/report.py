@@ -78,7 +78,7 @@ def command(
 
 
 def _dataset(run: Run, result: Result | None) -> Dataset | None:
-    """The recipe's data set, if it is the one judged and still where it was: for the page's counts of training."""
+    """The recipe's data set, if it is the one evaluated and still where it was: for the page's counts of training."""
     from resight.errors import ResightError
     from resight.run import load_data
 

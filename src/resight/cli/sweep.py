@@ -10,7 +10,7 @@ import click
 from resight.cli import common
 
 if TYPE_CHECKING:
-    from resight.experiments.comparison import Comparison
+    from resight.experiments.comparison import SweepResults
     from resight.experiments.sweep import Sweep
 
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change every recipe alike; may be repeated."
 )
 @click.option("--on", multiple=True, metavar="DATASET[=ROOT]",
-              help="Train and judge every variant on this data set; may be repeated.")  # fmt: skip
+              help="Train and evaluate every variant on this data set; may be repeated.")  # fmt: skip
 @click.option("--budget", metavar="images=N", help="Show every model N pictures in training; epochs follow.")
 @click.option("--seeds", metavar="N[,N...]", help="Seeds in place of the sweep's own.")
 @click.option("--only", multiple=True, metavar="VARIANT", help="The first variant and this one; may be repeated.")
@@ -67,7 +67,7 @@ def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_
     from resight.experiments.runner import Bench
     from resight.experiments.tables import write_tables
 
-    labels = [judged.label for judged in sweep.evaluate] or None
+    labels = [target.label for target in sweep.evaluate] or None
     failed: list[str] = []
     if not table_only:
         bench = Bench(sweep, out, device, settings, common.bar())
@@ -85,7 +85,7 @@ def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_
         raise TrainingError(f"{len(failed)} runs failed and have no row of their own: " + " ".join(failed))
 
 
-def _print_table(found: Comparison) -> None:
+def _print_table(found: SweepResults) -> None:
     """Fitted to the terminal; into a file or a pipe, as Markdown."""
     from rich.console import Console
 

@@ -28,7 +28,7 @@ COUNTS = {
     "cameras": "Cameras, each with its own place and character.",
     "images": "Pictures per identity and camera.",
     "distractors": "Gallery boxes around nobody of the data set.",
-    "junk": "Gallery boxes too badly placed to be judged on.",
+    "junk": "Gallery boxes too badly placed to be evaluated.",
     "samples": "Light paths per pixel: fewer are faster and grainier.",
 }
 

@@ -12,7 +12,7 @@ from resight.cli import common
 
 if TYPE_CHECKING:
     from resight.evaluation import Calibration
-    from resight.models import Verdict
+    from resight.models import PairScores
 
 
 @click.command(
@@ -45,9 +45,9 @@ def command(
     from resight.models import load_model
 
     asked = _asked(pictures, pairs)
-    judge = load_model(model)
-    known = calibration_for(model, judge.fingerprint(), calibration, fmr, no_calibration)
-    answers = answer(asked, verify_pictures(judge, asked, device, batch_size), known, fmr)
+    network = load_model(model)
+    known = calibration_for(model, network.fingerprint(), calibration, fmr, no_calibration)
+    answers = answer(asked, verify_pictures(network, asked, device, batch_size), known, fmr)
     if as_json:
         plain = [asdict(each) for each in answers]
         common.print_json(plain if pairs is not None else plain[0])
@@ -73,9 +73,9 @@ class Answer:
     fmr: float | None = None  # the false-match rate it was chosen for
 
     def __str__(self) -> str:
-        verdict = {True: "yes", False: "no", None: "cannot tell"}[self.same]
+        decision = {True: "yes", False: "no", None: "cannot tell"}[self.same]
         if self.by == "equal files":
-            return f"same person: {verdict}  (the two files are equal)"
+            return f"same person: {decision}  (the two files are equal)"
         parts = [f"similarity {self.similarity:.4f}"]
         if self.probability is not None:
             parts.append(f"the model's own probability {self.probability:.3f}")
@@ -84,11 +84,11 @@ class Answer:
             parts.append(f"accepted from {self.threshold:.4f}, the threshold of a false-match rate of {self.fmr:g}")
         if self.same is None:
             parts.append("a threshold comes from resight calibrate")
-        return f"same person: {verdict}  ({'; '.join(parts)})"
+        return f"same person: {decision}  ({'; '.join(parts)})"
 
 
 def answer(
-    asked: list[tuple[Path, Path]], found: Verdict, known: Calibration | None, fmr: float | None
+    asked: list[tuple[Path, Path]], found: PairScores, known: Calibration | None, fmr: float | None
 ) -> list[Answer]:
     """The model's own answer where it gives one, else the calibration's at a threshold, else the similarity alone."""
     rate = None if known is None else fmr or max(point.fmr for point in known.operating)

@@ -108,8 +108,8 @@ class SplitCounts:
     def of(cls, samples: Iterable[Sample]) -> SplitCounts:
         """Count a list of samples."""
         samples = list(samples)
-        cams, images = np.unique([sample.camid for sample in samples], return_counts=True)
-        known = {int(c): int(n) for c, n in zip(cams, images, strict=True) if c != UNKNOWN_CAMERA}
+        numbers, images = np.unique([sample.camid for sample in samples], return_counts=True)
+        known = {int(c): int(n) for c, n in zip(numbers, images, strict=True) if c != UNKNOWN_CAMERA}
         return cls(len({s.pid for s in samples if s.pid > 0}), len(samples), len(known), known)
 
     def __str__(self) -> str:

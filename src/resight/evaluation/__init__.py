@@ -1,23 +1,24 @@
 """Evaluation: mAP, CMC, mINP, ROC and significance of anybody's features or distances.
 
-    report = evaluate_distances(D, q_pids, g_pids, q_cams, g_cams)
+    report = evaluate_distances(D, q_pids, g_pids, q_camids, g_camids)
     print(report)  # mAP, R1, R5, R10, mINP and the conditions they hold under
 
-Everything beyond the two evaluate functions starts from a `Case`: distances from anywhere, and who is who.
+Everything beyond the two evaluate functions starts from a `EvaluationInput`: distances from anywhere, and who is who.
 """
 
 from resight.evaluation.breakdown import CameraPairs, PersonScore, by_person, camera_pairs
 from resight.evaluation.calibration.calibration import Calibration, Operating
 from resight.evaluation.calibration.fit import calibrate
-from resight.evaluation.calibration.pairs import Pairs, labelled_pairs
-from resight.evaluation.evaluate import Case, evaluate_distances, evaluate_features, judge
+from resight.evaluation.calibration.pairs import Pairs, labeled_pairs
+from resight.evaluation.evaluate import EvaluationInput, evaluate_distances, evaluate_features, evaluate_input
+from resight.evaluation.labels import Labels
 from resight.evaluation.multi_query import pool_queries
 from resight.evaluation.nearest_neighbors import nearest
 from resight.evaluation.open_set import OpenSet, open_set
 from resight.evaluation.protocol import Protocol
 from resight.evaluation.ranked_lists import RankedItem, RankedList, ranked_lists
 from resight.evaluation.report import Counts, Report
-from resight.evaluation.rerank_grid_search import evaluate_reranked, sweep_reranking
+from resight.evaluation.rerank_grid_search import sweep_reranking
 from resight.evaluation.reranking.k_reciprocal import Reranked, Reranking, rerank
 from resight.evaluation.reranking.query_expansion import expand
 from resight.evaluation.roc import Roc, error_rates, roc
@@ -28,10 +29,11 @@ from resight.evaluation.submission import read_submission, write_submission
 __all__ = [
     "Calibration",
     "CameraPairs",
-    "Case",
     "Comparison",
     "Counts",
+    "EvaluationInput",
     "Interval",
+    "Labels",
     "OpenSet",
     "Operating",
     "Pairs",
@@ -54,10 +56,9 @@ __all__ = [
     "error_rates",
     "evaluate_distances",
     "evaluate_features",
-    "evaluate_reranked",
+    "evaluate_input",
     "expand",
-    "judge",
-    "labelled_pairs",
+    "labeled_pairs",
     "nearest",
     "open_set",
     "pool_queries",

@@ -9,10 +9,10 @@ import numpy as np
 
 from resight.errors import EvaluationError
 from resight.evaluation.average_precision import Groups, fixed_scores
-from resight.evaluation.ranks import Judged, count_closer, judged
+from resight.evaluation.ranks import ScoredBlock, count_closer, scored_blocks
 
 if TYPE_CHECKING:
-    from resight.evaluation.evaluate import Case
+    from resight.evaluation.evaluate import EvaluationInput
     from resight.evaluation.labels import FloatArray, IntArray
     from resight.evaluation.report import Report
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class CameraPairs:
     """Scores of queries of one camera against the gallery of one other.  NaN where there is nothing to score."""
 
-    q_cams: IntArray  # (A,) in ascending order
-    g_cams: IntArray  # (B,)
+    q_camids: IntArray  # (A,) in ascending order
+    g_camids: IntArray  # (B,)
     mAP: FloatArray  # noqa: N815 - (A, B)
     rank1: FloatArray  # (A, B)
     queries: IntArray  # (A, B) queries with a match there
@@ -31,8 +31,8 @@ class CameraPairs:
         """A line a pair, by query camera, then gallery camera; a score there is none of is None."""
         return [
             {
-                "query_camera": int(self.q_cams[a]),
-                "gallery_camera": int(self.g_cams[b]),
+                "query_camera": int(self.q_camids[a]),
+                "gallery_camera": int(self.g_camids[b]),
                 "queries": int(self.queries[a, b]),
                 "mAP": float(self.mAP[a, b]) if self.queries[a, b] else None,
                 "rank1": float(self.rank1[a, b]) if self.queries[a, b] else None,
@@ -41,22 +41,22 @@ class CameraPairs:
         ]
 
 
-def camera_pairs(case: Case) -> CameraPairs:
-    """Each query judged against each gallery camera by itself; a query without a match there does not count."""
-    labels = case.labels
+def camera_pairs(inputs: EvaluationInput) -> CameraPairs:
+    """Each query evaluated against each gallery camera by itself; a query without a match there does not count."""
+    labels = inputs.labels
     if labels.protocol.ties == "expected":
         raise EvaluationError("camera pairs need an order of ties; choose another rule than ties='expected'.")
-    q_cams, g_cams = np.unique(labels.q_cams), np.unique(labels.g_cams)
-    ap, rank1, queries = np.zeros((3, len(q_cams), len(g_cams)))
-    columns = [np.flatnonzero(labels.g_cams == camera) for camera in g_cams]
-    of_query = np.searchsorted(q_cams, labels.q_cams)
-    place = np.empty(len(labels.g_cams), dtype=np.int64)
+    q_camids, g_camids = np.unique(labels.q_camids), np.unique(labels.g_camids)
+    ap, rank1, queries = np.zeros((3, len(q_camids), len(g_camids)))
+    columns = [np.flatnonzero(labels.g_camids == camera) for camera in g_camids]
+    of_query = np.searchsorted(q_camids, labels.q_camids)
+    place = np.empty(len(labels.g_camids), dtype=np.int64)
     for those in columns:
         place[those] = np.arange(len(those))
-    for block in judged(case.source, labels):
+    for block in scored_blocks(inputs.source, labels):
         for b, those in enumerate(columns):
-            own = labels.g_cams[block.col] == g_cams[b]
-            part = Judged(block.rows, block.distance[:, those], block.row[own], place[block.col[own]])
+            own = labels.g_camids[block.col] == g_camids[b]
+            part = ScoredBlock(block.rows, block.distance[:, those], block.row[own], place[block.col[own]])
             found = count_closer(part)
             scores = fixed_scores(found, Groups.of(found, len(labels.q_pids)), len(labels.q_pids), labels.protocol)
             used = np.flatnonzero(scores.num_valid)
@@ -64,7 +64,7 @@ def camera_pairs(case: Case) -> CameraPairs:
             np.add.at(rank1[:, b], of_query[used], scores.found[used, 0])
             np.add.at(queries[:, b], of_query[used], 1)
     with np.errstate(invalid="ignore"):
-        return CameraPairs(q_cams, g_cams, ap / queries, rank1 / queries, queries.astype(np.int64))
+        return CameraPairs(q_camids, g_camids, ap / queries, rank1 / queries, queries.astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

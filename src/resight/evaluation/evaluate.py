@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Case:
-    """What every score here is computed from.  Distances are made block by block, each time they are needed."""
+class EvaluationInput:
+    """Evaluation input: distances and labels.  Distances are computed block by block, each time they are needed."""
 
     source: Source
     labels: Labels
@@ -34,75 +34,55 @@ class Case:
         self.labels.check_shape(*self.source.shape)
 
     @classmethod
-    def of_distances(
-        cls,
-        distances: Matrix,
-        q_pids: npt.ArrayLike,
-        g_pids: npt.ArrayLike,
-        q_cams: npt.ArrayLike | None = None,
-        g_cams: npt.ArrayLike | None = None,
-        *,
-        protocol: Protocol = MARKET,
-    ) -> Case:
+    def of_distances(cls, distances: Matrix, labels: Labels) -> EvaluationInput:
         """From a matrix (Q, G), smaller is closer."""
-        labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
-        return cls(MatrixSource(distances, protocol.on_nan), labels)
+        return cls(MatrixSource(distances, labels.protocol.on_nan), labels)
 
     @classmethod
     def of_features(
         cls,
         query: Matrix,
         gallery: Matrix,
-        q_pids: npt.ArrayLike,
-        g_pids: npt.ArrayLike,
-        q_cams: npt.ArrayLike | None = None,
-        g_cams: npt.ArrayLike | None = None,
+        labels: Labels,
         metric: Metric = "cosine",
         *,
-        protocol: Protocol = MARKET,
-        memory: int = MEMORY,
-    ) -> Case:
-        """From features (Q, D) and (G, D)."""
-        labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
-        return cls(FeatureSource(query, gallery, metric, protocol.on_nan, memory), labels)
-
-    @classmethod
-    def of_reranked(
-        cls,
-        query: Matrix,
-        gallery: Matrix,
-        q_pids: npt.ArrayLike,
-        g_pids: npt.ArrayLike,
-        q_cams: npt.ArrayLike | None = None,
-        g_cams: npt.ArrayLike | None = None,
-        metric: Metric = "cosine",
-        *,
-        setting: Reranking,
-        protocol: Protocol = MARKET,
-        memory: int = RERANK_MEMORY,
-    ) -> Case:
-        """From features, their distances re-ranked.  The search is done here, once."""
-        labels = Labels.of(q_pids, g_pids, q_cams, g_cams, protocol)
+        rerank: Reranking | None = None,
+        memory: int | None = None,
+    ) -> EvaluationInput:
+        """From features (Q, D), (G, D).  For re-ranking the neighbors are searched here, once."""
+        if rerank is None:
+            return cls(FeatureSource(query, gallery, metric, labels.protocol.on_nan, memory or MEMORY), labels)
+        memory = memory or RERANK_MEMORY
         joint = Joint(query, gallery, metric, memory)
         labels.check_shape(joint.queries, joint.gallery)  # before the work, not after
-        return cls(Reranked(joint, lists_for(joint, [setting], memory), setting, memory), labels)
+        return cls(Reranked(joint, lists_for(joint, [rerank], memory), rerank, memory), labels)
 
 
 def evaluate_distances(
     distances: Matrix,
     q_pids: npt.ArrayLike,
     g_pids: npt.ArrayLike,
-    q_cams: npt.ArrayLike | None = None,
-    g_cams: npt.ArrayLike | None = None,
+    q_camids: npt.ArrayLike | None = None,
+    g_camids: npt.ArrayLike | None = None,
     *,
     protocol: Protocol = MARKET,
 ) -> Report:
-    """Judge a matrix of distances (Q, G), smaller is closer, under the rules of `protocol`.
+    """Evaluate a matrix of distances under the rules of `protocol`.
 
-    Labels are whole numbers (Q,), (G,), (Q,), (G,); camera -1 means not known.  The matrix is not changed.
-    Raises EvaluationError where sizes differ, entries are not finite, or no query has a match.
+    Args:
+        distances: (Q, G), smaller is closer; it is not changed.
+        q_pids, g_pids: (Q,), (G,) whole numbers, the identities.
+        q_camids, g_camids: (Q,), (G,) whole numbers, the cameras; -1 where one is not known.
+        protocol: which pictures count, and how ties are ordered.
+
+    Returns:
+        mAP, CMC and mINP in [0, 1], and every query's own values.
+
+    Raises:
+        EvaluationError: sizes differ, entries are not finite, or no query has a match.
     """
-    return judge(Case.of_distances(distances, q_pids, g_pids, q_cams, g_cams, protocol=protocol))
+    labels = Labels.of(q_pids, g_pids, q_camids, g_camids, protocol)
+    return evaluate_input(EvaluationInput.of_distances(distances, labels))
 
 
 def evaluate_features(
@@ -110,26 +90,42 @@ def evaluate_features(
     gallery: Matrix,
     q_pids: npt.ArrayLike,
     g_pids: npt.ArrayLike,
-    q_cams: npt.ArrayLike | None = None,
-    g_cams: npt.ArrayLike | None = None,
+    q_camids: npt.ArrayLike | None = None,
+    g_camids: npt.ArrayLike | None = None,
     metric: Metric = "cosine",
     *,
     protocol: Protocol = MARKET,
-    memory: int = MEMORY,
+    rerank: Reranking | None = None,
+    memory: int | None = None,
 ) -> Report:
-    """Judge features (Q, D) and (G, D), with at most about `memory` bytes beyond them.
+    """Evaluate features without holding the matrix of distances.
 
-    Distances are computed in float32, slab by slab; the Q x G matrix is never held.  Tensors on an
-    accelerator are multiplied there.  One row of distances, 4 G bytes, is the least the budget can mean.
+    Distances are computed in float32, slab by slab.  Tensors on an accelerator are multiplied there.
+
+    Args:
+        query, gallery: (Q, D), (G, D).
+        q_pids, g_pids, q_camids, g_camids: as in `evaluate_distances`.
+        metric: cosine or euclidean.
+        protocol: which pictures count, and how ties are ordered.
+        rerank: k-reciprocal re-ranking before the evaluation; the report says so.
+        memory: bytes to use beyond the features, at least one row of distances, 4 G.
+
+    Returns:
+        mAP, CMC and mINP in [0, 1], and every query's own values.
+
+    Raises:
+        EvaluationError: sizes differ, entries are not finite, or no query has a match.
     """
-    labels = (q_pids, g_pids, q_cams, g_cams)
-    return judge(Case.of_features(query, gallery, *labels, metric, protocol=protocol, memory=memory))
+    labels = Labels.of(q_pids, g_pids, q_camids, g_camids, protocol)
+    inputs = EvaluationInput.of_features(query, gallery, labels, metric, rerank=rerank, memory=memory)
+    report = evaluate_input(inputs)
+    return report if rerank is None else report.described(rerank=str(rerank))
 
 
-def judge(case: Case) -> Report:
-    """Scores of an evaluation input."""
-    places = standing(case.source, case.labels)
-    return summary(_scores(places, case.labels), case)
+def evaluate_input(inputs: EvaluationInput) -> Report:
+    """Scores of an evaluation input, as `evaluate_distances` and `evaluate_features` return them."""
+    places = standing(inputs.source, inputs.labels)
+    return summary(_scores(places, inputs.labels), inputs)
 
 
 def _scores(places: Standing, labels: Labels) -> Scores:
@@ -138,9 +134,9 @@ def _scores(places: Standing, labels: Labels) -> Scores:
     return rule(places, Groups.of(places, queries), queries, protocol)
 
 
-def summary(scores: Scores, case: Case) -> Report:
+def summary(scores: Scores, inputs: EvaluationInput) -> Report:
     """Averages over the queries that count."""
-    source, labels = case.source, case.labels
+    source, labels = inputs.source, inputs.labels
     used = scores.num_valid > 0
     share = used.sum() if labels.protocol.no_match == "skip" else len(used)
     return Report(
@@ -152,15 +148,15 @@ def summary(scores: Scores, case: Case) -> Report:
         first_match=scores.first_match,
         num_valid=scores.num_valid,
         q_pids=labels.q_pids,
-        q_cams=labels.q_cams,
-        counts=_counts(scores, case),
+        q_camids=labels.q_camids,
+        counts=_counts(scores, inputs),
         protocol=labels.protocol,
         metric=source.metric,
     )
 
 
-def _counts(scores: Scores, case: Case) -> Counts:
-    labels, source = case.labels, case.source
+def _counts(scores: Scores, inputs: EvaluationInput) -> Counts:
+    labels, source = inputs.labels, inputs.source
     used = int((scores.num_valid > 0).sum())
     return Counts(
         queries=len(labels.q_pids),

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from resight.errors import EvaluationError
+from resight.evaluation.protocol import MARKET, Protocol
 from resight.types import UNKNOWN_CAMERA, UNKNOWN_PID
-
-if TYPE_CHECKING:
-    from resight.evaluation.protocol import Protocol
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -26,8 +23,8 @@ class Labels:
 
     q_pids: IntArray  # (Q,)
     g_pids: IntArray  # (G,)
-    q_cams: IntArray  # (Q,)
-    g_cams: IntArray  # (G,)
+    q_camids: IntArray  # (Q,)
+    g_camids: IntArray  # (G,)
     protocol: Protocol
 
     @classmethod
@@ -35,33 +32,33 @@ class Labels:
         cls,
         q_pids: npt.ArrayLike,
         g_pids: npt.ArrayLike,
-        q_cams: npt.ArrayLike | None,
-        g_cams: npt.ArrayLike | None,
-        protocol: Protocol,
+        q_camids: npt.ArrayLike | None = None,
+        g_camids: npt.ArrayLike | None = None,
+        protocol: Protocol = MARKET,
     ) -> Labels:
         """Check and convert.  Cameras may be None under camera_rule='any' only."""
         query, gallery = integers("q_pids", q_pids), integers("g_pids", g_pids)
         if protocol.camera_rule == "any":
             return cls(query, gallery, unknown(query), unknown(gallery), protocol).checked()
-        if q_cams is None or g_cams is None:
+        if q_camids is None or g_camids is None:
             raise EvaluationError(
-                "camera_rule='cross' needs q_cams and g_cams. Pass both, with -1 where a camera is not known,"
+                "camera_rule='cross' needs q_camids and g_camids. Pass both, with -1 where a camera is not known,"
                 " or choose Protocol(camera_rule='any') to count every picture of the person as a match."
             )
-        return cls(query, gallery, integers("q_cams", q_cams), integers("g_cams", g_cams), protocol).checked()
+        return cls(query, gallery, integers("q_camids", q_camids), integers("g_camids", g_camids), protocol).checked()
 
     def checked(self) -> Labels:
         """Raise EvaluationError where the vectors cannot belong together."""
-        for side, pids, cams in (("q", self.q_pids, self.q_cams), ("g", self.g_pids, self.g_cams)):
+        for side, pids, camids in (("q", self.q_pids, self.q_camids), ("g", self.g_pids, self.g_camids)):
             if len(pids) == 0:
                 raise EvaluationError(f"{side}_pids is empty; there must be at least one query and one gallery item.")
-            if len(pids) != len(cams):
-                raise EvaluationError(f"{side}_pids has {len(pids)} entries but {side}_cams has {len(cams)}.")
+            if len(pids) != len(camids):
+                raise EvaluationError(f"{side}_pids has {len(pids)} entries but {side}_cams has {len(camids)}.")
         nameless = np.flatnonzero(self.q_pids == UNKNOWN_PID)
         if len(nameless):
             raise EvaluationError(
                 f"{len(nameless)} of {len(self.q_pids)} queries have no known person ({UNKNOWN_PID}), rows "
-                f"{few(nameless)}: there is no right answer to judge them by. Leave them out, or name the persons, in "
+                f"{few(nameless)}: such a query has no match. Leave them out, or name the persons, in "
                 f"a column pid of the CSV that is embedded."
             )
         for name, value in (("junk", self.protocol.junk), ("distractor", self.protocol.distractor)):
@@ -84,7 +81,7 @@ class Labels:
 
     @cached_property
     def junk(self) -> IntArray:
-        """Gallery columns nobody is judged on: junk, and people nobody named, who may be anybody."""
+        """Gallery columns left out of the evaluation: junk, and items of unknown identity."""
         junk = UNKNOWN_PID if self.protocol.junk is None else self.protocol.junk
         return np.flatnonzero((self.g_pids == UNKNOWN_PID) | (self.g_pids == junk))
 
@@ -111,14 +108,14 @@ class Labels:
 
     def same_camera(self, rows: slice, row: IntArray, col: IntArray) -> BoolArray:
         """Whether the pairs were seen by one camera.  An unknown camera is the same as no other."""
-        query = self.q_cams[rows][row]
-        same: BoolArray = (query == self.g_cams[col]) & (query != UNKNOWN_CAMERA)
+        query = self.q_camids[rows][row]
+        same: BoolArray = (query == self.g_camids[col]) & (query != UNKNOWN_CAMERA)
         return same
 
     def camera_columns(self, query: int) -> IntArray:
         """All gallery columns of the query's own camera."""
-        camera = self.q_cams[query]
-        return np.flatnonzero(self.g_cams == camera) if camera != UNKNOWN_CAMERA else _NONE
+        camera = self.q_camids[query]
+        return np.flatnonzero(self.g_camids == camera) if camera != UNKNOWN_CAMERA else _NONE
 
 
 _NONE: IntArray = np.empty(0, dtype=np.int64)

@@ -19,7 +19,7 @@ Pool = Literal["mean", "max"]
 
 
 def pool_queries(
-    features: Matrix, pids: npt.ArrayLike, cams: npt.ArrayLike, how: Pool = "mean", *, normalise: bool = True
+    features: Matrix, pids: npt.ArrayLike, camids: npt.ArrayLike, how: Pool = "mean", *, normalize: bool = True
 ) -> tuple[Single, IntArray, IntArray]:
     """Vectors (N, D) -> one vector, identity and camera a group (M, D), (M,), (M,), ordered by identity, camera.
 
@@ -27,7 +27,7 @@ def pool_queries(
     """
     if how not in ("mean", "max"):
         raise UsageError(f"how={how!r}; choose mean or max.")
-    owners = np.stack([integers("pids", pids), integers("cams", cams)], axis=1)
+    owners = np.stack([integers("pids", pids), integers("camids", camids)], axis=1)
     these = Features("features", features)
     if len(these) != len(owners):
         raise EvaluationError(f"{len(these)} vectors but {len(owners)} labels.")
@@ -35,7 +35,7 @@ def pool_queries(
         raise EvaluationError("some queries have no known person (-2) and cannot be pooled: leave them out.")
     groups, member = np.unique(owners, axis=0, return_inverse=True)
     order = np.argsort(member, kind="stable")
-    rows = these.rows(order) * (these.inverse_norms[order, None] if normalise else np.float32(1))
+    rows = these.rows(order) * (these.inverse_norms[order, None] if normalize else np.float32(1))
     start = np.searchsorted(member[order], np.arange(len(groups)))
     reduce = np.add if how == "mean" else np.maximum
     pooled = reduce.reduceat(rows, start, axis=0)

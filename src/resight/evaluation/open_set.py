@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation.ranks import Judged, count_closer, judged
+from resight.evaluation.ranks import ScoredBlock, count_closer, scored_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resight.evaluation.evaluate import Case
+    from resight.evaluation.evaluate import EvaluationInput
     from resight.evaluation.labels import FloatArray
 
 
@@ -34,11 +34,13 @@ class OpenSet:
     unknown: int  # queries without
 
 
-def open_set(case: Case, far: Sequence[float] = (0.01, 0.1, 0.2), ranks: Sequence[int] = (1, 5, 10)) -> OpenSet:
+def open_set(
+    inputs: EvaluationInput, far: Sequence[float] = (0.01, 0.1, 0.2), ranks: Sequence[int] = (1, 5, 10)
+) -> OpenSet:
     """DIR(k) at FAR.  The thresholds are quantiles of the unknown queries' nearest distances."""
     if not far or not all(0 <= rate <= 1 for rate in far) or not ranks or min(ranks) < 1:
         raise UsageError(f"far={tuple(far)}, ranks={tuple(ranks)}: rates lie in [0, 1], ranks count from 1.")
-    first_rank, first_distance, stranger = _answers(case)
+    first_rank, first_distance, stranger = _answers(inputs)
     known = np.isfinite(first_rank)
     alarms = np.sort(stranger[~known])
     if not len(alarms) or not known.any():
@@ -51,20 +53,20 @@ def open_set(case: Case, far: Sequence[float] = (0.01, 0.1, 0.2), ranks: Sequenc
     within = first_distance[known][None, :] < threshold[:, None]  # (rates, queries)
     dir_ = np.stack([(within & (first_rank[known] <= k)).mean(axis=1) for k in ranks], axis=1)
     reached = np.searchsorted(alarms, threshold, "left") / len(alarms)
-    outward = np.where(np.isfinite(threshold), case.source.outward(threshold), threshold)
+    outward = np.where(np.isfinite(threshold), inputs.source.outward(threshold), threshold)
     return OpenSet(np.asarray(far, float), reached, outward, dir_, tuple(ranks), int(known.sum()), int((~known).sum()))
 
 
-def _answers(case: Case) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _answers(inputs: EvaluationInput) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Per query: rank and distance of the first match (inf without one), and the nearest kept item's distance."""
-    rank, distance, nearest = np.full((3, case.source.shape[0]), np.inf)
-    for block in judged(case.source, case.labels):
+    rank, distance, nearest = np.full((3, inputs.source.shape[0]), np.inf)
+    for block in scored_blocks(inputs.source, inputs.labels):
         nearest[block.rows] = np.where(np.isnan(block.distance), np.inf, block.distance).min(axis=1)
         _first_matches(block, rank, distance)
     return rank, distance, nearest
 
 
-def _first_matches(block: Judged, rank: FloatArray, distance: FloatArray) -> None:
+def _first_matches(block: ScoredBlock, rank: FloatArray, distance: FloatArray) -> None:
     places = count_closer(block)
     queries, first = np.unique(places.query, return_index=True)
     rank[queries] = places.closer[first] + places.earlier[first] + 1

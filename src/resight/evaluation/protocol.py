@@ -28,7 +28,7 @@ class Protocol:
                      any: cameras are ignored and every picture of the person is a match.
     separate_camera  leave out everything of the query's camera, other people too (CUHK03 classic).
     max_rank         length of the CMC curve.
-    junk             identity of boxes nobody is judged on; None where the set has no such identity.
+    junk             identity of boxes that are left out of the evaluation; None where the set has no such identity.
     distractor       identity of boxes of nobody in particular; None where that number is a person.
     """
 

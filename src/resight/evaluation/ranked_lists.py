@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from resight.evaluation.distances import Block
-    from resight.evaluation.evaluate import Case
+    from resight.evaluation.evaluate import EvaluationInput
     from resight.evaluation.labels import BoolArray, Labels
 
 Flag = Literal["right", "wrong", "junk"]
@@ -36,27 +36,27 @@ class RankedList:
     right: tuple[int, ...]  # ranks of all right answers, ascending: AP and INP follow from them
 
 
-def ranked_lists(case: Case, k: int = 10, rows: npt.ArrayLike | None = None) -> list[RankedList]:
+def ranked_lists(inputs: EvaluationInput, k: int = 10, rows: npt.ArrayLike | None = None) -> list[RankedList]:
     """For the chosen queries (all where rows is None) the list down to the k-th kept item, junk shown.
 
-    The distances are those of the verdict, made in the same blocks; equal ones stand in gallery order.
+    The distances are those of the evaluation, made in the same blocks; equal ones stand in gallery order.
     """
-    chosen = np.arange(case.source.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
+    chosen = np.arange(inputs.source.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
     made: dict[int, RankedList] = {}
-    for span, block in case.source.blocks():
+    for span, block in inputs.source.blocks():
         for query in chosen[(chosen >= span.start) & (chosen < span.stop)].tolist():
-            made[query] = _list(case, query, block[query - span.start], k)
+            made[query] = _list(inputs, query, block[query - span.start], k)
         if len(chosen) == 0 or span.stop > chosen.max():
             break
     return [made[query] for query in chosen.tolist()]
 
 
-def _list(case: Case, query: int, line: Block, k: int) -> RankedList:
-    right, junk = flags(query, case.labels)
+def _list(inputs: EvaluationInput, query: int, line: Block, k: int) -> RankedList:
+    right, junk = flags(query, inputs.labels)
     order = np.argsort(line, kind="stable")
     ranks = np.cumsum(~junk[order])  # of kept items; junk carries that of the one before it
     shown = order[: np.searchsorted(ranks, k) + 1]
-    distance = case.source.outward(line[shown].astype(np.float64))
+    distance = inputs.source.outward(line[shown].astype(np.float64))
     words: list[Flag] = ["junk" if junk[index] else "right" if right[index] else "wrong" for index in shown]
     items = tuple(
         RankedItem(int(index), float(far), flag, 0 if flag == "junk" else int(rank))

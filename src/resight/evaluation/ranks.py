@@ -1,6 +1,6 @@
 """Ranks of the matches, by counting the items that are closer.
 
-For the judgement one need not sort a gallery: a hit's rank is one more than the number of kept items closer
+Evaluation need not sort a gallery: a hit's rank is one more than the number of kept items closer
 to the query than it is.  Items farther than the last hit never matter, so one comparison over the row leaves
 a handful of numbers, and only those are sorted.
 """
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A few rows of distances, ready to be judged.
+class ScoredBlock:
+    """A few rows of distances, with what does not count marked.
 
-    distance[i, j] is NaN where gallery item j is not judged for the row's query (junk, or the same person in
+    distance[i, j] is NaN where gallery item j does not count for the row's query (junk, or the same person in
     the same camera): a comparison with NaN is false, so such an item is never closer than anything.
     """
 
@@ -41,7 +41,7 @@ class Judged:
             yield self.rows.start + at, self.distance[at], self.col[edges[at] : edges[at + 1]]
 
 
-def judged(source: Source, labels: Labels) -> Iterator[Judged]:
+def scored_blocks(source: Source, labels: Labels) -> Iterator[ScoredBlock]:
     """All queries block by block, with what the protocol leaves out marked as NaN."""
     labels.check_shape(*source.shape)
     for rows, distance in source.blocks():
@@ -53,7 +53,7 @@ def judged(source: Source, labels: Labels) -> Iterator[Judged]:
         if labels.protocol.separate_camera:
             for at in range(len(distance)):
                 distance[at, labels.camera_columns(rows.start + at)] = np.nan
-        yield Judged(rows, distance, row[~same_camera], col[~same_camera])
+        yield ScoredBlock(rows, distance, row[~same_camera], col[~same_camera])
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Standing:
 
 
 def standing(source: Source, labels: Labels) -> Standing:
-    """Judge every query.  Memory: one block, and a few numbers a match."""
-    parts = [placed for block in judged(source, labels) if len((placed := count_closer(block)).query)]
+    """Ranks of the matches of every query.  Memory: one block, and a few numbers a match."""
+    parts = [placed for block in scored_blocks(source, labels) if len((placed := count_closer(block)).query)]
     if not parts:
         raise EvaluationError(
             "no query has a match in the gallery: nothing can be scored. Are these the right labels, do the "
@@ -79,7 +79,7 @@ def standing(source: Source, labels: Labels) -> Standing:
     return Standing(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Standing)))
 
 
-def count_closer(block: Judged) -> Standing:
+def count_closer(block: ScoredBlock) -> Standing:
     """The places of a block's matches."""
     limit = block.distance[block.row, block.col]
     order = np.lexsort((block.col, limit, block.row))

@@ -23,7 +23,7 @@ class Counts:
     used: int  # queries with a match
     skipped: int  # queries without one
     gallery: int  # items given, all of them
-    junk: int  # of these, boxes nobody is judged on
+    junk: int  # of these, boxes that are left out of the evaluation
     distractors: int  # of these, boxes of nobody in particular
     matches: int  # right answers over all queries
     zero_vectors: int = 0  # features of length zero, at cosine distance 1 from everything
@@ -42,7 +42,7 @@ class Report:
     first_match: FloatArray  # (Q,) rank of the first right answer, from 1
     num_valid: IntArray  # (Q,) right answers there are
     q_pids: IntArray  # (Q,)
-    q_cams: IntArray  # (Q,)
+    q_camids: IntArray  # (Q,)
     counts: Counts
     protocol: Protocol
     metric: str
@@ -67,7 +67,7 @@ class Report:
         return np.asarray(self.first_match <= k, dtype=np.float64)
 
     def described(self, *, dataset: str | None = None, rerank: str | None = None, metric: str | None = None) -> Report:
-        """The same verdict with what the arrays could not know."""
+        """The same report with its data set, re-ranking and metric named."""
         return replace(
             self,
             dataset=self.dataset if dataset is None else dataset,
@@ -102,6 +102,7 @@ class Report:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Report:
         """The inverse of `to_dict`.  Extra keys, such as a result record's, are ignored."""
+        record = {_EARLIER.get(name, name): value for name, value in record.items()}
         missing = [name for name in _REQUIRED if name not in record]
         if missing:
             raise EvaluationError(f"this is no evaluation report: {', '.join(missing)} are missing.")
@@ -113,7 +114,8 @@ class Report:
 
 
 _REAL = ("cmc", "ap", "inp", "first_match")
-_WHOLE = ("num_valid", "q_pids", "q_cams")
+_WHOLE = ("num_valid", "q_pids", "q_camids")
+_EARLIER = {"q_cams": "q_camids"}  # what earlier versions wrote
 _REQUIRED = ("mAP", "mINP", "counts", "protocol", "metric", *_REAL, *_WHOLE)
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation.ranks import judged
+from resight.evaluation.ranks import scored_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resight.evaluation.evaluate import Case
+    from resight.evaluation.evaluate import EvaluationInput
     from resight.evaluation.labels import FloatArray
 
 FPRS = (1e-4, 1e-3, 1e-2)
@@ -37,33 +37,33 @@ class Roc:
     curve: tuple[FloatArray, FloatArray]  # (FPR, TPR) from 0 to the largest requested FPR, for a plot
 
 
-def roc(case: Case, fpr: Sequence[float] = FPRS, points: int = 200) -> Roc:
+def roc(inputs: EvaluationInput, fpr: Sequence[float] = FPRS, points: int = 200) -> Roc:
     """TPR at FPR over all kept pairs, exact for every requested FPR.  Memory: the largest FPR's share of the pairs."""
     if not fpr or not all(0 < rate <= 1 for rate in fpr):
         raise UsageError(f"fpr={tuple(fpr)}: rates lie in (0, 1].")
-    positive, nearest, negatives = _pairs(case, max(fpr))
+    positive, nearest, negatives = _pairs(inputs, max(fpr))
     if not len(positive) or not negatives:
         raise EvaluationError("a ROC needs pairs of one person and pairs of two; one of them is missing here.")
     rates = np.asarray(fpr, dtype=np.float64)
     threshold, reached, tpr = _operating_points(positive, nearest, negatives, rates)
     grid = np.geomspace(1 / negatives, max(fpr), points)
     _, curve_fpr, curve_tpr = _operating_points(positive, nearest, negatives, grid)
-    outward = np.where(np.isfinite(threshold), case.source.outward(np.maximum(threshold, 0)), threshold)
+    outward = np.where(np.isfinite(threshold), inputs.source.outward(np.maximum(threshold, 0)), threshold)
     return Roc(rates, reached, tpr, outward, len(positive), negatives, (curve_fpr, curve_tpr))
 
 
-def error_rates(case: Case, thresholds: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+def error_rates(inputs: EvaluationInput, thresholds: Sequence[float]) -> tuple[FloatArray, FloatArray]:
     """(FMR, FNMR) over all kept pairs, (T,) each, of thresholds chosen elsewhere: distances in the metric's units.
 
     A pair is accepted when its distance is at most the threshold.  NaN where there are no pairs of a kind.
     """
     bounds = np.asarray(thresholds, dtype=np.float64)
     pairs, accepted = np.zeros(2, dtype=np.int64), np.zeros((2, len(bounds)), dtype=np.int64)  # different, same
-    for block in judged(case.source, case.labels):
+    for block in scored_blocks(inputs.source, inputs.labels):
         same = block.distance[block.row, block.col]
         block.distance[block.row, block.col] = np.nan
         for kind, distance in enumerate((block.distance[block.distance == block.distance], same)):
-            outward = case.source.outward(distance.astype(np.float64))
+            outward = inputs.source.outward(distance.astype(np.float64))
             pairs[kind] += len(outward)
             accepted[kind] += [np.count_nonzero(outward <= bound) for bound in bounds]
     with np.errstate(invalid="ignore"):
@@ -84,13 +84,13 @@ def _operating_points(
     return np.maximum(last_negative, last_positive), inside / negatives, accepted / len(positive)
 
 
-def _pairs(case: Case, rate: float) -> tuple[FloatArray, FloatArray, int]:
+def _pairs(inputs: EvaluationInput, rate: float) -> tuple[FloatArray, FloatArray, int]:
     """Distances of all matches, the closest wrong pairs (all that `rate` can accept, and one more), their number."""
     positive: list[FloatArray] = []
     near: list[FloatArray] = []
     held, total, bound = 0, 0, np.inf
-    limit = int(rate * case.source.shape[0] * case.source.shape[1]) + 2  # an upper bound: some pairs are left out
-    for block in judged(case.source, case.labels):
+    limit = int(rate * inputs.source.shape[0] * inputs.source.shape[1]) + 2  # an upper bound: some pairs are left out
+    for block in scored_blocks(inputs.source, inputs.labels):
         positive.append(block.distance[block.row, block.col].astype(np.float64))
         block.distance[block.row, block.col] = np.nan
         total += int(np.count_nonzero(block.distance == block.distance))

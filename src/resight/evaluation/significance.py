@@ -63,7 +63,7 @@ class Comparison:
     lost: IntArray  # ... in a only
     better: IntArray  # queries in order of their gain in AP, the largest first
     unit: Unit
-    used: int  # queries judged in both
+    used: int  # queries evaluated in both
 
     def __str__(self) -> str:
         parts = [f"{score} {self.difference[score]} p={self.p_value[score]:.3g}" for score in SCORES]
@@ -111,7 +111,7 @@ def _check(level: float, draws: int) -> None:
 
 def check_comparable(a: Report, b: Report) -> None:
     """Raises EvaluationError unless both answer the same queries under the same rules."""
-    if not (np.array_equal(a.q_pids, b.q_pids) and np.array_equal(a.q_cams, b.q_cams)):
+    if not (np.array_equal(a.q_pids, b.q_pids) and np.array_equal(a.q_camids, b.q_camids)):
         raise EvaluationError("the two reports are not about the same queries in the same order.")
     if a.protocol != b.protocol or a.counts.gallery != b.counts.gallery:
         raise EvaluationError(
@@ -182,7 +182,7 @@ def compare_changes(
 
 
 def _gains(a: Report, b: Report, people: IntArray) -> tuple[FloatArray, FloatArray]:
-    """By person: the sum of b's AP minus a's, and the number of queries judged in both."""
+    """By person: the sum of b's AP minus a's, and the number of queries evaluated in both."""
     used = a.used & b.used
     owner = np.searchsorted(people, a.q_pids[used])
     gain: FloatArray = np.zeros(len(people))

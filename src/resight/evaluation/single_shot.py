@@ -14,10 +14,10 @@ import numpy as np
 
 from resight.errors import EvaluationError, UsageError
 from resight.evaluation.average_precision import Groups
-from resight.evaluation.ranks import judged, standing
+from resight.evaluation.ranks import scored_blocks, standing
 
 if TYPE_CHECKING:
-    from resight.evaluation.evaluate import Case
+    from resight.evaluation.evaluate import EvaluationInput
     from resight.evaluation.labels import BoolArray, FloatArray, IntArray
 
 
@@ -40,12 +40,12 @@ class SingleShot:
         return f"{ranks}  (single-gallery-shot, {how}, queries {self.used}/{self.used + self.skipped})"
 
 
-def single_shot(case: Case, draws: int | Literal["exact"] = "exact", seed: int = 0) -> SingleShot:
+def single_shot(inputs: EvaluationInput, draws: int | Literal["exact"] = "exact", seed: int = 0) -> SingleShot:
     """CMC over lists of one picture a person.  The published protocol drops the query's camera: separate_camera=True.
 
     Ties follow gallery order.  Distractors count as one more person, boxes marked junk as nobody.
     """
-    labels, ranks = case.labels, case.labels.protocol.max_rank
+    labels, ranks = inputs.labels, inputs.labels.protocol.max_rank
     if labels.protocol.ties != "stable":
         raise UsageError("single_shot orders ties by gallery order; choose ties='stable'.")
     if draws != "exact" and draws < 1:
@@ -53,7 +53,7 @@ def single_shot(case: Case, draws: int | Literal["exact"] = "exact", seed: int =
     rng = np.random.default_rng(seed)
     people, owner = np.unique(labels.g_pids, return_inverse=True)
     per_query = np.full((len(labels.q_pids), ranks), np.nan)
-    for block in judged(case.source, labels):
+    for block in scored_blocks(inputs.source, labels):
         for query, line, hits in block.lines():
             if len(hits):
                 order = np.argsort(line, kind="stable")
@@ -113,9 +113,9 @@ def _drawn(owner: IntArray, own: int, ranks: int, draws: int, rng: np.random.Gen
     return np.asarray((rank[:, None] <= np.arange(1, ranks + 1)).mean(axis=0))
 
 
-def all_shots(case: Case) -> FloatArray:
+def all_shots(inputs: EvaluationInput) -> FloatArray:
     """CMC (R,) of all shots, mean over the queries with a match.  Equal distances stand in gallery order."""
-    labels, places = case.labels, standing(case.source, case.labels)
+    labels, places = inputs.labels, standing(inputs.source, inputs.labels)
     groups = Groups.of(places, len(labels.q_pids))
     seat = places.closer + places.earlier + 1 - groups.number  # from 1
     within = seat <= labels.protocol.max_rank

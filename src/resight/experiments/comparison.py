@@ -17,7 +17,7 @@ from resight.errors import EvaluationError
 from resight.evaluation import Report, compare, compare_changes
 from resight.experiments.differences import Change, Difference, Score
 from resight.experiments.runner import results_of, seconds
-from resight.models import profile
+from resight.models import complexity_of
 from resight.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SweepResults:
     """All lines, in the order of the sweep."""
 
     sweep: Sweep
@@ -62,11 +62,11 @@ class Comparison:
 
     @property
     def labels(self) -> list[str]:
-        """The data sets judged on."""
+        """The data sets evaluated on."""
         return list(dict.fromkeys(label for line in self.lines for label in line.scores))
 
 
-def compare_runs(sweep: Sweep, out: Path, labels: Sequence[str] | None = None) -> Comparison:
+def compare_runs(sweep: Sweep, out: Path, labels: Sequence[str] | None = None) -> SweepResults:
     """Read the finished runs under `out`; those that are missing leave their place empty.
 
     labels: the evaluations a run must have to count.  None: any.
@@ -75,11 +75,11 @@ def compare_runs(sweep: Sweep, out: Path, labels: Sequence[str] | None = None) -
     found = {variant.name: _by_seed(sweep, variant, results) for variant in sweep.variants}
     first = found[sweep.variants[0].name]
     lines = [_line(sweep, variant, out, found[variant.name], first) for variant in sweep.variants]
-    return Comparison(sweep, tuple(lines), len(results), sum(map(bool, results.values())))
+    return SweepResults(sweep, tuple(lines), len(results), sum(map(bool, results.values())))
 
 
 def _by_seed(sweep: Sweep, variant: Variant, results: Mapping[str, dict[str, Report]]) -> dict[int, dict[str, Report]]:
-    """seed -> data set -> verdict, whatever a variant was trained on."""
+    """seed -> data set -> report, whatever a variant was trained on."""
     found: dict[int, dict[str, Report]] = {seed: {} for seed in sweep.seeds}
     for trial in sweep.trials_of(variant):
         found[trial.seed] |= results[str(trial)]
@@ -95,7 +95,7 @@ def pooled(reports: Sequence[Report]) -> Report:
     return replace(first, **changes)
 
 
-_PER_QUERY = ("ap", "inp", "first_match", "num_valid", "q_pids", "q_cams")
+_PER_QUERY = ("ap", "inp", "first_match", "num_valid", "q_pids", "q_camids")
 
 
 def _line(
@@ -139,16 +139,16 @@ def _difference(
     if not both:
         return None
     try:
-        verdict = compare(pooled([first[s][label] for s in both]), pooled([mine[s][label] for s in both]))
+        compared = compare(pooled([first[s][label] for s in both]), pooled([mine[s][label] for s in both]))
     except EvaluationError:
         return None
-    return Difference(verdict.difference["mAP"], len(both))
+    return Difference(compared.difference["mAP"], len(both))
 
 
 def _change(
     sweep: Sweep, variant: Variant, first: dict[int, dict[str, Report]], mine: dict[int, dict[str, Report]]
 ) -> Change | None:
-    """Over the seeds that were judged on both sets."""
+    """Over the seeds that were evaluated on both sets."""
     easy, hard = sweep.change
     whole = {seed: reports for seed, reports in mine.items() if {easy, hard} <= reports.keys()}
     if not whole:
@@ -175,7 +175,7 @@ def _cost(recipe: Recipe) -> tuple[int, int] | None:
     options = {k: v for k, v in recipe.model.options.items() if k != "attributes"}
     try:
         with torch.device("meta"):
-            counted = profile(models.build(recipe.model.name, 0, **options).eval())
+            counted = complexity_of(models.build(recipe.model.name, 0, **options).eval())
     except ResightError:
         return None
     return counted.parameters, counted.macs

@@ -41,7 +41,7 @@ class Difference:
     words: tuple[str, str] = ("better", "worse")
 
     @property
-    def verdict(self) -> str:
+    def conclusion(self) -> str:
         """In words: an interval that holds 0 decides nothing."""
         if self.interval.low <= 0 <= self.interval.high:
             return SAME
@@ -49,13 +49,13 @@ class Difference:
 
     def __str__(self) -> str:
         value, low, high = (100 * v for v in (self.interval.value, self.interval.low, self.interval.high))
-        return f"{value:+.1f} [{low:+.1f}, {high:+.1f}] {self.verdict}"
+        return f"{value:+.1f} [{low:+.1f}, {high:+.1f}] {self.conclusion}"
 
     def to_dict(self) -> dict[str, Any]:
         held = self.interval
         return {
             "mAP": held.value, "low": held.low, "high": held.high, "level": held.level, "seeds": self.seeds,
-            "verdict": self.verdict,
+            "conclusion": self.conclusion,
         }  # fmt: skip
 
 

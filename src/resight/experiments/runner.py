@@ -16,7 +16,7 @@ from resight import models
 from resight.data import hold_out, load_dataset
 from resight.errors import CheckpointError, EvaluationError, Interrupted, RecipeError, TrainingError, UsageError
 from resight.evaluation import Report
-from resight.experiments.sweep import Judged, Sweep, Trial, budgeted
+from resight.experiments.sweep import Sweep, SweepDataset, Trial, budgeted
 from resight.files import write_atomically
 from resight.inference import Result, evaluate
 from resight.recipe import Recipe
@@ -50,15 +50,15 @@ class Bench:
     def run(self) -> list[str]:
         """Everything that is still to do; returns what failed, one sentence a run.
 
-        Raises RecipeError or DatasetError before the first run where any recipe is wrong, or a data set to judge on is
-        not there; Interrupted when told to stop.
+        Raises RecipeError or DatasetError before the first run where any recipe is wrong, or a data set to evaluate
+        on is not there; Interrupted when told to stop.
         """
         recipes = {str(trial): self.recipe(trial) for trial in self.sweep.trials()}
         self._check_held_out(recipes)
         left = [trial for trial in self.sweep.trials() if not self.finished(trial, recipes[str(trial)])]
         for trial in left:
-            for judged in self.sweep.evaluate:
-                self._dataset(judged, recipes[str(trial)])
+            for target in self.sweep.evaluate:
+                self._dataset(target, recipes[str(trial)])
         failed: list[str] = []
         for number, trial in enumerate(left, start=1):
             self.display.say(f"run {number} of {len(left)}: {trial}")
@@ -83,8 +83,8 @@ class Bench:
             dataset = hold_out(dataset, recipe.validate.fraction, recipe.seed)
         return budgeted(recipe, self.sweep.presentations, len(dataset.train))
 
-    def judged(self, trial: Trial, recipe: Recipe) -> tuple[Judged, ...]:
-        return self.sweep.evaluate or (trial.on or Judged(recipe.data.name, recipe.data.root),)
+    def evaluated_on(self, trial: Trial, recipe: Recipe) -> tuple[SweepDataset, ...]:
+        return self.sweep.evaluate or (trial.on or SweepDataset(recipe.data.name, recipe.data.root),)
 
     def finished(self, trial: Trial, recipe: Recipe) -> bool:
         """All its results lie there, made from this very recipe.  Raises UsageError where from another."""
@@ -95,15 +95,17 @@ class Bench:
                 f"{folder} holds a run of another recipe than {trial} now asks for. Choose another --out, "
                 f"or remove that folder."
             )
-        return all((folder / "evaluation" / j.label / "result.json").is_file() for j in self.judged(trial, recipe))
+        return all(
+            (folder / "evaluation" / j.label / "result.json").is_file() for j in self.evaluated_on(trial, recipe)
+        )
 
     def _check_held_out(self, recipes: dict[str, Recipe]) -> None:
-        """Raises RecipeError where a sweep is to be judged on identities that a run does not hold out."""
+        """Raises RecipeError where a sweep is to be evaluated on identities that a run does not hold out."""
         for trial, recipe in recipes.items():
             if self.sweep.held_out and (recipe.validate.on != "held_out" or self.sweep.evaluate):
                 raise RecipeError(
-                    f"{trial}: held_out judges each run on the people it held out of training, so every variant needs "
-                    f"validate.on=held_out, and there can be no [[evaluate]]."
+                    f"{trial}: held_out evaluates each run on the people it held out of training, so every variant "
+                    f"needs validate.on=held_out, and there can be no [[evaluate]]."
                 )
 
     def _one(self, trial: Trial, recipe: Recipe) -> None:
@@ -114,10 +116,10 @@ class Bench:
         else:
             model = self._borrowed(trial, recipe)
             write_atomically(folder / "recipe.toml", lambda path: _write(path, recipe.to_toml()))
-        for judged in self.judged(trial, recipe):
-            where = folder / "evaluation" / judged.label
+        for target in self.evaluated_on(trial, recipe):
+            where = folder / "evaluation" / target.label
             if not (where / "result.json").is_file():
-                self._judge(model, judged, recipe).save(where)
+                self._evaluate(model, target, recipe).save(where)
 
     def _borrowed(self, trial: Trial, recipe: Recipe) -> ReIDModel:
         """The weights of an earlier variant in a model of this variant's options."""
@@ -133,11 +135,11 @@ class Bench:
         ours.load_state_dict(theirs.state_dict())
         return ours.eval()
 
-    def _judge(self, model: ReIDModel, judged: Judged, recipe: Recipe) -> Result:
-        dataset = self._dataset(judged, recipe)
+    def _evaluate(self, model: ReIDModel, target: SweepDataset, recipe: Recipe) -> Result:
+        dataset = self._dataset(target, recipe)
         context = {"recipe": recipe.name, "recipe_hash": recipe.hash, "seed": recipe.seed, "sweep": self.sweep.name}
         total = len(dataset.query) + len(dataset.gallery)
-        self.display.begin(f"judging on {judged.label}", total)
+        self.display.begin(f"evaluating on {target.label}", total)
         try:
             return evaluate(
                 model, dataset, device=self.device, precision="fp32", context=context,
@@ -146,14 +148,14 @@ class Bench:
         finally:
             self.display.end()
 
-    def _dataset(self, judged: Judged, recipe: Recipe) -> Dataset:
-        """What is judged on, read once."""
+    def _dataset(self, target: SweepDataset, recipe: Recipe) -> Dataset:
+        """The data set to evaluate on, read once."""
         if self.sweep.held_out:
             whole = self._load(f"{recipe.data}", lambda: load_data(recipe))
             return hold_out(whole, recipe.validate.fraction, recipe.seed)
-        if judged.dataset == recipe.data.name and judged.root in (None, recipe.data.root):
+        if target.dataset == recipe.data.name and target.root in (None, recipe.data.root):
             return self._load(f"{recipe.data}", lambda: load_data(recipe))
-        return self._load(f"{judged.dataset} {judged.root}", lambda: load_dataset(judged.dataset, judged.place))
+        return self._load(f"{target.dataset} {target.root}", lambda: load_dataset(target.dataset, target.place))
 
     def _load(self, key: str, load: Callable[[], Dataset]) -> Dataset:
         if key not in self._data:
@@ -162,7 +164,7 @@ class Bench:
 
 
 def results_of(folder: Path, labels: Sequence[str] | None = None) -> dict[str, Report]:
-    """The verdicts of one run by data set; none while one of `labels` is missing."""
+    """The reports of one run by data set; none while one of `labels` is missing."""
     home = folder / "evaluation"
     files = {file.parent.name: file for file in sorted(home.glob("*/result.json"))}
     if labels is not None and not set(labels) <= files.keys():
@@ -175,7 +177,7 @@ def _report(file: Path) -> Report:
         return Report.from_dict(json.loads(file.read_text(encoding="utf-8"))["report"])
     except (json.JSONDecodeError, KeyError, TypeError, EvaluationError) as error:
         raise CheckpointError(
-            f"{file} is damaged ({error}). Remove it; the same command judges the run again."
+            f"{file} is damaged ({error}). Remove it; the same command evaluates the run again."
         ) from error
 
 
@@ -198,7 +200,7 @@ def _timed(folder: Path) -> Iterator[None]:
             write_atomically(folder / "sitting.json", lambda path: _write(path, json.dumps(record)))
 
 
-def _moved(on: Judged | None) -> list[str]:
+def _moved(on: SweepDataset | None) -> list[str]:
     """The recipe's data set replaced."""
     if on is None:
         return []

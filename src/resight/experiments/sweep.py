@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One data set every run is judged on; `name` tells two of one kind apart.
+class SweepDataset:
+    """One data set every run is evaluated on; `name` tells two of one kind apart.
 
     `root` may hold variables of the environment: "$RESIGHT_DATA/dials/clean".
     """
@@ -63,7 +63,7 @@ class Variant:
     drop: tuple[str, ...] = ()  # terms of the objective that are left out
     add: tuple[dict[str, Any], ...] = ()  # terms that join it
     grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # key.path -> values: one variant for each product
-    weights_of: str | None = None  # judge the weights of an earlier variant instead of training
+    weights_of: str | None = None  # evaluate the weights of an earlier variant instead of training
 
     @property
     def slug(self) -> str:
@@ -77,7 +77,7 @@ class Trial:
 
     variant: Variant
     seed: int
-    on: Judged | None = None  # trained and judged there; None: as the recipe says
+    on: SweepDataset | None = None  # trained and evaluated there; None: as the recipe says
 
     def folder(self, out: Path) -> Path:
         home = out / self.variant.slug
@@ -95,9 +95,11 @@ class Sweep:
     variants: tuple[Variant, ...]
     about: str = ""
     seeds: tuple[int, ...] = (0, 1)
-    datasets: tuple[Judged, ...] = ()  # each variant is trained and judged on each; none: on its recipe's own
-    evaluate: tuple[Judged, ...] = ()  # what every run is judged on; none: what it was trained on
-    held_out: bool = False  # judge each run on the identities it held out (validate.on = "held_out"), never on the test
+    datasets: tuple[SweepDataset, ...] = ()  # each variant is trained and evaluated on each; none: on its recipe's own
+    evaluate: tuple[SweepDataset, ...] = ()  # what every run is evaluated on; none: what it was trained on
+    held_out: bool = (
+        False  # evaluate each run on the identities it held out (validate.on = "held_out"), never on the test
+    )
     change: tuple[str, ...] = ()  # two of `evaluate`, the easy and the hard: what mAP loses between them
     set: tuple[str, ...] = ()  # overrides of every variant, before its own
     presentations: int | None = None  # pictures shown in training to each; None: the recipes' own epochs
@@ -144,9 +146,9 @@ class Sweep:
         return replace(self, variants=tuple(v for v in self.variants if v.name in wanted))
 
     def moved(self, places: Sequence[str]) -> Sweep:
-        """Every variant trained and judged on each of `places`, "dataset" or "dataset=root", and nowhere else."""
+        """Every variant trained and evaluated on each of `places`, "dataset" or "dataset=root", and nowhere else."""
         split = [place.partition("=") for place in places]
-        datasets = tuple(Judged(canonical_name(name), root or None) for name, _, root in split)
+        datasets = tuple(SweepDataset(canonical_name(name), root or None) for name, _, root in split)
         moved = replace(self, datasets=datasets, evaluate=(), change=())
         _refuse_unclear(moved, self.name)
         return moved
@@ -254,16 +256,16 @@ def _refuse_unclear(sweep: Sweep, source: str) -> None:
         seen[variant.slug.lower()] = variant.name
     if sweep.datasets and sweep.evaluate:
         raise RecipeError(
-            f"{source}: either `datasets`, to train and judge on each, or `evaluate`, to judge on; not both."
+            f"{source}: either `datasets`, to train and evaluate on each, or `evaluate`, to evaluate on; not both."
         )
     for key, listed in (("evaluate", sweep.evaluate), ("datasets", sweep.datasets)):
-        labels = [judged.label for judged in listed]
+        labels = [target.label for target in listed]
         if len(set(labels)) < len(labels) or not all(re.fullmatch(r"[\w.=-]+", label) for label in labels):
             raise RecipeError(f"{source}: {key}: the names {', '.join(labels)}; expected different plain words.")
-    known = [judged.label for judged in (*sweep.evaluate, *sweep.datasets)]
+    known = [target.label for target in (*sweep.evaluate, *sweep.datasets)]
     if sweep.change and (len(set(sweep.change)) != 2 or not set(sweep.change) <= set(known)):
         raise RecipeError(
-            f"{source}: change: {', '.join(sweep.change)}; expected two names of what is judged: {', '.join(known)}."
+            f"{source}: change: {', '.join(sweep.change)}; expected two of these data sets: {', '.join(known)}."
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from resight.experiments.comparison import Comparison, Line
+    from resight.experiments.comparison import Line, SweepResults
     from resight.experiments.differences import Difference
 
 READ = (
@@ -32,13 +32,13 @@ CHANGED = (
 )
 
 
-def reading(comparison: Comparison) -> str:
+def reading(comparison: SweepResults) -> str:
     """How to read the table."""
     between = " to ".join(comparison.sweep.change)
     return READ + (CHANGED.format(between=f"from {between}") if between else "")
 
 
-def headings(comparison: Comparison) -> list[str]:
+def headings(comparison: SweepResults) -> list[str]:
     found = ["variant", "seeds", "parameters (M)", "GMACs", "training (min)"]
     for label in comparison.labels:
         where = f" on {label}" if len(comparison.labels) > 1 else ""
@@ -49,7 +49,7 @@ def headings(comparison: Comparison) -> list[str]:
     return found
 
 
-def cells(comparison: Comparison, line: Line) -> list[str]:
+def cells(comparison: SweepResults, line: Line) -> list[str]:
     """One row under `headings`."""
     row = [
         printable(line.name),
@@ -68,20 +68,20 @@ def cells(comparison: Comparison, line: Line) -> list[str]:
     return row
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: SweepResults) -> str:
     rows = [headings(comparison), *(cells(comparison, line) for line in comparison.lines)]
     drawn = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
     return "\n".join([f"# {_title(comparison)}", "", drawn[0], rule, *drawn[1:], "", reading(comparison), ""])
 
 
-def comma_separated(comparison: Comparison) -> str:
+def comma_separated(comparison: SweepResults) -> str:
     """Plain numbers, one line a variant and data set; shares in [0, 1], seconds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([
         "variant", "dataset", "seeds", "parameters", "macs", "seconds", "mAP", "mAP_spread", "rank1", "rank1_spread",
-        "difference", "low", "high", "verdict",
+        "difference", "low", "high", "conclusion",
     ])  # fmt: skip
     for line in comparison.lines:
         known, cost = [_cell(line.name)], [line.seeds, line.parameters, line.macs, line.seconds]
@@ -102,10 +102,10 @@ def _gap(difference: Difference | None) -> list[Any]:
     if difference is None:
         return [""] * 4
     held = difference.interval
-    return [held.value, held.low, held.high, difference.verdict]
+    return [held.value, held.low, held.high, difference.conclusion]
 
 
-def page(comparison: Comparison) -> str:
+def page(comparison: SweepResults) -> str:
     """One HTML page without script or link."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in headings(comparison))
     body = []
@@ -124,7 +124,7 @@ def page(comparison: Comparison) -> str:
     )
 
 
-def terminal(comparison: Comparison) -> Table:
+def terminal(comparison: SweepResults) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -137,7 +137,7 @@ def terminal(comparison: Comparison) -> Table:
     return table
 
 
-def write_tables(comparison: Comparison, out: Path) -> None:
+def write_tables(comparison: SweepResults, out: Path) -> None:
     """`table.md`, `table.csv`, `table.html` and `table.json` in `out`."""
     record = {"sweep": comparison.sweep.name, "asked": comparison.asked, "done": comparison.done}
     record["lines"] = [line.to_dict() for line in comparison.lines]
@@ -149,7 +149,7 @@ def write_tables(comparison: Comparison, out: Path) -> None:
         write_atomically(out / name, lambda path, text=text: _write(path, text))  # type: ignore[misc]
 
 
-def _title(comparison: Comparison) -> str:
+def _title(comparison: SweepResults) -> str:
     said = f": {comparison.sweep.about}" if comparison.sweep.about else ""
     missing = comparison.asked - comparison.done
     left = f" ({missing} of {comparison.asked} runs to come)" if missing else ""

@@ -13,7 +13,7 @@ import numpy as np
 
 from resight.errors import UsageError
 from resight.reporting.contact_sheet import GROUND, INK, MOST_PIXELS, SOFT
-from resight.reporting.figure import COLOURS
+from resight.reporting.figure import COLORS
 from resight.reporting.text import printable
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ def boxes(image: Tensor, corners: NDArray[np.float32], title: str) -> Panel:
     picture = _picture(image)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=16)
     for number, ((x0, y0), (x1, y1)) in enumerate(corners):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         inset = 3 * number % 7  # windows that coincide still show side by side
         left, right = (float(np.clip(x, 0, 1)) * (picture.width - 1) for x in (x0, x1))
         top, bottom = (float(np.clip(y, 0, 1)) * (picture.height - 1) for y in (y0, y1))
         if right - left > 4 * inset and bottom > top:  # what lies outside the picture has no box
-            draw.rectangle((left + inset, top, right - inset, bottom), outline=colour, width=3)
+            draw.rectangle((left + inset, top, right - inset, bottom), outline=color, width=3)
             spot = (left + inset + 5, top + 3)
-            draw.text(spot, str(number + 1), fill=colour, font=font, stroke_width=2, stroke_fill="white")
+            draw.text(spot, str(number + 1), fill=color, font=font, stroke_width=2, stroke_fill="white")
     return Panel(picture, title, f"{len(corners)} windows")
 
 
@@ -90,7 +90,7 @@ def stripes(image: Tensor, runs: Mapping[tuple[int, int], float], parts: int, ti
     for number, (first, last) in enumerate(runs):
         top, bottom = first * picture.height // parts, (last + 1) * picture.height // parts
         box = (5 * number, top + 2 * number, picture.width - 1 - 5 * number, bottom - 1 - 2 * number)
-        draw.rectangle(box, outline=COLOURS[number % len(COLOURS)], width=3)
+        draw.rectangle(box, outline=COLORS[number % len(COLORS)], width=3)
     named = (f"{first}-{last}: {value:.2f}" for (first, last), value in runs.items())
     return Panel(picture, title, "  ".join(named))
 
@@ -134,16 +134,16 @@ def _picture(image: Tensor) -> Image:
     return picture.resize((round(DRAWN * picture.width / picture.height), DRAWN))
 
 
-def _over(image: Tensor, share: NDArray[np.float32], colours: str) -> Image:
+def _over(image: Tensor, share: NDArray[np.float32], colors: str) -> Image:
     """Values in [0, 1] as colours over the picture in grey."""
     import matplotlib
     from PIL import Image as Pillow
 
     picture = _picture(image)
     grown = Pillow.fromarray(share.astype(np.float32)).resize(picture.size, Pillow.Resampling.BILINEAR)
-    tint = matplotlib.colormaps[colours](np.clip(np.asarray(grown), 0, 1))[..., :3]
-    coloured = Pillow.fromarray((255 * tint).round().astype(np.uint8))
-    return Pillow.blend(picture.convert("L").convert("RGB"), coloured, STRENGTH)
+    tint = matplotlib.colormaps[colors](np.clip(np.asarray(grown), 0, 1))[..., :3]
+    colored = Pillow.fromarray((255 * tint).round().astype(np.uint8))
+    return Pillow.blend(picture.convert("L").convert("RGB"), colored, STRENGTH)
 
 
 def _fitted(text: str, font: FreeTypeFont | ImageFont, room: int) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from resight.models import ReIDModel
 
-GREY = 124  # of a patch that hides
+GRAY = 124  # of a patch that hides
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def covered(model: ReIDModel, image: Tensor, towards: Tensor, rows: int = 16, co
         y, x = divmod(cell, columns)
         top, left = round((y - 0.5) * height / rows), round((x - 0.5) * width / columns)
         bottom, right = round((y + 1.5) * height / rows), round((x + 1.5) * width / columns)
-        hidden[cell, :, max(top, 0) : bottom, max(left, 0) : right] = GREY
+        hidden[cell, :, max(top, 0) : bottom, max(left, 0) : right] = GRAY
     with torch.no_grad():
         whole = float(F.normalize(model.embed(image).float()) @ towards[0])
         blocks = (hidden[start : start + 32] for start in range(0, len(hidden), 32))

@@ -25,7 +25,7 @@ class Gates:
     cosine: float | None = None
     mAP: float | None = None  # noqa: N815 - the field's name
 
-    def judge(self, consistency: float, agreement: Mapping[str, float], loss: float) -> dict[str, dict[str, Any]]:
+    def check(self, consistency: float, agreement: Mapping[str, float], loss: float) -> dict[str, dict[str, Any]]:
         """Gate by gate, by name.  agreement: kind of picture -> the least of any; loss: of mAP, in points."""
         found = {"consistency": _gate(consistency, self.consistency, consistency >= self.consistency)}
         if self.cosine is not None:

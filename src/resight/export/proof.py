@@ -72,7 +72,7 @@ def prove(
         format=form,
         precision=exported.description.precision,
         files={path.name: digest(path) for path in files},
-        gates=gates.judge(steady, measured, -scores["mAP"]["difference"]),
+        gates=gates.check(steady, measured, -scores["mAP"]["difference"]),
         batches=batches,
         picture_sizes=sizes,
         crops=worst | {"dataset": dataset.name, "version": dataset.version},

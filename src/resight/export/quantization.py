@@ -28,7 +28,7 @@ FULL_PRECISION = ("Interpolate", "Resize", "Divide", "Div", "ReduceL2")  # resiz
 
 @dataclass(frozen=True)
 class Pictures:
-    """What quantization is calibrated on: pictures of the training split, none of which is judged on."""
+    """What quantization is calibrated on: pictures of the training split, none of which is evaluated on."""
 
     samples: tuple[Sample, ...]
     size: tuple[int, int]
@@ -46,7 +46,7 @@ def calibration_pictures(dataset: Dataset, size: tuple[int, int], seed: int, *, 
     """COUNT pictures drawn from the training split.  Raises UsageError where there is none."""
     if not dataset.train:
         raise UsageError(
-            f"{dataset.name} has no training pictures, and int8 cannot be calibrated on those it is judged by. "
+            f"{dataset.name} has no training pictures, and int8 cannot be calibrated on those it is evaluated on. "
             f"Choose another --proof DATASET, or another precision."
         )
     count = min(COUNT, len(dataset.train))

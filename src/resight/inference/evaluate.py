@@ -22,7 +22,7 @@ from resight.inference.camera_means import without_camera_means
 from resight.inference.embeddings import Vectors, common_root
 from resight.inference.extractor import Extractor
 from resight.inference.leakage import duplicates, duplicates_sentence
-from resight.inference.result import Expansion, Result, case_of, pooled
+from resight.inference.result import Expansion, Result, evaluation_input, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,14 +57,14 @@ def evaluate(
     share: bool = True,
     pixels: TestPixels | None = None,
 ) -> Result:
-    """Embed query and gallery, rank, judge by `protocol`, the data set's own where none is given.
+    """Embed query and gallery, rank and evaluate by `protocol`, the data set's own where none is given.
 
-    rerank, expansion: what to do before judging; both are named in the report.  memory: bytes that judging may use
-    beyond the vectors.  multi_query: how the query pictures of a person and camera become one vector.
+    rerank, expansion: what to do before evaluating; both are named in the report.  memory: bytes to use beyond
+    the vectors.  multi_query: how the query pictures of a person and camera become one vector.
     center_cameras: subtract each camera's mean vector from both sides first; the result says so.  share: in a
     process group all processes call together and share the work; all get the same result.  Pictures that cannot be
     read are left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or
-    when the data set cannot give a verdict; the message says why and what to do.
+    when the data set cannot be evaluated; the message says why and what to do.
     """
     began = time.perf_counter()
     findings = refuse_unusable(dataset, "evaluate")
@@ -85,12 +85,12 @@ def evaluate(
     asked = query if multi_query is None else pooled(query, multi_query)
     name += "" if multi_query is None else f", multi-query {multi_query}"
 
-    def verdict() -> tuple[evaluation.Report, dict[str, Any]]:
-        report = judge(asked, gallery, rules, rerank, expansion, memory).described(dataset=name)
+    def scored() -> tuple[evaluation.Report, dict[str, Any]]:
+        report = evaluate_vectors(asked, gallery, rules, rerank, expansion, memory).described(dataset=name)
         same = duplicates_sentence(duplicates(query, gallery), query, gallery)
         return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
 
-    report, about = on_rank_zero(verdict) if extractor.shared else verdict()
+    report, about = on_rank_zero(scored) if extractor.shared else scored()
     made = {
         "dim": model.embedding_dim, "input": list(model.input_size), "flip": flip,
         "center_cameras": center_cameras,
@@ -112,7 +112,7 @@ def evaluate(
     return Result(report, asked, gallery, everything, rerank, expansion)
 
 
-def judge(
+def evaluate_vectors(
     query: Vectors,
     gallery: Vectors,
     protocol: evaluation.Protocol,
@@ -122,7 +122,7 @@ def judge(
 ) -> evaluation.Report:
     """Evaluate two sets of vectors.  memory: bytes used beyond them and their expanded copies."""
     said = " after ".join(str(part) for part in (rerank, expansion) if part is not None)
-    report = evaluation.judge(case_of(query, gallery, protocol, rerank, expansion, memory))
+    report = evaluation.evaluate_input(evaluation_input(query, gallery, protocol, rerank, expansion, memory))
     return report.described(rerank=said) if said else report
 
 

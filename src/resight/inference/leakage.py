@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def duplicates(query: Vectors, gallery: Vectors) -> list[tuple[int, int]]:
-    """(query row, gallery row) of equal files that may be judged as a match: not of one known camera.
+    """(query row, gallery row) of equal files that may count as a match: not of one known camera.
 
     Only files of equal length are read.  Equal vectors of pictures that are not here count as well: one embedding
     file given as query and as gallery.
@@ -25,10 +25,10 @@ def duplicates(query: Vectors, gallery: Vectors) -> list[tuple[int, int]]:
         for row in sizes[1][size]:
             content[_digest(gallery, row)].append(row)
         found += [(asked, row) for asked in sizes[0][size] for row in content.get(_digest(query, asked), ())]
-    return sorted(pair for pair in {*found, *_equal_vectors(query, gallery)} if _judged(query, gallery, *pair))
+    return sorted(pair for pair in {*found, *_equal_vectors(query, gallery)} if _counts(query, gallery, *pair))
 
 
-def _judged(query: Vectors, gallery: Vectors, asked: int, row: int) -> bool:
+def _counts(query: Vectors, gallery: Vectors, asked: int, row: int) -> bool:
     """Whether the pair counts: a match of one camera is left out, but only where the camera is known."""
     camera = query.camids[asked]
     return bool(camera != gallery.camids[row] or camera == UNKNOWN_CAMERA)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expansion:
-    """Query expansion before judging: each side averaged with its `k` nearest, weighted by similarity ** alpha."""
+    """Query expansion before evaluating: each side averaged with its `k` nearest, weighted by similarity ** alpha."""
 
     k: int = 5
     alpha: float = 3.0
@@ -44,8 +44,8 @@ class Expansion:
 class Result:
     """Result of one model on one data set.  `report` holds the scores and every query's own.
 
-    rerank, expansion: what was done before judging.  distances: the matrix (Q, G) that was judged where there were
-    no vectors; query and gallery then have vectors of no length, and say only who is who.
+    rerank, expansion: what was done before evaluating.  distances: the matrix (Q, G) where there were no vectors;
+    query and gallery then have vectors of no length, and hold labels only.
     """
 
     report: evaluation.Report
@@ -87,13 +87,13 @@ class Result:
         parts += [f"{key}-{value}".replace("_", "-").lower() for key, value in sorted(changed.items())]
         return "+".join(parts)
 
-    def case(self, memory: int | None = None) -> evaluation.Case:
-        """The distances that were judged, in the verdict's own order.  Re-ranking is done again."""
-        query, gallery, protocol = self.query, self.gallery, self.report.protocol
+    def evaluation_input(self, memory: int | None = None) -> evaluation.EvaluationInput:
+        """The evaluation input of this result.  Re-ranking is done again."""
+        protocol = self.report.protocol
         if self.distances is not None:
-            labels = (query.pids, gallery.pids, query.camids, gallery.camids)
-            return evaluation.Case.of_distances(self.distances, *labels, protocol=protocol)
-        return case_of(query, gallery, protocol, self.rerank, self.expansion, memory)
+            labels = labels_of(self.query, self.gallery, protocol)
+            return evaluation.EvaluationInput.of_distances(self.distances, labels)
+        return evaluation_input(self.query, self.gallery, protocol, self.rerank, self.expansion, memory)
 
     def record(self) -> dict[str, Any]:
         """The result record: plain JSON values."""
@@ -110,7 +110,7 @@ class Result:
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """`result.json`, `query.npz` and `gallery.npz`, and `distances.npy` where a matrix was judged.
+        """`result.json`, `query.npz` and `gallery.npz`, and `distances.npy` where a matrix was evaluated.
 
         Each is written beside and renamed, so a matrix that is read from the very file stays whole.
         """
@@ -157,21 +157,23 @@ def _write_matrix(draft: Path, matrix: NDArray[Any]) -> None:
         np.save(handle, matrix)
 
 
-def case_of(
+def evaluation_input(
     query: Vectors,
     gallery: Vectors,
     protocol: evaluation.Protocol,
     rerank: evaluation.Reranking | None = None,
     expansion: Expansion | None = None,
     memory: int | None = None,
-) -> evaluation.Case:
+) -> evaluation.EvaluationInput:
     """Evaluation input of two sets of vectors, after expansion and re-ranking."""
     q, g, metric = expanded(query, gallery, expansion, memory)
-    labels = (query.pids, gallery.pids, query.camids, gallery.camids)
-    if rerank is None:
-        return evaluation.Case.of_features(q, g, *labels, metric, protocol=protocol, memory=memory or MEMORY)
-    bound = memory or RERANK_MEMORY
-    return evaluation.Case.of_reranked(q, g, *labels, metric, setting=rerank, protocol=protocol, memory=bound)
+    labels = labels_of(query, gallery, protocol)
+    return evaluation.EvaluationInput.of_features(q, g, labels, metric, rerank=rerank, memory=memory)
+
+
+def labels_of(query: Vectors, gallery: Vectors, protocol: evaluation.Protocol) -> evaluation.Labels:
+    """Identities and cameras of both sides."""
+    return evaluation.Labels.of(query.pids, gallery.pids, query.camids, gallery.camids, protocol)
 
 
 def expanded(query: Vectors, gallery: Vectors, expansion: Expansion | None, memory: int | None = None) -> Any:
@@ -195,10 +197,10 @@ def with_sweep(
 ) -> Result:
     """The result with the scores of every re-ranking, k1 x k2 x lambda, in its context; the rest as in `base`."""
     q, g, metric = expanded(result.query, result.gallery, result.expansion, memory)
-    labels = (result.query.pids, result.gallery.pids, result.query.camids, result.gallery.camids)
+    labels = labels_of(result.query, result.gallery, result.report.protocol)
     found = evaluation.sweep_reranking(
-        q, g, *labels, metric, k1=k1, k2=k2, lam=lam, variant=base.variant, context=base.context,
-        protocol=result.report.protocol, memory=memory or RERANK_MEMORY,
+        q, g, labels, metric, k1=k1, k2=k2, lam=lam, variant=base.variant, context=base.context,
+        memory=memory or RERANK_MEMORY,
     )  # fmt: skip
     rows = [
         {"k1": s.k1, "k2": s.k2, "lambda": s.lam, "mAP": r.mAP, "rank1": r.rank(1), "mINP": r.mINP} for s, r in found
@@ -209,10 +211,10 @@ def with_sweep(
 
 def with_single_shot(result: Result, draws: int | Literal["exact"] = "exact", memory: int | None = None) -> Result:
     """The result with CUHK03's classic CMC in its context: one gallery picture a person, none of the query's camera."""
-    case = result.case(memory)
-    separate = case.labels.protocol.camera_rule == "cross"
-    rules = replace(case.labels.protocol, separate_camera=separate, ties="stable")
-    found = evaluation.single_shot(replace(case, labels=replace(case.labels, protocol=rules)), draws)
+    inputs = result.evaluation_input(memory)
+    separate = inputs.labels.protocol.camera_rule == "cross"
+    rules = replace(inputs.labels.protocol, separate_camera=separate, ties="stable")
+    found = evaluation.single_shot(replace(inputs, labels=replace(inputs.labels, protocol=rules)), draws)
     record = {"cmc": found.cmc.tolist(), "draws": found.draws, "used": found.used, "skipped": found.skipped}
     return replace(result, context=result.context | {"single_shot": record | {"said": str(found)}})
 
@@ -220,7 +222,7 @@ def with_single_shot(result: Result, draws: int | Literal["exact"] = "exact", me
 def pooled(query: Vectors, how: Pool) -> Vectors:
     """Market-1501's multi-query: one vector a person and camera, shown by the first of its pictures."""
     vectors, pids, camids = evaluation.pool_queries(
-        query.vectors, query.pids, query.camids, how, normalise=query.metric == "cosine"
+        query.vectors, query.pids, query.camids, how, normalize=query.metric == "cosine"
     )
     owners = np.stack([query.pids, query.camids], axis=1)
     _, first = np.unique(owners, axis=0, return_index=True)

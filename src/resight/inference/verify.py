@@ -10,7 +10,7 @@ from torch import nn
 from resight.data.loading.ahead import decode_ahead
 from resight.errors import ImageError
 from resight.inference.extractor import evaluating, resolve_device
-from resight.models import Verdict
+from resight.models import PairScores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def verify_pictures(
     pairs: Sequence[tuple[Picture, Picture]],
     device: str = "auto",
     batch_size: int = 64,
-) -> Verdict:
+) -> PairScores:
     """One row a pair, on the CPU.  Raises ImageError naming the first picture that cannot be read."""
     where = resolve_device(device)
     if isinstance(model, nn.Module):
@@ -43,4 +43,4 @@ def verify_pictures(
             found.append(model.verify(images[0::2], images[1::2]))
     chances = [each.probability for each in found if each.probability is not None]
     similarity = torch.cat([each.similarity for each in found]).float().cpu()
-    return Verdict(similarity, torch.cat(chances).float().cpu() if chances else None)
+    return PairScores(similarity, torch.cat(chances).float().cpu() if chances else None)

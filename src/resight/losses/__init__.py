@@ -4,7 +4,7 @@
     triplet = losses.build("trihard", margin=0.3)      # or losses.TriHard(margin=0.3)
     triplet(features, pids).backward()
 
-Each class says in `takes` what it judges: features, logits, maps or a pair.  docs/methods/losses.md has
+`takes` of each class names its input: features, logits, maps or a pair.  docs/methods/losses.md has
 them all with their equations, sources and the numbers the tests assert.
 """
 

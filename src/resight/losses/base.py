@@ -1,6 +1,6 @@
 """What every loss of this folder promises, and what all losses over distances share.
 
-A loss is a module: tensors in, a scalar out.  It says what it judges in `takes`; `forward` has no memory
+A loss is a module: tensors in, a scalar out.  `takes` names its input; `forward` has no memory
 beyond buffers and parameters, and a loss with a schedule is told the time by `set_clock`.
 """
 
@@ -47,7 +47,7 @@ class Loss(nn.Module):
 
     takes: "features" loss(features (B, D), pids (B,)); "logits" loss(logits (B, K), targets (B,));
     "maps" loss(maps); "pair" loss(a, b).  A constructor that asks for `dim` or `num_ids` wants the width of
-    what it judges and the number of identities in training: both are known once the model is.
+    the width of its input and the number of identities: both are known once the model is.
     """
 
     takes: ClassVar[Takes] = "features"
@@ -70,7 +70,7 @@ class MetricLoss(Loss):
 
     P(a) are the other rows of the same identity, N(a) the rows of another one; an anchor is valid if it has
     both.  The mean is over all valid values, whether or not their hinge is active; a batch without any gives
-    0, with a graph and a zero gradient.  Under several processes each rank judges its own anchors against
+    0, with a graph and a zero gradient.  Under several processes each rank compares its own anchors with
     the gathered batch, and the averaged gradient is that of one process with the whole batch.
 
     distance             euclidean, cosine or squared (euclidean)

@@ -1,7 +1,7 @@
 """Focal losses: classification that looks away from what is already right.  After Lin et al., ICCV 2017.
 
 Mancs asks for a sigmoid per identity.  Counting the true identity's alone has a trivial minimum (raise every
-logit), so all identities are judged, one against the rest; its authors' released code uses a softmax instead.
+logit), so all identities are classified, one against the rest; its authors' released code uses a softmax instead.
 Both are here.
 """
 

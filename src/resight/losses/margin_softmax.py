@@ -1,4 +1,4 @@
-"""An ID loss that learns the similarity it will be judged by: margins on the cosine to each class.
+"""ID losses with margins on the cosine to each class.
 
 Feature and class weight are normalised by the model, so a logit is cos(t_ic), the quantity retrieval ranks
 by. What remains is how the target's cosine is made harder before the softmax.  The margin is here and not

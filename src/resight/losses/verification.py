@@ -112,7 +112,7 @@ class PairVerification(Loss):
 
     All positive pairs i < j of the global batch, and `neg_ratio` times as many negative ones drawn without
     replacement by (seed, step).  Each rank scores its own rows against everybody's, so any number of processes
-    judges the same pairs.
+    takes the same pairs.
 
     Shapes: logits (b, B), log-odds that local row i and row j of the global batch are the same; pids (b,) -> ().
     """

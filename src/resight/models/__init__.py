@@ -5,8 +5,8 @@ out = model(images)                # ReIDOutput
 vectors = model.embed(images)      # (B, D)
 """
 
-from resight.models.base import ModelOptions, ModelSpec, ReIDModel, Verdict
-from resight.models.complexity import CLASSICAL, Profile, classical, profile
+from resight.models.base import ModelOptions, ModelSpec, PairScores, ReIDModel
+from resight.models.complexity import CLASSICAL, Complexity, classical, complexity_of
 from resight.models.model_file import (
     earlier_options,
     load_model,
@@ -22,20 +22,20 @@ __all__ = [
     "CLASSICAL",
     "MODELS",
     "PRESETS",
+    "Complexity",
     "ModelOptions",
     "ModelSpec",
-    "Profile",
+    "PairScores",
     "ReIDModel",
-    "Verdict",
     "available",
     "build",
     "classical",
+    "complexity_of",
     "earlier_options",
     "load_model",
     "load_weights",
     "options_of",
     "probe",
-    "profile",
     "read_model",
     "save_model",
     "trained",

@@ -54,7 +54,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PairScores:
     """Two pictures compared, row by row.
 
     similarity (B,): larger is more alike; the cosine, or minus the distance where the metric is Euclidean.
@@ -170,12 +170,12 @@ class ReIDModel(nn.Module, ABC):
         if min(height, width) < 32:
             raise UsageError(f"{self.name}: images of {height}x{width}; expected at least 32 pixels on each side.")
 
-    def verify(self, a: Tensor, b: Tensor) -> Verdict:
+    def verify(self, a: Tensor, b: Tensor) -> PairScores:
         """Are these the same people?  Two batches of images (B, 3, H, W), compared row by row."""
         one, two = self.embed(a), self.embed(b)
         if self.metric == "cosine":
-            return Verdict(torch.cosine_similarity(one, two))
-        return Verdict(-(one - two).norm(dim=1))
+            return PairScores(torch.cosine_similarity(one, two))
+        return PairScores(-(one - two).norm(dim=1))
 
     def classifiers(self) -> Iterator[tuple[str, Classifier]]:
         """The heads that exist for training only, by name."""

@@ -18,7 +18,7 @@ CLASSICAL = ("alexnet", "vgg16", "googlenet", "resnet50")  # what HA-CNN's table
 
 
 @dataclass(frozen=True)
-class Profile:
+class Complexity:
     """parameters, and those outside the classifiers; macs: multiply-adds of one picture's descriptor."""
 
     name: str
@@ -35,13 +35,13 @@ class Profile:
         return self.macs / 1e9
 
 
-def profile(model: ReIDModel) -> Profile:
+def complexity_of(model: ReIDModel) -> Complexity:
     """Count `model`; its weights, mode and device are left as they are.
 
     Convolutions and matrix products are counted, as the papers do; normalisations and activations are not.
     """
     heads = sum(count(head) for _, head in model.classifiers())
-    return Profile(
+    return Complexity(
         name=model.spec.name,
         parameters=count(model),
         parameters_without_classifiers=count(model) - heads,
@@ -53,7 +53,7 @@ def profile(model: ReIDModel) -> Profile:
     )
 
 
-def classical(name: str, input_size: tuple[int, int] = (224, 224)) -> Profile:
+def classical(name: str, input_size: tuple[int, int] = (224, 224)) -> Complexity:
     """One of torchvision's networks the papers compare with, its 1000-way classifier counted apart."""
     import torchvision.models as zoo
 
@@ -71,7 +71,7 @@ def classical(name: str, input_size: tuple[int, int] = (224, 224)) -> Profile:
     }[name]
     macs = multiply_adds(network, network, input_size)
     total = count(network)
-    return Profile(name, total, total - count(last), macs, input_size, last.in_features, paper, year)
+    return Complexity(name, total, total - count(last), macs, input_size, last.in_features, paper, year)
 
 
 def count(module: nn.Module) -> int:

@@ -96,7 +96,7 @@ class Task(nn.Module):
         if std is not None:
             nn.init.normal_(self.linear.weight, std=std)
         if self.classifier is not None:
-            initialise(self.classifier, std, prior)
+            initialize(self.classifier, std, prior)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, D) -> (B, D)"""
@@ -194,7 +194,7 @@ def answer_negatively(trunk: Trunk) -> None:
     trunk.layer4[-1].relu = nn.PReLU()
 
 
-def initialise(head: Classifier, std: float | None, prior: float | None) -> None:
+def initialize(head: Classifier, std: float | None, prior: float | None) -> None:
     """Weights N(0, std^2), or torch's own for None; a bias that gives each class the probability `prior`.
 
     With K one-vs-all tasks an unbiased start puts every class at one half, and the sum over K swamps the rest.

@@ -216,7 +216,7 @@ class MDPR(ReIDModel):
         self.fusion = Fusion(options.dim) if options.fusion and hard and soft else None
         for module in (self.hard, self.soft, self.fusion):
             if module is not None:
-                module.apply(initialise)
+                module.apply(initialize)
         self.heads = nn.ModuleDict({
             name: Head(width, num_ids, pool=not name.startswith("attended/")) for name, width in
             widths.items()
@@ -307,7 +307,7 @@ def conv(inner: int, outer: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(inner, outer, kernel, padding=kernel // 2, bias=False)
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

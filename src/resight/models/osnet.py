@@ -153,7 +153,7 @@ class OSNet(ReIDModel):
         self.conv5 = conv_block(outers[-1], outers[-1])
         self.fc = nn.Sequential(nn.Linear(outers[-1], options.dim), nn.BatchNorm1d(options.dim), nn.ReLU(inplace=True))
         self.classifier = LinearHead(options.dim, num_ids, bias=True, std=0.01) if num_ids else None
-        self.apply(initialise)
+        self.apply(initialize)
 
     def add_stage(self, level: int, inner: int, outer: int, norm: Norm) -> None:
         """conv2, conv3 or conv4: two blocks, and but for the last a 1x1 convolution and pooling by 2."""
@@ -189,7 +189,7 @@ def placed(norm: Norm, level: int, number: int) -> Literal["none", "after", "ins
     return "after" if norm == "ibn" and level == 0 else "none"
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Convolutions as He et al., ICCV 2015, scaled by fan-out; the layer to 512 N(0, 0.01^2)."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

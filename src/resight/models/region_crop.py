@@ -45,14 +45,14 @@ def crop_resampled(map: Tensor, theta: Tensor, size: tuple[int, int], scale: tup
         return _sampled(map, rows, columns)
 
 
-def centres(count: int, like: Tensor) -> Tensor:
+def centers(count: int, like: Tensor) -> Tensor:
     """The middles of `count` equal cells of [-1, 1]."""
     return (2 * torch.arange(count, device=like.device, dtype=like.dtype) + 1) / count - 1
 
 
 def _window(middle: Tensor, count: int, scale: float, of: int) -> Taps:
     """The `count` lines of windows around `middle` (B, T), on an axis of `of` lines: (B, T, count, 2)."""
-    places = scale * centres(count, middle) + middle[..., None]
+    places = scale * centers(count, middle) + middle[..., None]
     return _between(((places + 1) * of - 1) / 2, of)
 
 

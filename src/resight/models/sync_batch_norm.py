@@ -18,7 +18,7 @@ from resight.dist import gather, world_size
 from resight.precision import full_precision, lift
 
 
-def synchronise(model: nn.Module) -> None:
+def synchronize(model: nn.Module) -> None:
     """From now on every batch normalisation of the model takes its statistics over all processes.
 
     Tensors, their names and what happens in evaluation stay; with one process everything stays.

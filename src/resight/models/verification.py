@@ -2,7 +2,7 @@
 
 Two pictures through one network, their features fused, one question: the same person?  Trained beside
 identity classification.  A decision costs a pass of the pair classifier for every pair, so galleries are
-searched by the feature, and pairs are judged with `verify`.  docs/methods/baselines.md
+searched by the feature, and pairs are compared with `verify`.  docs/methods/baselines.md
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from resight.dist import gather
 from resight.models.backbones.timm import BackboneOptions, build_backbone
-from resight.models.base import ModelOptions, ReIDModel, Verdict
+from resight.models.base import ModelOptions, PairScores, ReIDModel
 from resight.models.heads import LinearHead
 from resight.models.layers import AveragePool
 from resight.options import Count, Share
@@ -34,7 +34,7 @@ class VerificationOptions(ModelOptions):
     dropout: Share = 0.0  # on the fused vector
 
 
-class PairClassifier(nn.Module):
+class PairHead(nn.Module):
     """z = W dropout(fuse(f1, f2)) + b, two scores: the same person, different people.
 
     f1, f2 (..., D) -> (..., 2).  All fusions but `concat` are symmetric in the two.
@@ -92,7 +92,7 @@ class Verification(ReIDModel):
         self.backbone = trunk
         self.pool = AveragePool()
         self.embedding = nn.Linear(trunk.channels[-1], options.embedding)
-        self.pair = PairClassifier(options.embedding, options.fusion, options.dropout)
+        self.pair = PairHead(options.embedding, options.fusion, options.dropout)
         self.classifier = LinearHead(options.embedding, num_ids, bias=True) if num_ids else None
 
     def describe(self, x: Tensor) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class Verification(ReIDModel):
             logits["identity"] = self.classifier(feature)
         return self.output(features, logits)
 
-    def verify(self, a: Tensor, b: Tensor) -> Verdict:
+    def verify(self, a: Tensor, b: Tensor) -> PairScores:
         """The Siamese answer, beside the cosine of the two features."""
         one, two = self.embed(a), self.embed(b)
-        return Verdict(torch.cosine_similarity(one, two), self.pair.log_odds(one, two).sigmoid())
+        return PairScores(torch.cosine_similarity(one, two), self.pair.log_odds(one, two).sigmoid())

@@ -2,7 +2,7 @@
 
 from resight.reporting.console import hits_table, models_table, score_table
 from resight.reporting.contact_sheet import contact_sheet, result_sheet, search_sheet
-from resight.reporting.ranked_lists import Hit, Picture, RankedRow, answered_rows, judged_rows
+from resight.reporting.ranked_lists import Hit, Picture, RankedRow, answered_rows, ranked_rows
 from resight.reporting.report import write_report
 
 __all__ = [
@@ -12,8 +12,8 @@ __all__ = [
     "answered_rows",
     "contact_sheet",
     "hits_table",
-    "judged_rows",
     "models_table",
+    "ranked_rows",
     "result_sheet",
     "score_table",
     "search_sheet",

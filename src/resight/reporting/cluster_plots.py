@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resight.reporting.figure import COLOURS, Drawing, Figure, legend
+from resight.reporting.figure import COLORS, Drawing, Figure, legend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,10 +43,10 @@ def _two(
     name, title, alt, caption = words
     drawing = Drawing()
     with drawing as axes:
-        axes.plot(columns["epoch"], columns[left[0]], color=COLOURS[0], marker=".")
-        axes.plot([], [], color=COLOURS[1], linestyle="--", marker=".")  # for the legend
+        axes.plot(columns["epoch"], columns[left[0]], color=COLORS[0], marker=".")
+        axes.plot([], [], color=COLORS[1], linestyle="--", marker=".")  # for the legend
         other = axes.twinx()
-        other.plot(columns["epoch"], columns[right[0]], color=COLOURS[1], linestyle="--", marker=".")
+        other.plot(columns["epoch"], columns[right[0]], color=COLORS[1], linestyle="--", marker=".")
         other.set(ylabel=right[1])
         axes.set(xlabel="epoch", ylabel=left[1])
         legend(axes, [left[1], right[1]])

@@ -49,7 +49,7 @@ def hits_table(answer: Mapping[str, Any]) -> Table:
 
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What `models.profile` counted, a line a model."""
+    """What `models.complexity_of` counted, a line a model."""
     table = _table("model")
     for name in ("parameters", "without classifier", "multiply-adds", "input", "descriptor"):
         table.add_column(name, justify="right")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight.errors import UsageError
 from resight.files import check_output, refuse_overwriting
-from resight.reporting.ranked_lists import answered_rows, judged_rows, sample_queries
+from resight.reporting.ranked_lists import answered_rows, ranked_rows, sample_queries
 from resight.reporting.text import FLAG_WORDS, Measure, camera, closeness, person, printable
 from resight.reporting.thumbnails import WIDEST, thumbnail
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 PER_LINE = 10  # hits side by side; the rest goes below
 MOST_PIXELS = 120_000_000  # a sheet beyond this is no picture anybody opens
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 GROUND, INK, SOFT, EMPTY = (255, 255, 255), (28, 33, 38), (91, 102, 112), (238, 241, 244)
-FRAMES: dict[str, tuple[Colour, int]] = {  # colour, length of a dash in frame widths (0: solid)
+FRAMES: dict[str, tuple[Color, int]] = {  # colour, length of a dash in frame widths (0: solid)
     "query": ((47, 127, 193), 0),
     "right": ((18, 131, 61), 0),
     "wrong": ((192, 38, 38), 4),
@@ -139,9 +139,9 @@ def search_sheet(answers: Sequence[Mapping[str, Any]], *, height: int = 192, tit
 def result_sheet(
     result: Result, *, queries: int = 5, k: int = 10, seed: int = 0, height: int = 192, title: str = ""
 ) -> Image:
-    """A seeded sample of judged queries with their lists down to the k-th judged picture, at most k shown."""
+    """A seeded sample of evaluated queries with their lists down to the k-th picture that counts, at most k shown."""
     drawn = sample_queries(result.report, queries, seed)
-    return contact_sheet(judged_rows(result, drawn, k), columns=k, height=height, title=title)
+    return contact_sheet(ranked_rows(result, drawn, k), columns=k, height=height, title=title)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class _Pen:
 
     def cell(self, x: int, y: int, image: Image | None, kind: str, lines: list[str]) -> None:
         """A framed picture in the middle of its cell, the words below."""
-        layout, (colour, dash) = self.layout, FRAMES[kind]
+        layout, (color, dash) = self.layout, FRAMES[kind]
         room = layout.cell[0] - layout.gap
         width = image.width if image is not None else layout.width
         left = x + (room - width) // 2
@@ -179,19 +179,19 @@ class _Pen:
             self.sheet.paste(image, (left, y + layout.frame))
         else:
             self.draw.rectangle(box, fill=EMPTY)
-            self.write((x, y + layout.height // 2), "no picture", SOFT, room, centre=True)
-        _frame(self.draw, box, layout.frame, colour, dash)
+            self.write((x, y + layout.height // 2), "no picture", SOFT, room, center=True)
+        _frame(self.draw, box, layout.frame, color, dash)
         for number, text in enumerate(lines):
-            tint = colour if number == 2 or (kind == "query" and number == 0) else INK if number == 0 else SOFT
-            self.write((x, box[3] + layout.line // 4 + number * layout.line), text, tint, room, centre=True)
+            tint = color if number == 2 or (kind == "query" and number == 0) else INK if number == 0 else SOFT
+            self.write((x, box[3] + layout.line // 4 + number * layout.line), text, tint, room, center=True)
 
-    def write(self, at: tuple[int, int], text: str, colour: Colour, room: int, *, centre: bool = False) -> None:
+    def write(self, at: tuple[int, int], text: str, color: Color, room: int, *, center: bool = False) -> None:
         """One line of text; of what is too long the end is kept, which tells names apart."""
         text = printable(text)
         while len(text) > 1 and self.draw.textlength(text, font=self.font) > room:
             text = "…" + text[2:]
-        left = at[0] + (room - int(self.draw.textlength(text, font=self.font))) // 2 if centre else at[0]
-        self.draw.text((left, at[1]), text, fill=colour, font=self.font)
+        left = at[0] + (room - int(self.draw.textlength(text, font=self.font))) // 2 if center else at[0]
+        self.draw.text((left, at[1]), text, fill=color, font=self.font)
 
     def rule(self, x: int, y: int) -> None:
         """A line between the query and its list."""
@@ -219,18 +219,18 @@ def _faded(image: Image) -> Image:
     return Pillow.blend(image.convert("L").convert("RGB"), Pillow.new("RGB", image.size, GROUND), 0.55)
 
 
-def _frame(draw: ImageDraw, box: tuple[int, int, int, int], width: int, colour: Colour, dash: int) -> None:
+def _frame(draw: ImageDraw, box: tuple[int, int, int, int], width: int, color: Color, dash: int) -> None:
     """A frame inside `box`, whole or in dashes of `dash` widths."""
     left, top, right, bottom = box
     if not dash:
-        draw.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=width)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=color, width=width)
         return
     step, every = dash * width, (dash + max(1, dash // 2)) * width
     for x in range(left, right, every):
         end = min(x + step, right) - 1
-        draw.rectangle((x, top, end, top + width - 1), fill=colour)
-        draw.rectangle((x, bottom - width, end, bottom - 1), fill=colour)
+        draw.rectangle((x, top, end, top + width - 1), fill=color)
+        draw.rectangle((x, bottom - width, end, bottom - 1), fill=color)
     for y in range(top, bottom, every):
         end = min(y + step, bottom) - 1
-        draw.rectangle((left, y, left + width - 1, end), fill=colour)
-        draw.rectangle((right - width, y, right - 1, end), fill=colour)
+        draw.rectangle((left, y, left + width - 1, end), fill=color)
+        draw.rectangle((right - width, y, right - 1, end), fill=color)

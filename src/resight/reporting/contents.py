@@ -12,7 +12,7 @@ from resight.reporting import plots
 from resight.reporting.cluster_plots import cluster_figures
 from resight.reporting.dataset_statistics import DataStatistics, data_statistics, nobody_of
 from resight.reporting.feature_map import feature_map, map_features, side_by_side
-from resight.reporting.ranked_lists import RankedRow, judged_rows, sample_queries, worst_queries
+from resight.reporting.ranked_lists import RankedRow, ranked_rows, sample_queries, worst_queries
 from resight.reporting.run_comparison import Against, against
 from resight.reporting.schedule_plots import steering_figures
 from resight.reporting.thresholds import Thresholds, thresholds
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resight.inference import Result
     from resight.reporting.figure import Figure
 
-DEPTH = 10  # judged pictures in a list
+DEPTH = 10  # evaluated pictures in a list
 WORST = 8  # queries of lowest average precision
 
 
@@ -33,7 +33,7 @@ WORST = 8  # queries of lowest average precision
 class Material:
     """What a report is made of; everything but the run's name may be missing.
 
-    calibration: the one kept with the model.  other: the verdict on the same queries to compare with, and its name.
+    calibration: the one kept with the model.  other: the result on the same queries to compare with, and its name.
     beside: this run and others by name, whose feature spaces are drawn side by side.
     """
 
@@ -71,7 +71,7 @@ class Gathered:
 
 
 def gather(material: Material, queries: int, seed: int) -> Gathered:
-    """The verdict's distances are made once and serve the lists, the table of cameras and the thresholds."""
+    """The evaluation's distances are made once and serve the lists, the table of cameras and the thresholds."""
     result, curves = material.result, Curves.of(list(material.journal))
     data = data_statistics(material.dataset, result, seed)
     training = plots.training_figures(curves) + cluster_figures(material.journal)
@@ -79,17 +79,17 @@ def gather(material: Material, queries: int, seed: int) -> Gathered:
     figures, lists, worst = list(training), [], []
     cameras = found = compared = None
     if result is not None:
-        case = result.case()
+        inputs = result.evaluation_input()
         drawn = sample_queries(result.report, queries, seed)
-        rows = judged_rows(result, drawn + worst_queries(result.report, min(queries, WORST)), DEPTH, case)
+        rows = ranked_rows(result, drawn + worst_queries(result.report, min(queries, WORST)), DEPTH, inputs)
         lists, worst = rows[: len(drawn)], rows[len(drawn) :]
-        cameras, found = camera_pairs(case), thresholds(result, case, material.calibration)
+        cameras, found = camera_pairs(inputs), thresholds(result, inputs, material.calibration)
         points = map_features(result.gallery, seed, nobody_of(result)) if result.distances is None else None
-        figures += plots.verdict_figures(result.report) + found.figures()
+        figures += plots.result_figures(result.report) + found.figures()
         figures += [feature_map(points)] if points is not None else []
         together = side_by_side(material.beside, seed, nobody_of(result)) if material.beside else None
         figures += [together] if together is not None else []
-        compared = against(result, *material.other, case=case) if material.other else None
+        compared = against(result, *material.other, inputs=inputs) if material.other else None
     if data is not None:
         histogram = plots.images_per_identity({split.split: split.per_identity for split in data.splits})
         figures += [histogram] if histogram is not None else []
@@ -100,11 +100,11 @@ def gather(material: Material, queries: int, seed: int) -> Gathered:
     )  # fmt: skip
 
 
-def camera_pairs(case: evaluation.Case) -> evaluation.CameraPairs | None:
+def camera_pairs(inputs: evaluation.EvaluationInput) -> evaluation.CameraPairs | None:
     """All queries in each gallery camera by itself; None where there are not two cameras."""
-    labels = case.labels
-    if len(np.unique(labels.g_cams)) < 2:
+    labels = inputs.labels
+    if len(np.unique(labels.g_camids)) < 2:
         return None
     if labels.protocol.ties == "expected":
         labels = replace(labels, protocol=replace(labels.protocol, ties="stable"))
-    return evaluation.camera_pairs(evaluation.Case(case.source, labels))
+    return evaluation.camera_pairs(evaluation.EvaluationInput(inputs.source, labels))

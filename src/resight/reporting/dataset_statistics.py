@@ -46,7 +46,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class SplitCounts:
+class SplitStatistics:
     """One split.  Identities that mean nobody are pictures but no persons."""
 
     split: str
@@ -58,19 +58,19 @@ class SplitCounts:
     shared: dict[tuple[int, int], int]  # persons seen by both cameras; by one, on the diagonal
 
     @classmethod
-    def of(cls, split: str, pids: ArrayLike, camids: ArrayLike, nobody: Sequence[int]) -> SplitCounts:
+    def of(cls, split: str, pids: ArrayLike, camids: ArrayLike, nobody: Sequence[int]) -> SplitStatistics:
         pids, camids = np.asarray(pids, np.int64), np.asarray(camids, np.int64)
-        cams, images = np.unique(camids[camids != UNKNOWN_CAMERA], return_counts=True)
+        numbers, images = np.unique(camids[camids != UNKNOWN_CAMERA], return_counts=True)
         person = ~np.isin(pids, nobody)
         _, per_identity = np.unique(pids[person], return_counts=True)
-        seen = {int(camera): set(pids[person & (camids == camera)].tolist()) for camera in cams}
+        seen = {int(camera): set(pids[person & (camids == camera)].tolist()) for camera in numbers}
         shared = {(a, b): len(seen[a] & seen[b]) for a in seen for b in seen}
         return cls(
             split,
             images=len(pids),
             nobody=int((~person).sum()),
             unseen=int((camids == UNKNOWN_CAMERA).sum()),
-            cameras=dict(zip(cams.tolist(), images.tolist(), strict=True)),
+            cameras=dict(zip(numbers.tolist(), images.tolist(), strict=True)),
             per_identity=per_identity,
             shared=shared,
         )
@@ -88,7 +88,7 @@ class SplitCounts:
 class DataStatistics:
     """All splits, and the sizes and brightness of a seeded sample of pictures."""
 
-    splits: tuple[SplitCounts, ...]
+    splits: tuple[SplitStatistics, ...]
     sizes_of: int  # pictures whose header could be read
     height: Spread | None
     width: Spread | None
@@ -100,19 +100,19 @@ class DataStatistics:
 
 
 def data_statistics(dataset: Dataset | None, result: Result | None, seed: int) -> DataStatistics | None:
-    """Of the data set where one is given, else of what was judged; None where there is neither."""
+    """Of the data set where one is given, else of what was evaluated; None where there is neither."""
     nobody = nobody_of(result)
     if dataset is not None:
         parts = [(name, dataset.split(name)) for name in ("train", "query", "gallery")]
         splits = [
-            SplitCounts.of(name, [s.pid for s in samples], [s.camid for s in samples], nobody)
+            SplitStatistics.of(name, [s.pid for s in samples], [s.camid for s in samples], nobody)
             for name, samples in parts
             if samples
         ]
         pictures = [(sample.path, sample.camid) for _, samples in parts for sample in samples]
     elif result is not None:
         both = (("query", result.query), ("gallery", result.gallery))
-        splits = [SplitCounts.of(name, part.pids, part.camids, nobody) for name, part in both]
+        splits = [SplitStatistics.of(name, part.pids, part.camids, nobody) for name, part in both]
         pictures = [(part.path(row), int(part.camids[row])) for _, part in both for row in range(len(part))]
     else:
         return None
@@ -123,7 +123,7 @@ def data_statistics(dataset: Dataset | None, result: Result | None, seed: int) -
 
 
 def nobody_of(result: Result | None) -> list[int]:
-    """The identities that are no person under the rules of the verdict, or usually."""
+    """The identities that are no person under the rules of the evaluation, or usually."""
     rules = (JUNK, DISTRACTOR) if result is None else (result.report.protocol.junk, result.report.protocol.distractor)
     return [Vectors.UNKNOWN_PID, *(pid for pid in rules if pid is not None)]
 

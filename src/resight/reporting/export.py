@@ -76,7 +76,7 @@ def _queries(result: Result) -> Columns:
     return {
         "picture": list(result.query.paths),
         "pid": report.q_pids.tolist(),
-        "camera": report.q_cams.tolist(),
+        "camera": report.q_camids.tolist(),
         "ap": report.ap.tolist(),
         "inp": report.inp.tolist(),
         "first_match": report.first_match.tolist(),

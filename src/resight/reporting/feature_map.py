@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.reporting.figure import COLOURS, INK, MARKERS, Drawing, Figure, legend
+from resight.reporting.figure import COLORS, INK, MARKERS, Drawing, Figure, legend
 from resight.reporting.run_comparison import same_pictures
 from resight.reporting.text import percent, printable
 
@@ -68,11 +68,11 @@ def principal_axes(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
     The sign of an axis is free: its largest component is made positive, so that maps do not flip.
     """
-    centred = features - features.mean(axis=0)
-    _, singular, axes = np.linalg.svd(centred, full_matrices=False)  # axes (min(N, D), D)
+    centerd = features - features.mean(axis=0)
+    _, singular, axes = np.linalg.svd(centerd, full_matrices=False)  # axes (min(N, D), D)
     axes = axes[:2] * np.sign(axes[np.arange(len(axes[:2])), np.abs(axes[:2]).argmax(axis=1)])[:, None]
     places = np.zeros((len(features), 2))
-    places[:, : len(axes)] = centred @ axes.T
+    places[:, : len(axes)] = centerd @ axes.T
     share = np.zeros(2)
     share[: len(singular[:2])] = singular[:2] ** 2 / max(float((singular**2).sum()), 1e-30)
     return places, (float(share[0]), float(share[1]))
@@ -105,7 +105,7 @@ def feature_map(points: FeatureMap) -> Figure:
 def side_by_side(named: Sequence[tuple[str, Result]], seed: int, nobody: Sequence[int] = ()) -> Figure | None:
     """The same gallery pictures in each run's space; None where fewer than three can be shown.
 
-    Raises EvaluationError where two runs were not judged on the same pictures.
+    Raises EvaluationError where two runs were not evaluated on the same pictures.
     """
     for name, result in named[1:]:
         same_pictures(*named[0], name, result)
@@ -141,7 +141,7 @@ def _scatter(axes: Axes, points: FeatureMap) -> None:
         mine = points.pids == pid
         axes.scatter(
             points.places[mine, 0], points.places[mine, 1], s=26, marker=MARKERS[number % len(MARKERS)],
-            color=COLOURS[number % len(COLOURS)], edgecolors=INK, linewidths=0.4,
+            color=COLORS[number % len(COLORS)], edgecolors=INK, linewidths=0.4,
         )  # fmt: skip
     first, second = points.explained
     axes.set(xlabel=f"first axis ({percent(first)} % of the variance)",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 INK = "#1c2126"
-COLOURS = (
+COLORS = (
     "#2f7fc1",
     "#d9762b",
     "#2a9d74",
@@ -149,7 +149,7 @@ def styles() -> Iterator[dict[str, Any]]:
     """Colour and dash together, so that lines are told apart without colour too."""
     number = 0
     while True:
-        yield {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        yield {"color": COLORS[number % len(COLORS)], "linestyle": DASHES[number % len(DASHES)]}
         number += 1
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.reporting.figure import COLOURS, INK, Drawing, Figure, legend, styles
+from resight.reporting.figure import COLORS, INK, Drawing, Figure, legend, styles
 from resight.reporting.text import percent, printable
 from resight.reporting.training_log import thin
 
@@ -23,7 +23,7 @@ AP_BINS = 20
 TRAINING = ("losses", "validation", "learning-rate", "throughput", "waiting", "spread")
 
 
-def verdict_figures(report: Report) -> list[Figure]:
+def result_figures(report: Report) -> list[Figure]:
     return [cmc(report), ap_histogram(report)]
 
 
@@ -35,7 +35,7 @@ def training_figures(curves: Curves) -> list[Figure]:
         figure
         for figure in (
             _lines("losses", "Loss", "loss", curves.epoch, losses),
-            _lines("validation", "Validation", "score in %", curves.judged_epoch, curves.scores,
+            _lines("validation", "Validation", "score in %", curves.validation_epoch, curves.scores,
                    scale=100, points=True),
             _lines("learning-rate", "Learning rate", "learning rate", curves.epoch, {"lr": curves.rate}),
             _lines("throughput", "Throughput", "images a second", curves.epoch, speed, from_zero=True),
@@ -53,7 +53,7 @@ def cmc(report: Report) -> Figure:
     ranks = np.arange(1, len(report.cmc) + 1)
     drawing = Drawing()
     with drawing as axes:
-        axes.plot(ranks, 100 * report.cmc, color=COLOURS[0], marker="o", markersize=3)
+        axes.plot(ranks, 100 * report.cmc, color=COLORS[0], marker="o", markersize=3)
         axes.set(xlabel="rank k", ylabel="answered within k, in %", xlim=(0.5, len(ranks) + 0.5))
         axes.set_ylim(bottom=_floor(100 * report.cmc.min()), top=100.5)
     return Figure(
@@ -74,11 +74,11 @@ def ap_histogram(report: Report) -> Figure:
             queries,
             100 / AP_BINS,
             align="edge",
-            color=COLOURS[0],
+            color=COLORS[0],
             edgecolor=INK,
             linewidth=0.4,
         )
-        axes.axvline(100 * report.mAP, color=COLOURS[1], linestyle="--")
+        axes.axvline(100 * report.mAP, color=COLORS[1], linestyle="--")
         axes.set(xlabel="average precision of a query, in %", ylabel="queries", xlim=(0, 100))
         legend(axes, [f"mAP {percent(report.mAP)}"])
     low, high = int((ap < 0.1).sum()), int((ap >= 0.9).sum())

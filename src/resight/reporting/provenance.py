@@ -22,7 +22,7 @@ _LABELS = {
     "dataset": "data set", "version": "version", "terms": "terms of the data", "run": "run",
     "recipe": "recipe", "recipe_hash": "recipe hash", "seed": "seed", "model": "model",
     "fingerprint": "fingerprint of the weights",
-    "command": "command", "platform": "machine", "seconds": "seconds to judge",
+    "command": "command", "platform": "machine", "seconds": "seconds to evaluate",
 }  # fmt: skip
 
 

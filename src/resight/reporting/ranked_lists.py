@@ -1,6 +1,6 @@
 """Ranked lists as people look at them: a query, and what was found for it, each with a flag.
 
-The flags of judged lists are the evaluation's own; nothing here decides what is right.
+The flags of ranked lists are the evaluation's own; nothing here decides what is right.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from resight.types import UNKNOWN_CAMERA
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from resight.evaluation import Case, RankedList, Report
+    from resight.evaluation import EvaluationInput, RankedList, Report
     from resight.inference import Result
     from resight.reporting.text import Measure
 
 Flag = Literal["right", "wrong", "junk", "unknown"]
-JUNK_SHOWN = 3  # pictures nobody is judged on can crowd out the ones that count
+JUNK_SHOWN = 3  # pictures left out of the evaluation can crowd out the ones that count
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Hit:
-    """One place of a list.  rank counts judged pictures from 1; junk stands in its place with rank 0."""
+    """One place of a list.  rank counts evaluated pictures from 1; junk stands in its place with rank 0."""
 
     picture: Picture
     distance: float
@@ -48,7 +48,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class RankedRow:
-    """A query with its list.  The last four are there where the query was judged."""
+    """A query with its list.  The last four are there where the query was evaluated."""
 
     query: Picture
     hits: tuple[Hit, ...]
@@ -71,19 +71,21 @@ class RankedRow:
         }
 
 
-def judged_rows(result: Result, queries: Sequence[int], k: int = 10, case: Case | None = None) -> list[RankedRow]:
-    """The lists of some queries down to the k-th judged picture, in the verdict's order and with its flags.
+def ranked_rows(
+    result: Result, queries: Sequence[int], k: int = 10, inputs: EvaluationInput | None = None
+) -> list[RankedRow]:
+    """The lists of some queries down to the k-th picture that counts, in the evaluation's order and with its flags.
 
-    case: the result's own, where the caller has it already; after re-ranking it is dear to make.
+    inputs: the result's own, where the caller has it already; after re-ranking it is dear to make.
     """
     if not len(queries):
         return []
-    lists = ranked_lists(case or result.case(), k, list(queries))
-    return [_judged(result, found) for found in lists]
+    lists = ranked_lists(inputs or result.evaluation_input(), k, list(queries))
+    return [_row(result, found) for found in lists]
 
 
 def measure_of(result: Result) -> Measure:
-    """What the distances of a verdict are."""
+    """What the distances of a result are."""
     if result.distances is not None:
         return "given"
     if result.rerank is not None:
@@ -101,17 +103,17 @@ def answered_rows(answers: Sequence[Mapping[str, Any]]) -> list[RankedRow]:
 
 
 def sample_queries(report: Report, count: int, seed: int) -> list[int]:
-    """Some of the judged queries, drawn with a seed, in the order of the queries."""
-    judged = np.flatnonzero(~np.isnan(report.ap))
-    drawn = np.random.default_rng(seed).permutation(judged)[:count]
+    """Some of the evaluated queries, drawn with a seed, in the order of the queries."""
+    evaluated = np.flatnonzero(~np.isnan(report.ap))
+    drawn = np.random.default_rng(seed).permutation(evaluated)[:count]
     return [int(query) for query in np.sort(drawn)]
 
 
 def worst_queries(report: Report, count: int) -> list[int]:
-    """The judged queries of lowest AP, worst first; equals in the order of the queries."""
-    judged = np.flatnonzero(~np.isnan(report.ap))
-    order = np.argsort(report.ap[judged], kind="stable")
-    return [int(query) for query in judged[order[:count]]]
+    """The evaluated queries of lowest AP, worst first; equals in the order of the queries."""
+    evaluated = np.flatnonzero(~np.isnan(report.ap))
+    order = np.argsort(report.ap[evaluated], kind="stable")
+    return [int(query) for query in evaluated[order[:count]]]
 
 
 def picture(vectors: Vectors, row: int) -> Picture:
@@ -124,7 +126,7 @@ def picture(vectors: Vectors, row: int) -> Picture:
     )
 
 
-def _judged(result: Result, found: RankedList) -> RankedRow:
+def _row(result: Result, found: RankedList) -> RankedRow:
     hits = [Hit(picture(result.gallery, item.index), item.distance, item.flag, item.rank) for item in found.items]
     junk = [hit for hit in hits if hit.flag == "junk"]
     surplus = {id(hit) for hit in junk[JUNK_SHOWN:]}

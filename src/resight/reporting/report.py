@@ -31,7 +31,7 @@ class Section:
 
 
 SECTIONS = (  # in the order of the page
-    Section("verdict", "Verdict", lambda page: page.result is not None),
+    Section("result", "Result", lambda page: page.result is not None),
     Section("how", "How it was got", lambda page: page.result is not None),
     Section("against", "Against another run", lambda page: page.against is not None),
     Section("thresholds", "Thresholds", lambda page: page.thresholds is not None),
@@ -64,8 +64,8 @@ def write_report(
     """Write the page to `out` (a folder gets `index.html`) and return where it is.
 
     It needs no network and runs no script.  A picture that has gone since shows as a placeholder.
-    calibration: the one that goes with the model.  other: a name and another verdict on the same queries.
-    beside: names and verdicts, this one's first, whose feature spaces are drawn side by side.
+    calibration: the one that goes with the model.  other: a name and another result on the same queries.
+    beside: names and results, this one's first, whose feature spaces are drawn side by side.
     queries: ranked lists to draw, with `seed`.  assets: also write, beside the page, `figures/` (SVG, PNG, and their
     data as CSV and JSON), `tables/` (CSV and JSON), `report.json` and `summary.md`.
     """

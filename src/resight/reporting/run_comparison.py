@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from resight.errors import EvaluationError
 from resight.evaluation import compare
-from resight.reporting.ranked_lists import RankedRow, judged_rows
+from resight.reporting.ranked_lists import RankedRow, ranked_rows
 
 if TYPE_CHECKING:
-    from resight.evaluation import Case, Comparison
+    from resight.evaluation import Comparison, EvaluationInput
     from resight.inference import Result
     from resight.inference.embeddings import Vectors
 
@@ -29,7 +29,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Against:
-    """This verdict (b) against another (a)."""
+    """This result (b) against another (a)."""
 
     name: str
     other: Result
@@ -61,12 +61,12 @@ def as_record(change: Comparison, result: Result) -> dict[str, Any]:
     }
 
 
-def against(result: Result, name: str, other: Result, case: Case | None = None) -> Against:
-    """Raises EvaluationError where the two were not judged on the same pictures under the same rules."""
+def against(result: Result, name: str, other: Result, inputs: EvaluationInput | None = None) -> Against:
+    """Raises EvaluationError where the two were not evaluated on the same pictures under the same rules."""
     same_pictures(name, other, "the run of this report", result)
     change = compare(other.report, result.report)
     shown = [int(row) for rows in (change.gained, change.lost) for row in rows[:FLIPS]]
-    pairs = zip(judged_rows(other, shown, DEPTH), judged_rows(result, shown, DEPTH, case), strict=True)
+    pairs = zip(ranked_rows(other, shown, DEPTH), ranked_rows(result, shown, DEPTH, inputs), strict=True)
     gained = set(change.gained.tolist())
     return Against(name, other, change, [Flip(before.index in gained, before, after) for before, after in pairs])
 
@@ -75,8 +75,8 @@ def same_pictures(first: object, a: Result, second: object, b: Result) -> None:
     """Raises EvaluationError unless both answered the same queries from the same gallery."""
     if any(_who(one) != _who(two) for one, two in ((a.query, b.query), (a.gallery, b.gallery))):
         raise EvaluationError(
-            f"{first} and {second} were not judged on the same pictures ({a.context.get('dataset', '?')} and "
-            f"{b.context.get('dataset', '?')}); judge both on one data set first."
+            f"{first} and {second} were not evaluated on the same pictures ({a.context.get('dataset', '?')} and "
+            f"{b.context.get('dataset', '?')}); evaluate both on one data set first."
         )
 
 

@@ -15,7 +15,7 @@ import torch
 from resight import losses
 from resight.errors import RecipeError
 from resight.recipe import Recipe
-from resight.reporting.figure import COLOURS, INK, Drawing, Figure, legend, styles
+from resight.reporting.figure import COLORS, INK, Drawing, Figure, legend, styles
 from resight.reporting.text import printable
 from resight.reporting.training_log import thin
 
@@ -99,9 +99,9 @@ def curriculum(recipe: Recipe, term: TermConfig) -> Figure:
     expected = np.array([float(chance @ np.arange(len(chance))) for chance in chances])
     drawing = Drawing()
     with drawing as axes:
-        axes.plot(epochs, mean, color=COLOURS[0])
-        axes.plot(epochs, expected, color=COLOURS[1], linestyle="--")
-        axes.fill_between(epochs, mean - spread, mean + spread, color=COLOURS[0], alpha=0.18, linewidth=0)
+        axes.plot(epochs, mean, color=COLORS[0])
+        axes.plot(epochs, expected, color=COLORS[1], linestyle="--")
+        axes.fill_between(epochs, mean - spread, mean + spread, color=COLORS[0], alpha=0.18, linewidth=0)
         axes.set(xlabel="epoch", ylabel="rank of the negative, 0 the hardest", ylim=(-0.02 * others, float(count)))
         legend(axes, ["mean of the Gaussian", "rank expected of a draw", "one spread either way"])
     return Figure(

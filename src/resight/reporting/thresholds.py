@@ -9,21 +9,21 @@ import numpy as np
 
 from resight import evaluation
 from resight.errors import EvaluationError
-from resight.reporting.figure import COLOURS, INK, Drawing, Figure, legend
+from resight.reporting.figure import COLORS, INK, Drawing, Figure, legend
 from resight.reporting.ranked_lists import measure_of
 from resight.reporting.text import percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resight.evaluation import Calibration, Case, OpenSet, Roc
+    from resight.evaluation import Calibration, EvaluationInput, OpenSet, Roc
     from resight.inference import Result
     from resight.reporting.text import Measure
 
 
 @dataclass(frozen=True)
 class Point:
-    """An operating point of the calibration, and what it costs on the people judged here; None where not comparable."""
+    """An operating point of the calibration and its error rates on these people; None if not comparable."""
 
     chosen: evaluation.Operating
     fmr_here: float | None
@@ -67,53 +67,55 @@ class Thresholds:
                 "threshold": _finite(strangers.threshold), "ranks": list(strangers.ranks),
                 "dir": strangers.dir.tolist(), "known": strangers.known, "unknown": strangers.unknown,
             },
-            "calibration": None if self.calibration is None else self.calibration.to_dict() | {"judged_here": here},
+            "calibration": None if self.calibration is None else self.calibration.to_dict() | {"measured_here": here},
         }  # fmt: skip
 
 
-def thresholds(result: Result, case: Case, calibration: Calibration | None) -> Thresholds:
+def thresholds(result: Result, inputs: EvaluationInput, calibration: Calibration | None) -> Thresholds:
     """Everything about thresholds that these distances and this calibration allow."""
     measure = measure_of(result)
     refused = None
     if calibration is not None and calibration.model not in ("", result.query.fingerprint):
-        refused = "The calibration kept with the model was made for other weights than the judged ones: not shown."
+        refused = "The calibration kept with the model was made for other weights than the evaluated ones: not shown."
         calibration = None
-    points = _points(case, measure, calibration) if calibration is not None else []
-    return Thresholds(measure, _or_none(evaluation.roc, case), _strangers(case, result), calibration, points, refused)
+    points = _points(inputs, measure, calibration) if calibration is not None else []
+    return Thresholds(
+        measure, _or_none(evaluation.roc, inputs), _strangers(inputs, result), calibration, points, refused
+    )
 
 
-def _points(case: Case, measure: Measure, calibration: Calibration) -> list[Point]:
+def _points(inputs: EvaluationInput, measure: Measure, calibration: Calibration) -> list[Point]:
     if measure != calibration.metric:  # re-ranked or given distances have thresholds of their own
         return [Point(chosen, None, None) for chosen in calibration.operating]
     similarities = np.array([chosen.threshold for chosen in calibration.operating])
     distances = 1 - similarities if measure == "cosine" else -similarities
-    rates = evaluation.error_rates(case, distances.tolist())
+    rates = evaluation.error_rates(inputs, distances.tolist())
     return [
         Point(chosen, *(float(rate[at]) if np.isfinite(rate[at]) else None for rate in rates))
         for at, chosen in enumerate(calibration.operating)
     ]
 
 
-def _strangers(case: Case, result: Result) -> OpenSet | None:
+def _strangers(inputs: EvaluationInput, result: Result) -> OpenSet | None:
     """Queries without a match are people who are not there."""
-    return _or_none(evaluation.open_set, case) if result.report.counts.skipped else None
+    return _or_none(evaluation.open_set, inputs) if result.report.counts.skipped else None
 
 
-def _or_none(score: Any, case: Case) -> Any:
+def _or_none(score: Any, inputs: EvaluationInput) -> Any:
     try:
-        return score(case)
+        return score(inputs)
     except EvaluationError:
         return None
 
 
 def roc_figure(found: Roc) -> Figure:
-    """True positives at small false-positive rates, over all judged pairs."""
+    """True positives at small false-positive rates, over all evaluated pairs."""
     fpr, tpr = found.curve
     drawing = Drawing()
     with drawing as axes:
         seen = fpr > 0
-        axes.plot(fpr[seen], 100 * tpr[seen], color=COLOURS[0])
-        axes.plot(found.fpr, 100 * found.tpr, "o", color=COLOURS[1], markersize=5)
+        axes.plot(fpr[seen], 100 * tpr[seen], color=COLORS[0])
+        axes.plot(found.fpr, 100 * found.tpr, "o", color=COLORS[1], markersize=5)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
         axes.set(xlabel="false-positive rate", ylabel="true positives, in %", ylim=(0, _top(100 * tpr.max())))
@@ -121,7 +123,7 @@ def roc_figure(found: Roc) -> Figure:
     return Figure(
         "roc", "Receiver operating characteristic", f"True positives at a false-positive rate: {said}.",
         {"fpr": fpr.tolist(), "tpr": tpr.tolist()}, drawing.canvas,
-        f"Every judged pair is one decision: {found.positives:,} of one person, {found.negatives:,} of two.",
+        f"Every evaluated pair is one decision: {found.positives:,} of one person, {found.negatives:,} of two.",
     )  # fmt: skip
 
 
@@ -133,9 +135,9 @@ def reliability(calibration: Calibration) -> Figure:
     drawing = Drawing(square=True, height=3.4)
     with drawing as axes:
         axes.plot([0, 100], [0, 100], color=INK, linestyle=":", linewidth=1)
-        axes.plot(100 * stated, 100 * found, color=COLOURS[0], linewidth=1)
+        axes.plot(100 * stated, 100 * found, color=COLORS[0], linewidth=1)
         size = 20 + 180 * weight / weight.sum()
-        axes.scatter(100 * stated, 100 * found, s=size, color=COLOURS[0], edgecolors=INK, linewidths=0.5)
+        axes.scatter(100 * stated, 100 * found, s=size, color=COLORS[0], edgecolors=INK, linewidths=0.5)
         axes.set(xlabel="stated probability, in %", ylabel="same person, in %", xlim=(-4, 104), ylim=(-4, 104))
     pairs = zip(stated, found, strict=True)
     said = "; ".join(f"stated {percent(told)} %, found {percent(true)} %" for told, true in pairs)
@@ -153,9 +155,9 @@ def probability(calibration: Calibration) -> Figure:
     x = np.linspace(low, high, 201)
     drawing = Drawing()
     with drawing as axes:
-        axes.plot(x, 100 * calibration.probability(x), color=COLOURS[0])
+        axes.plot(x, 100 * calibration.probability(x), color=COLORS[0])
         for number, mark in enumerate(marks, start=1):
-            axes.axvline(mark, color=COLOURS[number % len(COLOURS)], linestyle="--", linewidth=1)
+            axes.axvline(mark, color=COLORS[number % len(COLORS)], linestyle="--", linewidth=1)
         rates = [f"false-match rate {point.fmr:g}" for point in calibration.operating]
         legend(axes, ["probability", *rates])
         word = "cosine similarity" if calibration.metric == "cosine" else "minus the Euclidean distance"

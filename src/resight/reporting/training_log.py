@@ -18,7 +18,7 @@ Column = list[float]  # NaN where a line does not say
 
 @dataclass(frozen=True)
 class Curves:
-    """Every logged line.  `epoch` goes with the columns of training, `judged_epoch` with `scores`."""
+    """Every logged line.  `epoch` goes with the columns of training, `validation_epoch` with `scores`."""
 
     epoch: Column = field(default_factory=list)
     total: Column = field(default_factory=list)
@@ -27,7 +27,7 @@ class Curves:
     images_per_s: Column = field(default_factory=list)
     waiting: Column = field(default_factory=list)
     spread: Column = field(default_factory=list)
-    judged_epoch: Column = field(default_factory=list)
+    validation_epoch: Column = field(default_factory=list)
     scores: dict[str, Column] = field(default_factory=dict)
     warnings: tuple[dict[str, Any], ...] = ()
 
@@ -35,7 +35,7 @@ class Curves:
     def of(cls, journal: Sequence[dict[str, Any]]) -> Curves:
         """Lines of unknown events are passed over, values that are no numbers become NaN."""
         train = [line for line in journal if line.get("event") == "train"]
-        judged = [line for line in journal if line.get("event") == "validation"]
+        validations = [line for line in journal if line.get("event") == "validation"]
         parts = [line["parts"] if isinstance(line.get("parts"), dict) else {} for line in train]
         return cls(
             epoch=[_epoch(line) for line in train],
@@ -45,8 +45,8 @@ class Curves:
             images_per_s=_column(train, "images_per_s"),
             waiting=_column(train, "waiting"),
             spread=_column(train, "spread"),
-            judged_epoch=[_epoch(line) for line in judged],
-            scores={name: _column(judged, name) for name in _names(judged) if name not in _NOT_SCORES},
+            validation_epoch=[_epoch(line) for line in validations],
+            scores={name: _column(validations, name) for name in _names(validations) if name not in _NOT_SCORES},
             warnings=tuple(line for line in journal if line.get("event") == "warning"),
         )
 

@@ -5,7 +5,7 @@ The names and meanings are those of Lin et al., "Improving person re-identificat
 
 gender 0 male 1 female; hair 0 short 1 long; up 0 long 1 short sleeves; down 0 long 1 short; clothes 0 skirt or dress
 1 trousers; hat, backpack, bag, handbag 0 no 1 yes; age 0 child 1 young 2 grown up 3 old; upcolor and downcolor index
-UPPER_COLOURS and LOWER_COLOURS of `resight.synth.clothing.palette`.
+UPPER_COLORS and LOWER_COLORS of `resight.synth.clothing.palette`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def attributes(person: Person) -> dict[str, int]:
         "backpack": int("backpack" in kinds),
         "bag": int(bool({"satchel", "carrier"} & kinds)),
         "handbag": int("handbag" in kinds),
-        **person.colours,
+        **person.colors,
     }
 
 

@@ -31,7 +31,7 @@ Equal options and versions give equal bytes on one machine; `manifest.sha256` li
 {config.cameras} cameras, {config.identities} identities: {config.train_identities} to train on, {tested} to test with.
 Every identity is seen by at least two cameras. The query holds one picture per test identity and camera. In the gallery
 person 0000 marks {config.distractors} boxes around nobody of the data set, and -1 marks {config.junk} boxes too badly
-placed to be judged on.
+placed to be evaluated.
 
 | split | pictures |
 | --- | --- |

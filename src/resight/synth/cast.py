@@ -27,7 +27,7 @@ def draw_person(seed: int, pid: int, wardrobe: int, garments: str = "") -> Perso
     sex = int(clothes.chance(0.48))  # people of one wardrobe are of one sex, or the cut would tell them apart
     age = int(own.one((0, 1, 2, 3), (0.04, 0.42, 0.46, 0.08)))
     body = _body(own, sex, age)
-    top, outer, bottom, colours = outfit(clothes, own, sex)
+    top, outer, bottom, colors = outfit(clothes, own, sex)
     carried = _carried(own, sex)
     hair = _hair(own, sex, age)
     person = Person(
@@ -46,7 +46,7 @@ def draw_person(seed: int, pid: int, wardrobe: int, garments: str = "") -> Perso
         beard=sex == 0 and age > 1 and own.chance(0.25),
         scarf=own.tinted(any_color(own)) if outer is not None and own.chance(0.15) else None,
         tights=_tights(own, bottom, top),
-        colours=colours,
+        colors=colors,
     )
     return fit_out(person, clothes, own, garments) if garments else person
 
@@ -102,11 +102,11 @@ def _hair(own: Dice, sex: int, age: int) -> Hair:
         )
     else:
         style = own.one(("long", "bob", "ponytail", "bun", "curly", "short"), (0.36, 0.17, 0.25, 0.1, 0.06, 0.06))
-    colour = own.tinted(own.one(HAIR, (0.48, 0.26, 0.12, 0.06, 0.05, 0.03)), 0.01)
+    color = own.tinted(own.one(HAIR, (0.48, 0.26, 0.12, 0.06, 0.05, 0.03)), 0.01)
     if age == 3:
-        grey = own.between(0.45, 0.8)
-        colour = own.tinted((grey, grey, grey), 0.01)
-    return Hair(style, colour, own.number())
+        gray = own.between(0.45, 0.8)
+        color = own.tinted((gray, gray, gray), 0.01)
+    return Hair(style, color, own.number())
 
 
 def _hat(own: Dice) -> Hat | None:
@@ -118,7 +118,7 @@ def _hat(own: Dice) -> Hat | None:
 
 def _shoes(own: Dice, sex: int) -> Shoes:
     kind = own.one(("sneakers", "leather", "boots", "heels"), (0.58, 0.22, 0.12, 0.13 * sex))
-    colour = own.tinted(
+    color = own.tinted(
         own.one(
             (any_color(own), own.one(SHADES["black"]), own.one(SHADES["gray"] + SHADES["white"])), (0.25, 0.4, 0.35)
         )
@@ -126,7 +126,7 @@ def _shoes(own: Dice, sex: int) -> Shoes:
         else own.one(SHADES["black"] + SHADES["brown"])
     )
     white = kind == "sneakers" and own.chance(0.6)
-    return Shoes(kind, colour, (0.88, 0.88, 0.86) if white else tuple(0.5 * c for c in colour))  # type: ignore[arg-type]
+    return Shoes(kind, color, (0.88, 0.88, 0.86) if white else tuple(0.5 * c for c in color))  # type: ignore[arg-type]
 
 
 def _carried(own: Dice, sex: int) -> tuple[Carried, ...]:
@@ -143,9 +143,9 @@ def _carried(own: Dice, sex: int) -> tuple[Carried, ...]:
 
 
 def _leather(own: Dice, dark: float) -> Fabric:
-    colour = own.one(SHADES["black"] + SHADES["brown"]) if own.chance(dark) else any_color(own)
-    second = any_color(own) if own.chance(0.35) else own.tinted(colour, 0.05)
-    return Fabric(own.tinted(colour), second, pattern=own.one(("plain", "blocks", "plain")), seed=own.number())
+    color = own.one(SHADES["black"] + SHADES["brown"]) if own.chance(dark) else any_color(own)
+    second = any_color(own) if own.chance(0.35) else own.tinted(color, 0.05)
+    return Fabric(own.tinted(color), second, pattern=own.one(("plain", "blocks", "plain")), seed=own.number())
 
 
 def _tights(own: Dice, bottom: Bottom, top: Top) -> RGB | None:

@@ -41,6 +41,6 @@ class Dice:
     def number(self) -> int:
         return int(self.draw.integers(0, 2**31))
 
-    def tinted(self, colour: tuple[float, float, float], spread: float = 0.025) -> tuple[float, float, float]:
-        r, g, b = np.clip(np.array(colour) + self.draw.normal(0, spread, 3), 0.04, 0.95)
+    def tinted(self, color: tuple[float, float, float], spread: float = 0.025) -> tuple[float, float, float]:
+        r, g, b = np.clip(np.array(color) + self.draw.normal(0, spread, 3), 0.04, 0.95)
         return float(r), float(g), float(b)

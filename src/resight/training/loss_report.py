@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LossReport:
-    """One step's verdict: the scalar to go down, its parts before weighting, the weights used."""
+    """Losses of one step: the total to minimize, its parts before weighting, the weights used."""
 
     total: Tensor
     parts: dict[str, Tensor]

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from resight.training.clock import Clock
 
 
-# What a loss may be given, by what it takes.  Losses on maps also judge what the maps gather, which are features.
-JUDGED = {"features": ("features.",), "logits": ("logits.",), "maps": ("maps.", "features."), "pair": ("",)}
+# What a loss may be given, by what it takes.  Losses on maps also take what the maps gather, which are features.
+OUTPUTS = {"features": ("features.",), "logits": ("logits.",), "maps": ("maps.", "features."), "pair": ("",)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TermConfig:
 
 
 class Term(nn.Module):
-    """A loss bound to the outputs it judges."""
+    """A loss bound to the outputs it is computed on."""
 
     def __init__(
         self, config: TermConfig, offers: Mapping[str, tuple[int, ...]], num_ids: int, seed: int = 0
@@ -64,7 +64,7 @@ class Term(nn.Module):
 
     @property
     def outputs(self) -> set[str]:
-        """The names of all outputs it judges."""
+        """The names of all outputs it is computed on."""
         return {name for matched in self.matches for name in matched}
 
     def forward(self, named: Mapping[str, Tensor], batch: Batch) -> Tensor:
@@ -253,17 +253,17 @@ def _matching(pattern: str, config: TermConfig, offers: Mapping[str, tuple[int, 
     """The outputs a pattern names.  Raises RecipeError with what the model offers."""
     found = [name for name in offers if fnmatchcase(name, pattern)]
     kind = losses.LOSSES[config.loss].takes if config.loss in losses.LOSSES else "pair"
-    fit = [name for name in offers if name.startswith(JUDGED[kind])]
+    fit = [name for name in offers if name.startswith(OUTPUTS[kind])]
     if not found:
         raise RecipeError(f"on: no output {pattern!r}; the model offers {', '.join(fit) or 'none of that kind'}.")
     wrong = next((name for name in found if name not in fit), None)
     if wrong:
-        raise RecipeError(f"on: {config.loss} judges {kind}, and {wrong!r} is not; the model offers {', '.join(fit)}.")
+        raise RecipeError(f"on: {config.loss} takes {kind}, and {wrong!r} is not; the model offers {', '.join(fit)}.")
     return found
 
 
 def _options(config: TermConfig, shape: tuple[int, ...], num_ids: int, seed: int) -> dict[str, Any]:
-    """The term's options and what others know: the width judged, the identities, the run's seed."""
+    """The term's options and what others know: the width it takes, the identities, the run's seed."""
     if config.loss not in losses.LOSSES:
         return config.options
     known = losses.options_of(config.loss)

@@ -24,7 +24,7 @@ from resight.dist import average_over_ranks, rank, sum_over_ranks, world_size
 from resight.dist.processes import gather_objects
 from resight.errors import TrainingError
 from resight.losses import InPieces
-from resight.models.sync_batch_norm import batch_norms, synchronise
+from resight.models.sync_batch_norm import batch_norms, synchronize
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -55,10 +55,10 @@ class Parallel:
         self.pieces = _pieces(objective)
         self._averaged = world_size() == 1  # whether gradients are averaged in the backward pass
         if world_size() > 1 and sync_batch_norm:
-            synchronise(model)
+            synchronize(model)
         self._plain: ReIDModel | None = None
         if world_size() > 1 and mode == "fsdp":
-            self._plain = copy.deepcopy(model).cpu()  # for judging and saving; the device holds pieces only
+            self._plain = copy.deepcopy(model).cpu()  # for evaluating and saving; the device holds pieces only
             _shard(model)
 
     def wrap(self, step: Step) -> Step:

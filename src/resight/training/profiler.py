@@ -39,7 +39,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Profile:
+class TrainingProfile:
     """What `steps` steps took; times are seconds a step."""
 
     device: str
@@ -67,7 +67,7 @@ class Profile:
         return f"{1000 * seconds:9.1f} {100 * seconds / self.seconds:6.1f} %"
 
 
-def take_profile(trainer: Trainer, steps: int) -> Profile:
+def take_profile(trainer: Trainer, steps: int) -> TrainingProfile:
     """Run the trainer on for `steps` steps with a clock, then a few with torch's profiler; save none of it.
 
     Writes `profile/` into the trainer's folder.  Where the device works ahead, the clock waits for it at the end of
@@ -92,7 +92,7 @@ def take_profile(trainer: Trainer, steps: int) -> Profile:
     finally:
         trainer.display.end()
         torch.random.set_rng_state(rng)
-    found = Profile(
+    found = TrainingProfile(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         precision=trainer.precision,
         steps=steps,

@@ -114,7 +114,7 @@ class PseudoLabels:
 
 
 def memories(objective: Objective) -> list[tuple[PseudoLabelLoss, str]]:
-    """The losses that remember clusters, each with the output it judges.  Raises RecipeError."""
+    """The losses that remember clusters, each with the output it is computed on.  Raises RecipeError."""
     found = []
     for name, term in objective.terms.items():
         loss, outputs = cast("Term", term).loss, sorted(cast("Term", term).outputs)

@@ -65,7 +65,7 @@ def next_mode_released(fl_id: float, fl_tp: float, delta: float = 0.16) -> Mode:
     return "id" if fl_tp / fl_id < delta else "joint"
 
 
-def normalised_weights(fl_id: float, fl_tp: float) -> tuple[float, float]:
+def normalized_weights(fl_id: float, fl_tp: float) -> tuple[float, float]:
     """2 FL_t / (FL_id + FL_tp), which keeps the ratio and restores the scale; 1 and 1 where both are 0."""
     total = fl_id + fl_tp
     return (2 * fl_id / total, 2 * fl_tp / total) if total > 0 else (1.0, 1.0)
@@ -83,7 +83,7 @@ class WeightingConfig:
     alpha: float = 0.25
     lam: float = 2.0
     delta: float = 0.16
-    combine: Literal["none", "literal", "normalised"] = "none"  # while both are learnt: 1 and 1, FL, or FL scaled
+    combine: Literal["none", "literal", "normalized"] = "none"  # while both are learnt: 1 and 1, FL, or FL scaled
     decide: Literal["before", "after"] = "before"  # a step's mode: from the steps before it, or from its own losses
     start: Literal["loss", "zero"] = "loss"  # the average before the first loss: that loss; or 0, and p = 1/2
     max_hold: int = 50  # steps alone without a measurement of the other task before one step together is forced
@@ -211,8 +211,8 @@ class DynamicFocal(nn.Module):
         identity, metric = (self.tasks[name].focal for name in (self.config.identity, self.config.metric))
         if self.config.combine == "none":
             return {}
-        if self.config.combine == "normalised":
-            identity, metric = normalised_weights(identity, metric)
+        if self.config.combine == "normalized":
+            identity, metric = normalized_weights(identity, metric)
         return {self.config.identity: identity, self.config.metric: metric}
 
     def _choose(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from resight.data.transfer import to_device
 
 LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # ITU-R 601
-GREY = LUMA.repeat(3, 1)  # (3, 3): every channel becomes the luma
+GRAY = LUMA.repeat(3, 1)  # (3, 3): every channel becomes the luma
 
 
 class ColorTransform:
@@ -37,14 +37,14 @@ class ColorTransform:
 
     def contrast(self, factor: Tensor) -> None:
         """x -> f x + (1 - f) m, m the mean luma of the image as it is now."""
-        now = GREY @ (self.matrix + self.about)
+        now = GRAY @ (self.matrix + self.about)
         self.brighten(factor)
         self.about = self.about + (1 - factor)[:, None, None] * now
 
     def saturate(self, factor: Tensor) -> None:
         """x -> f x + (1 - f) luma(x); 0 leaves gray."""
         keep = factor[:, None, None]
-        self._then(keep * torch.eye(3, dtype=torch.float64) + (1 - keep) * GREY)
+        self._then(keep * torch.eye(3, dtype=torch.float64) + (1 - keep) * GRAY)
 
     def turn(self, angle: Tensor) -> None:
         """Turn colors about the gray axis by an angle (B,) in radians (Rodrigues); grays stay."""

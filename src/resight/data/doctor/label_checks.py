@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UNKNOWN = "cameras='ignore' (on the command line --set cameras=ignore)"
 Level = Literal["error", "warning", "note"]
 FATAL = {  # codes that leave nothing to do
-    "train": frozenset({"no_training", "one_person", "no_match"}),  # its verdict could not be had
+    "train": frozenset({"no_training", "one_person", "no_match"}),  # nothing could be evaluated
     "evaluate": frozenset({"no_test", "no_queries", "no_gallery", "no_match"}),
 }
 
@@ -158,7 +158,7 @@ def _matches(dataset: Dataset) -> Iterable[Finding]:
             code,
             f"{len(absent):,} of {total:,} queries ask for persons who are not in the gallery "
             f"({_people(dataset, absent)}).",
-            "Add pictures of them to the gallery, or leave those queries out; the rest can be judged."
+            "Add pictures of them to the gallery, or leave those queries out; the rest can be evaluated."
             if number < total
             else "Query and gallery must show the same people: check that both come from one set and one numbering, or "
             "make them with `resight data split`.",

@@ -153,7 +153,7 @@ def _reliability(held: _HeldOut, bins: int) -> tuple[Bin, ...]:
 
 def _by_camera(held: _HeldOut) -> tuple[CameraCheck, ...]:
     pairs, accepted = held.pairs, held.accepted[:, 0]
-    combinations, which = np.unique(pairs.cams, axis=0, return_inverse=True)
+    combinations, which = np.unique(pairs.camids, axis=0, return_inverse=True)
     lines = []
     for number, (a, b) in enumerate(combinations.tolist()):
         same, different = (which == number) & pairs.same, (which == number) & ~pairs.same

@@ -20,7 +20,7 @@ class Pairs:
     similarity: FloatArray  # (P,) larger is closer: cosine, or minus the Euclidean distance
     same: BoolArray  # (P,)
     pids: IntArray  # (P, 2)
-    cams: IntArray  # (P, 2), the smaller first
+    camids: IntArray  # (P, 2), the smaller first
     weight: FloatArray  # (P,)
     metric: Metric
 
@@ -30,14 +30,14 @@ class Pairs:
     def part(self, keep: BoolArray) -> Pairs:
         """Some of them."""
         return Pairs(
-            self.similarity[keep], self.same[keep], self.pids[keep], self.cams[keep], self.weight[keep], self.metric
+            self.similarity[keep], self.same[keep], self.pids[keep], self.camids[keep], self.weight[keep], self.metric
         )
 
 
-def labelled_pairs(
+def labeled_pairs(
     features: Matrix,
     pids: npt.ArrayLike,
-    cams: npt.ArrayLike | None = None,
+    camids: npt.ArrayLike | None = None,
     metric: Metric = "cosine",
     *,
     limit: int = 2_000_000,
@@ -52,7 +52,7 @@ def labelled_pairs(
     if metric not in ("cosine", "euclidean"):
         raise UsageError(f"metric={metric!r} is not a metric; choose cosine or euclidean.")
     these, owner = Features("features", features), integers("pids", pids)
-    camera = unknown(owner) if cams is None else integers("cams", cams)
+    camera = unknown(owner) if camids is None else integers("camids", camids)
     if not len(these) == len(owner) == len(camera):
         raise EvaluationError(f"{len(these)} vectors, {len(owner)} identities and {len(camera)} cameras: they differ.")
     if not (owner > 0).any():
@@ -68,7 +68,7 @@ def labelled_pairs(
         similarity=_similarity(these, first, second, metric),
         same=np.arange(len(first)) < len(left),
         pids=np.stack((owner[first], owner[second]), axis=1),
-        cams=np.sort(np.stack((camera[first], camera[second]), axis=1), axis=1),
+        camids=np.sort(np.stack((camera[first], camera[second]), axis=1), axis=1),
         weight=np.concatenate((np.ones(len(left)), np.full(len(other_left), weight))),
         metric=metric,
     )

@@ -44,8 +44,8 @@ def logistic(x: FloatArray, y: FloatArray, weight: FloatArray, steps: int = 100)
     """
     positive, negative = float(weight @ y), float(weight @ (1 - y))
     target = np.where(y > 0.5, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    centre, spread = float(np.average(x, weights=weight)), float(x.std()) or 1.0
-    design = np.stack([(x - centre) / spread, np.ones_like(x)], axis=1)
+    center, spread = float(np.average(x, weights=weight)), float(x.std()) or 1.0
+    design = np.stack([(x - center) / spread, np.ones_like(x)], axis=1)
     theta = np.array([0.0, np.log((positive + 1) / (negative + 1))])
     loss = _loss(design @ theta, target, weight)
     for _ in range(steps):
@@ -58,7 +58,7 @@ def logistic(x: FloatArray, y: FloatArray, weight: FloatArray, steps: int = 100)
         theta, done, loss = theta - size * step, loss - new < 1e-12 * (1 + abs(loss)), new
         if done:
             break
-    return float(theta[0] / spread), float(theta[1] - theta[0] * centre / spread)
+    return float(theta[0] / spread), float(theta[1] - theta[0] * center / spread)
 
 
 def _loss(z: FloatArray, target: FloatArray, weight: FloatArray) -> float:

@@ -55,7 +55,7 @@ def windows(k1: int, variant: Variant) -> tuple[int, int]:
     return (k1, min(half, k1)) if variant == "fastreid" else (near, half)
 
 
-def normalised(distance: npt.NDArray[np.float32], farthest: Single, variant: Variant) -> Single:
+def normalized(distance: npt.NDArray[np.float32], farthest: Single, variant: Variant) -> Single:
     """The distance entering the weights and the final mix: d / max d, its square, or d as it is.
 
     torchreid's engine squares once more what is squared already; fast-reid does not divide.  farthest broadcasts.
@@ -96,7 +96,7 @@ def encode(joint: Joint, lists: Lists, k1: int, variant: Variant, memory: int = 
         known[here, met] = np.nan
         new = np.isnan(distance)
         distance[new] = joint.pairs(row[new] + rows.start, col[new])
-        weight = np.exp(-normalised(distance, lists.farthest[rows][row], variant))
+        weight = np.exp(-normalized(distance, lists.farthest[rows][row], variant))
         first = np.searchsorted(row, np.arange(rows.stop - rows.start))
         value.append(weight / np.add.reduceat(weight, first)[row])
         index.append(col.astype(np.int32))

@@ -17,9 +17,9 @@ import numpy as np
 
 from resight.errors import EvaluationError, UsageError
 from resight.evaluation.distances import MEMORY, Block, Matrix, Single, Source, spans
-from resight.evaluation.reranking.jaccard import SparseRows, Variant, averaged, encode, normalised, windows
+from resight.evaluation.reranking.jaccard import SparseRows, Variant, averaged, encode, normalized, windows
 from resight.evaluation.reranking.joint_features import Joint
-from resight.evaluation.reranking.neighbor_lists import Lists, neighbour_lists
+from resight.evaluation.reranking.neighbor_lists import Lists, neighbor_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def rerank(
 
 
 class Reranked(Source):
-    """Re-ranked distances as a source for the judge: rows are made when asked for.
+    """Re-ranked distances as a source of distances: rows are made when asked for.
 
     Of `memory`, lists and weights are held throughout; the distances of queries to the gallery are kept from the
     search if they take no more than half, and computed again if not; work in progress gets what is left.
@@ -121,7 +121,7 @@ class Reranked(Source):
         for rows, distance in self._distances():
             if variant == "fastreid" and self.joint.metric == "cosine":
                 distance = np.multiply(distance, np.float32(0.5))  # its final mix is with 1 - s
-            out = lam * normalised(distance, self.lists.farthest[rows, None], variant) + (1 - lam)
+            out = lam * normalized(distance, self.lists.farthest[rows, None], variant) + (1 - lam)
             for at, query in enumerate(range(rows.start, rows.stop)):
                 shared = self.columns.overlap(self.query, query)
                 out[at] -= (1 - lam) * (shared / (2 - shared))
@@ -167,7 +167,7 @@ def lists_for(joint: Joint, settings: list[Reranking], memory: int = RERANK_MEMO
     table = 4 * joint.queries * joint.gallery
     keep = table <= memory // 2 and needed + table <= memory
     spare = memory - needed - keep * table + _LEAST
-    return neighbour_lists(joint, length, settings[0].context == "gallery_only", spare, keep=keep)
+    return neighbor_lists(joint, length, settings[0].context == "gallery_only", spare, keep=keep)
 
 
 def _too_little(memory: int, needed: int, items: int) -> EvaluationError:

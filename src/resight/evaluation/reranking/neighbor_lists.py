@@ -40,7 +40,7 @@ class Lists:
         return self.index.nbytes + self.distance.nbytes + self.farthest.nbytes + kept
 
 
-def neighbour_lists(
+def neighbor_lists(
     joint: Joint, length: int, separate: bool = False, memory: int = MEMORY, *, keep: bool = False
 ) -> Lists:
     """Search everything against everything, exactly, with about `memory` bytes beside the result.
@@ -103,7 +103,7 @@ def _learn(lists: Lists, met: list[tuple[IntArray, IntArray, Single]], memory: i
     """New neighbours, given one by one as (item, neighbour, distance), side by side in one row an item."""
     if not met:
         return
-    item, neighbour, distance = (np.concatenate(part) for part in zip(*met, strict=True))
+    item, neighbor, distance = (np.concatenate(part) for part in zip(*met, strict=True))
     order = np.argsort(item, kind="stable")
     who, first, count = np.unique(item[order], return_index=True, return_counts=True)
     first = np.append(first, len(item))
@@ -113,7 +113,7 @@ def _learn(lists: Lists, met: list[tuple[IntArray, IntArray, Single]], memory: i
         place = np.arange(len(chosen)) - (first[part] - first[part.start])[row]
         values = np.full((part.stop - part.start, count[part].max()), np.inf, dtype=np.float32)
         items = np.zeros(values.shape, dtype=np.int64)
-        values[row, place], items[row, place] = distance[chosen], neighbour[chosen]
+        values[row, place], items[row, place] = distance[chosen], neighbor[chosen]
         _merge(lists, who[part], values, items)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from resight.errors import UsageError
 from resight.evaluation.distances import MEMORY, Matrix, Single, spans
 from resight.evaluation.reranking.joint_features import Joint
-from resight.evaluation.reranking.neighbor_lists import neighbour_lists
+from resight.evaluation.reranking.neighbor_lists import neighbor_lists
 
 
 def expand(
@@ -44,7 +44,7 @@ def expand(
 def _once(
     joint: Joint, k: int, alpha: float, separate: bool, sides: tuple[bool, bool], memory: int
 ) -> tuple[Single, Single]:
-    lists = neighbour_lists(joint, k, separate, memory)
+    lists = neighbor_lists(joint, k, separate, memory)
     out = np.empty((len(joint), joint.dim), dtype=np.float32)
     for rows in spans(len(joint), min(256, memory // (32 * k * joint.dim))):
         items = np.arange(rows.start, rows.stop)

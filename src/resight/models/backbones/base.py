@@ -43,7 +43,7 @@ class Trunk(nn.Module):
         return x
 
 
-def timm_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def timm_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     import timm
 
     config = timm.get_pretrained_cfg(name)

@@ -131,7 +131,7 @@ class ResNet(Trunk):
         inner = (width, *self.channels)
         layers = [chain(block, inner[i], width * 2**i, depths[i], strides[i], ibn=ibn and i < 3) for i in range(4)]
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
-        self.apply(initialise)
+        self.apply(initialize)
 
     def stem(self, x: Tensor) -> Tensor:
         pooled: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -154,7 +154,7 @@ def chain(
     return nn.Sequential(block(inner, width, stride, ibn), *(block(outer, width, 1, ibn) for _ in range(depth - 1)))
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """He et al., ICCV 2015, scaled by fan-out; normalisations start as the identity."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

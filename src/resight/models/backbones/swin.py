@@ -214,7 +214,7 @@ class Swin(nn.Module):
             Level(channels, rates[starts[i] : starts[i + 1]], last=i == 3) for i, channels in enumerate(self.channels)
         )
         self.norm3 = nn.LayerNorm(self.channels[-1])
-        self.apply(initialise)
+        self.apply(initialize)
         controlled = self.channels[1:] if semantic_weight is not None else ()
         self.semantic_embed_w = nn.ModuleList(controller(channels) for channels in controlled)
         self.semantic_embed_b = nn.ModuleList(controller(channels) for channels in controlled)
@@ -247,7 +247,7 @@ def controller(channels: int) -> nn.Linear:
     return layer
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

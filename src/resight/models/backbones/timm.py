@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from resight.errors import UnknownNameError, UsageError
-from resight.models.backbones.base import Stage, Trunk, foreign, offline, timm_normalisation
+from resight.models.backbones.base import Stage, Trunk, foreign, offline, timm_normalization
 from resight.models.backbones.packaged import packaged_weights
 from resight.models.backbones.pretrained import load_weights_file
 from resight.models.backbones.resnet import FAMILY, ResNet
@@ -62,7 +62,7 @@ class TimmTrunk(Trunk):
         self.channels = tuple(info.channels()[i] for i in coarse)
         self.stride = info.reduction()[-1]
         self.last_axis = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
-        self.mean, self.std = timm_normalisation(name)
+        self.mean, self.std = timm_normalization(name)
 
     def stages(self) -> list[Stage]:
         return [partial(self.walk, span) for span in self.spans()]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resight.errors import UnknownNameError, UsageError
-from resight.models.backbones.base import Trunk, foreign, offline, timm_normalisation
+from resight.models.backbones.base import Trunk, foreign, offline, timm_normalization
 from resight.models.backbones.pretrained import load_weights_file
 from resight.options import Count, Share
 
@@ -53,7 +53,7 @@ class ViT(Trunk):
         if self.stride != patch[0]:
             self.overlap()
         self.channels = (self.body.embed_dim,)
-        self.mean, self.std = timm_normalisation(options.name)
+        self.mean, self.std = timm_normalization(options.name)
         if options.weights is not None and read:
             load_weights_file(self.body, Path(options.weights), options.partial)
 

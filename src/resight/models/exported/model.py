@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resight.errors import CheckpointError, UsageError
-from resight.models.base import Verdict
+from resight.models.base import PairScores
 from resight.models.exported.proof_file import PROOF, Proof, check_proof
 from resight.models.exported.runtimes import OnnxFile, OpenVINOFile
 from resight.models.exported.torch_export import TorchExportFile
@@ -68,12 +68,12 @@ class ExportedModel:
             images = (images.float() * 255).round().clamp(0, 255).to(torch.uint8)
         return self.runtime.run(images.contiguous())
 
-    def verify(self, a: Tensor, b: Tensor) -> Verdict:
+    def verify(self, a: Tensor, b: Tensor) -> PairScores:
         """Two batches of images compared row by row, by the descriptor alone."""
         one, two = self.embed(a), self.embed(b)
         if self.metric == "cosine":
-            return Verdict(torch.cosine_similarity(one, two))
-        return Verdict(-(one - two).norm(dim=1))
+            return PairScores(torch.cosine_similarity(one, two))
+        return PairScores(-(one - two).norm(dim=1))
 
     def fingerprint(self) -> str:
         return self.description.fingerprint

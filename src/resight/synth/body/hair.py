@@ -11,7 +11,7 @@ from resight.synth.body.model import Rest, body_model
 from resight.synth.body.parts import Part, cut, grown, refined, region, rigid
 from resight.synth.body.suit import Suit, bare
 from resight.synth.clothing.fabric import rough
-from resight.synth.clothing.fitted import catalogue
+from resight.synth.clothing.fitted import catalog
 from resight.synth.scene.surface import Array, block, linear, tube
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def skin_of(rest: Rest, person: Person, covered: NDArray[np.bool_]) -> Part:
     colors = np.broadcast_to(linear(person.skin), base.part.vertices.shape).copy()
     tone = 1 + 0.06 * rough(person.hair.seed, base.chart[:, :1], base.chart[:, 1:], 0.05)
     colors *= tone
-    dark = linear(person.hair.colour)
+    dark = linear(person.hair.color)
     size = rest.stature / 1.75
     for eye in eyes:
         away = (base.part.vertices - eye) / size
@@ -71,7 +71,7 @@ def hair_of(rest: Rest, hair: Hair, garments: str = "", *, hat: bool = False) ->
     value = scalp(rest, base)
     if hair.mesh:
         return [_from_folder(rest, hair, garments), cut(replace(base.part, colors=_tinted(base, hair)), value)]
-    color = linear(hair.colour)
+    color = linear(hair.color)
     growth = _GROWTH.get(hair.style, 0.014) * (0.4 if hat else 1.0)
     around, up = base.chart[:, :1], base.chart[:, 1:]
     strands = rough(hair.seed, around * 3, up, 0.03)[:, 0]
@@ -98,15 +98,15 @@ def hair_of(rest: Rest, hair: Hair, garments: str = "", *, hat: bool = False) ->
 
 
 def _tinted(base: Suit, hair: Hair) -> Array:
-    return np.broadcast_to(linear(hair.colour), base.part.vertices.shape)
+    return np.broadcast_to(linear(hair.color), base.part.vertices.shape)
 
 
 def _from_folder(rest: Rest, hair: Hair, garments: str) -> Part:
     """Hair as a mesh of the folder."""
-    part = catalogue(garments)[hair.mesh].on(rest)
+    part = catalog(garments)[hair.mesh].on(rest)
     turn = np.arctan2(part.vertices[:, 0], part.vertices[:, 1])[:, None]
     strands = rough(hair.seed, turn * 0.6, part.vertices[:, 2:], 0.03)
-    return replace(part, colors=(linear(hair.colour) * (1 + 0.25 * strands)).clip(0, 1))
+    return replace(part, colors=(linear(hair.color) * (1 + 0.25 * strands)).clip(0, 1))
 
 
 def _hanging(rest: Rest, hair: Hair, end: float) -> Part:
@@ -114,7 +114,7 @@ def _hanging(rest: Rest, hair: Hair, end: float) -> Part:
     part = refined(region(rest, "helper-hair"))
     turn = np.arctan2(part.vertices[:, 0], part.vertices[:, 1])[:, None]
     strands = rough(hair.seed, turn * 0.6, part.vertices[:, 2:], 0.03)
-    part = replace(part, colors=(linear(hair.colour) * (1 + 0.25 * strands)).clip(0, 1))
+    part = replace(part, colors=(linear(hair.color) * (1 + 0.25 * strands)).clip(0, 1))
     return cut(grown(part, 0.004 * strands[:, 0]), part.vertices[:, 2] - end)
 
 
@@ -125,7 +125,7 @@ def hat_of(rest: Rest, hat: Hat) -> list[Part]:
     middle = rest.heads[[model.bone["eye.R"], model.bone["eye.L"]]].mean(axis=0)
     edge = middle[2] + {"cap": 0.055, "beanie": 0.035, "brim": 0.06}[hat.kind] * rest.stature / 1.75
     value = np.where(base.on("head"), base.part.vertices[:, 2] - edge, -1.0)
-    color = linear(hat.colour)
+    color = linear(hat.color)
     ribs = 1 - 0.25 * (np.abs((base.part.vertices[:, 2] - edge) / 0.02 % 1 - 0.5) > 0.35) * (hat.kind == "beanie")
     shell = cut(grown(replace(base.part, colors=color * ribs[:, None]), 0.020 if hat.kind != "cap" else 0.014), value)
     low = shell.vertices[shell.vertices[:, 2] < edge + 0.02]

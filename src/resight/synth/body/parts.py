@@ -163,4 +163,4 @@ def rigid(mesh: Mesh, bone: str, *, shiny: bool = False) -> Part:
     """A mesh at rest that follows one bone."""
     count = len(mesh.vertices)
     bones = np.full((count, 1), body_model().bone[bone], np.int64)
-    return Part(mesh.vertices, mesh.faces, np.ones((count, 1), np.float32), bones, mesh.colours, shiny=shiny)
+    return Part(mesh.vertices, mesh.faces, np.ones((count, 1), np.float32), bones, mesh.colors, shiny=shiny)

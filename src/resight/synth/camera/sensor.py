@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from resight.synth.scene.surface import Array
 
 _METERED, _AUTOMATIC = 0.22, 0.6  # what the exposure aims at, and how far it gets there
-_GREY = np.array([0.2126, 0.7152, 0.0722])  # luminance of linear sRGB, Rec. 709
+_GRAY = np.array([0.2126, 0.7152, 0.0722])  # luminance of linear sRGB, Rec. 709
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Moment:
 def develop(light: Array, sensor: Sensor, moment: Moment, tall: float) -> Image.Image:
     """Linear radiance (h, w, 3) -> the camera's picture.  1 is a white sheet, `tall` the figure's height."""
     scale = tall / 128
-    metered = float(np.exp(np.log(light @ _GREY + 0.02).mean()))
+    metered = float(np.exp(np.log(light @ _GRAY + 0.02).mean()))
     automatic = (_METERED / metered) ** _AUTOMATIC
     gain = automatic * sensor.exposure * moment.exposure * np.array(sensor.gains) * np.array(moment.gains)
-    grey = (light @ _GREY)[..., None]
-    color = np.clip(grey + sensor.saturation * (light - grey), 0, None) * gain
+    gray = (light @ _GRAY)[..., None]
+    color = np.clip(gray + sensor.saturation * (light - gray), 0, None) * gain
     picture = _screen(_tone(color, sensor))
     smear = moment.motion * scale
     soft = _blurred(picture, float(np.hypot(sensor.blur, moment.blur)) * scale, smear)

@@ -37,7 +37,7 @@ def held(person: Person, transforms: Array, rest: Rest) -> list[Mesh]:
 
 def _box(item: Carried, size: tuple[float, float, float], roundness: float) -> Mesh:
     """A bag about the origin in its cloth's colors, with a pocket where it faces away."""
-    mesh = block(size, linear(item.fabric.colour), roundness=roundness, n=24)
+    mesh = block(size, linear(item.fabric.color), roundness=roundness, n=24)
     x, y, z = mesh.vertices.T
     painted = paint(item.fabric, x[:, None], z[:, None] + 1.0, np.full((len(x), 1), np.pi / 2), 1.0)[:, 0]
     pocket = (np.abs(x) < 0.36 * size[0]) & (z < 0.02 * size[2]) & (z > -0.42 * size[2]) & (y < -0.2 * size[1])
@@ -108,9 +108,9 @@ def _umbrella(item: Carried) -> Mesh:
     """Open, its stick upright from the hand."""
     level = np.linspace(0, 0.85, 6)
     stick = tube(np.stack([0 * level, 0 * level, level], axis=1), 0.008, np.array([0.03, 0.03, 0.03]), n=6)
-    shade = block((1.05 * item.size, 1.05 * item.size, 0.42), linear(item.fabric.colour), roundness=1.0, n=16)
+    shade = block((1.05 * item.size, 1.05 * item.size, 0.42), linear(item.fabric.color), roundness=1.0, n=16)
     top = np.maximum(shade.vertices, [-9, -9, -0.02])  # the lower half of the ball is pressed flat
-    return join([Mesh(top, shade.normals, shade.colours, shade.faces).moved(to=(0, 0, 0.70)), stick])
+    return join([Mesh(top, shade.normals, shade.colors, shade.faces).moved(to=(0, 0, 0.70)), stick])
 
 
 def _in_hand(item: Carried) -> Mesh:
@@ -130,4 +130,4 @@ def _in_hand(item: Carried) -> Mesh:
     bag = _box(item, size, 0.6)
     pinch = np.interp(bag.vertices[:, 2] / size[2], [-0.5, 0.2, 0.5], [1.0, 0.95, 0.45])[:, None]
     pinched = bag.vertices * np.concatenate([pinch, pinch, np.ones_like(pinch)], axis=1)
-    return Mesh(pinched, bag.normals, bag.colours, bag.faces).moved(to=(0, 0, -0.03 - size[2] / 2))
+    return Mesh(pinched, bag.normals, bag.colors, bag.faces).moved(to=(0, 0, -0.03 - size[2] / 2))

@@ -35,7 +35,7 @@ PRINTS = ("", "logo", "picture", "text")
 class Fabric:
     """One cloth.  `seed` fixes the drawing of its print and the course of its folds."""
 
-    colour: RGB
+    color: RGB
     second: RGB = (1.0, 1.0, 1.0)
     accent: RGB = (0.9, 0.9, 0.9)
     pattern: str = "plain"
@@ -49,7 +49,7 @@ class Fabric:
 def paint(fabric: Fabric, around: Array, up: Array, theta: Array, chest: float) -> Array:
     """Linear colours (m, n, 3) at the points given by around, up and theta (m, n); `chest` is the height of a print."""
     share = _woven(fabric, around, up, chest)[..., None]
-    colour = (1 - share) * linear(fabric.colour) + share * linear(fabric.second)
+    color = (1 - share) * linear(fabric.color) + share * linear(fabric.second)
     for kind, facing, number in (
         (fabric.front, np.cos(theta) > 0.25, 0),
         (fabric.back, np.cos(theta) < -0.25, 1),
@@ -57,8 +57,8 @@ def paint(fabric: Fabric, around: Array, up: Array, theta: Array, chest: float) 
         if kind:
             across = around if number == 0 else np.sin(theta) * np.abs(around).max() * 0.5
             ink = np.logical_and(_printed(kind, fabric.seed + number, across, up - chest), facing)[..., None]
-            colour = np.where(ink, linear(fabric.accent), colour)
-    return np.asarray(colour)
+            color = np.where(ink, linear(fabric.accent), color)
+    return np.asarray(color)
 
 
 def _woven(fabric: Fabric, around: Array, up: Array, chest: float) -> Array:
@@ -139,6 +139,6 @@ def folds(fabric: Fabric, moment: int, around: Array, up: Array, slant: float = 
     return 0.5 * fabric.softness * field
 
 
-def shade(colours: Array, fold: Array, depth: float = 0.26) -> Array:
+def shade(colors: Array, fold: Array, depth: float = 0.26) -> Array:
     """Colours (m, n, 3) darkened where the cloth dips, as light does in folds finer than the surface."""
-    return np.asarray(colours * (1.0 - depth * np.clip(0.4 - fold, 0, 1))[..., None])
+    return np.asarray(colors * (1.0 - depth * np.clip(0.4 - fold, 0, 1))[..., None])

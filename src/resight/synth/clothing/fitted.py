@@ -64,7 +64,7 @@ class Fitting:
 
 
 @lru_cache(maxsize=2)
-def catalogue(folder: str) -> dict[str, Fitting]:
+def catalog(folder: str) -> dict[str, Fitting]:
     """Name -> mesh, for everything in the folder that fits the base mesh; sorted by name."""
     files = sorted(Path(folder).rglob("*.mhclo"))
     if not files:
@@ -76,7 +76,7 @@ def matching(folder: str, kind: Kind, *, sex: int | None = None, long: bool | No
     """Names of the meshes of a kind that suit a sex and a length."""
     return tuple(
         name
-        for name, fitting in catalogue(folder).items()
+        for name, fitting in catalog(folder).items()
         if fitting.kind == kind
         and (sex is None or fitting.female is None or fitting.female == bool(sex))
         and (long is None or fitting.long == long)

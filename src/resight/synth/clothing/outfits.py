@@ -7,17 +7,17 @@ import numpy as np
 from resight.synth.clothing.fabric import RGB, Fabric
 from resight.synth.clothing.palette import (
     DENIM,
-    LOWER_COLOURS,
+    LOWER_COLORS,
     LOWER_SHARE,
     SHADES,
-    UPPER_COLOURS,
+    UPPER_COLORS,
     UPPER_SHARE,
     any_color,
 )
 from resight.synth.clothing.wardrobe import Bottom, Top
 from resight.synth.streams import Dice
 
-_PINK = LOWER_COLOURS.index("pink")  # the nearest class to the skirt of a red dress
+_PINK = LOWER_COLORS.index("pink")  # the nearest class to the skirt of a red dress
 
 
 def outfit(clothes: Dice, own: Dice, sex: int) -> tuple[Top, Top | None, Bottom, dict[str, int]]:
@@ -25,14 +25,14 @@ def outfit(clothes: Dice, own: Dice, sex: int) -> tuple[Top, Top | None, Bottom,
     warm = clothes.chance(0.55)  # summer clothes
     up = int(clothes.one(tuple(range(8)), UPPER_SHARE))
     down = int(clothes.one(tuple(range(9)), LOWER_SHARE))
-    upper, lower = clothes.one(SHADES[UPPER_COLOURS[up]]), clothes.one(SHADES[LOWER_COLOURS[down]])
+    upper, lower = clothes.one(SHADES[UPPER_COLORS[up]]), clothes.one(SHADES[LOWER_COLORS[down]])
     if sex == 1 and clothes.chance(0.16 if warm else 0.06):
         dress = _dress(clothes, own, upper)
-        down = LOWER_COLOURS.index(UPPER_COLOURS[up]) if UPPER_COLOURS[up] in LOWER_COLOURS else _PINK
+        down = LOWER_COLORS.index(UPPER_COLORS[up]) if UPPER_COLORS[up] in LOWER_COLORS else _PINK
         bottom = Bottom("skirt", dress.fabric, max(dress.hem, 0.44), 0.004)
         coat = _outer(clothes, own, any_color(clothes), 0.05 if warm else 0.7)
         return dress, coat, bottom, {"upcolor": up, "downcolor": down}
-    bottom = _bottom(clothes, own, sex, lower, LOWER_COLOURS[down], warm)
+    bottom = _bottom(clothes, own, sex, lower, LOWER_COLORS[down], warm)
     if clothes.chance(0.08 if warm else 0.72):
         outer = _outer(clothes, own, upper, 1.0)
         inner = _top(clothes, own, sex, any_color(clothes), warm)
@@ -43,23 +43,23 @@ def outfit(clothes: Dice, own: Dice, sex: int) -> tuple[Top, Top | None, Bottom,
 def _fabric(
     clothes: Dice,
     own: Dice,
-    colour: RGB,
+    color: RGB,
     patterns: tuple[str, ...],
     weights: tuple[float, ...],
     softness: float,
     prints: float = 0.0,
 ) -> Fabric:
     """Colour and pattern come from the wardrobe; whether and what is printed, and the folds, are the wearer's."""
-    colour = _worn(clothes, colour)
+    color = _worn(clothes, color)
     pattern = clothes.one(patterns, weights)
     contrast = clothes.one(("lighter", "darker", "other"))
-    base = np.array(colour)
+    base = np.array(color)
     second = {"lighter": 0.35 * base + 0.6, "darker": 0.4 * base, "other": np.array(any_color(clothes))}[contrast]
     scale = clothes.one((0.035, 0.055, 0.08, 0.12))
     inked = own.chance(prints) and pattern in ("plain", "melange")
     accent = own.tinted(own.one(((0.92, 0.92, 0.9), (0.08, 0.08, 0.09), any_color(own))), 0.02)
     return Fabric(
-        own.tinted(clothes.tinted(colour), 0.008),
+        own.tinted(clothes.tinted(color), 0.008),
         tuple(np.clip(second, 0.04, 0.95)),
         accent,
         pattern,
@@ -71,15 +71,15 @@ def _fabric(
     )
 
 
-def _worn(clothes: Dice, colour: RGB) -> RGB:
+def _worn(clothes: Dice, color: RGB) -> RGB:
     """A color as it is after washing, dust and light: most of them much grayer."""
-    gray, keep = sum(colour) / 3, clothes.between(0.35, 1.0)
+    gray, keep = sum(color) / 3, clothes.between(0.35, 1.0)
     light = clothes.between(0.85, 1.1)
-    r, g, b = (min(max(light * (gray + keep * (value - gray)), 0.04), 0.95) for value in colour)
+    r, g, b = (min(max(light * (gray + keep * (value - gray)), 0.04), 0.95) for value in color)
     return r, g, b
 
 
-def _top(clothes: Dice, own: Dice, sex: int, colour: RGB, warm: bool) -> Top:
+def _top(clothes: Dice, own: Dice, sex: int, color: RGB, warm: bool) -> Top:
     kind = clothes.one(
         ("tee", "polo", "shirt", "sweater", "hoodie", "tank"),
         (0.56, 0.12, 0.2, 0.02, 0.02, 0.07 * sex + 0.02) if warm else (0.16, 0.05, 0.25, 0.30, 0.20, 0.0),
@@ -108,7 +108,7 @@ def _top(clothes: Dice, own: Dice, sex: int, colour: RGB, warm: bool) -> Top:
     fabric = _fabric(
         clothes,
         own,
-        colour,
+        color,
         patterns,
         weights,
         1.0 if kind != "hoodie" else 0.8,
@@ -122,7 +122,7 @@ def _top(clothes: Dice, own: Dice, sex: int, colour: RGB, warm: bool) -> Top:
     return Top(kind, fabric, hem, sleeve, ease * clothes.between(0.7, 1.5), neck, sleeves=raglan)
 
 
-def _outer(clothes: Dice, own: Dice, colour: RGB, chance: float) -> Top | None:
+def _outer(clothes: Dice, own: Dice, color: RGB, chance: float) -> Top | None:
     if not clothes.chance(chance):
         return None
     kind = clothes.one(("jacket", "blazer", "puffer", "coat", "vest", "cardigan"), (0.36, 0.17, 0.14, 0.14, 0.06, 0.13))
@@ -141,7 +141,7 @@ def _outer(clothes: Dice, own: Dice, colour: RGB, chance: float) -> Top | None:
     fabric = _fabric(
         clothes,
         own,
-        colour,
+        color,
         ("plain", "blocks", "checks", "band", "melange"),
         (0.72, 0.1, 0.06, 0.06, 0.06),
         0.7,
@@ -163,11 +163,11 @@ def _outer(clothes: Dice, own: Dice, colour: RGB, chance: float) -> Top | None:
     )
 
 
-def _dress(clothes: Dice, own: Dice, colour: RGB) -> Top:
+def _dress(clothes: Dice, own: Dice, color: RGB) -> Top:
     fabric = _fabric(
         clothes,
         own,
-        colour,
+        color,
         ("plain", "flowers", "dots", "stripes", "checks"),
         (0.5, 0.25, 0.1, 0.1, 0.05),
         1.3,
@@ -184,7 +184,7 @@ def _dress(clothes: Dice, own: Dice, colour: RGB) -> Top:
     )
 
 
-def _bottom(clothes: Dice, own: Dice, sex: int, colour: RGB, name: str, warm: bool) -> Bottom:
+def _bottom(clothes: Dice, own: Dice, sex: int, color: RGB, name: str, warm: bool) -> Bottom:
     kind = clothes.one(
         ("trousers", "jeans", "leggings", "shorts", "skirt"),
         (
@@ -196,11 +196,11 @@ def _bottom(clothes: Dice, own: Dice, sex: int, colour: RGB, name: str, warm: bo
         ),
     )
     if kind == "skirt":
-        fabric = _fabric(clothes, own, colour, ("plain", "flowers", "checks", "stripes"), (0.75, 0.1, 0.1, 0.05), 1.3)
+        fabric = _fabric(clothes, own, color, ("plain", "flowers", "checks", "stripes"), (0.75, 0.1, 0.1, 0.05), 1.3)
         return Bottom("skirt", fabric, clothes.between(0.20, 0.42), 0.012, flare=clothes.between(0.0, 0.35))
     if kind == "jeans":
-        colour = clothes.one(DENIM) if name == "blue" else colour
-        fabric = _fabric(clothes, own, colour, ("plain", "melange"), (0.5, 0.5), 0.8)
+        color = clothes.one(DENIM) if name == "blue" else color
+        fabric = _fabric(clothes, own, color, ("plain", "melange"), (0.5, 0.5), 0.8)
         return Bottom(
             "trousers",
             fabric,
@@ -210,12 +210,12 @@ def _bottom(clothes: Dice, own: Dice, sex: int, colour: RGB, name: str, warm: bo
         )
     if kind == "shorts":
         fabric = _fabric(
-            clothes, own, colour, ("plain", "checks", "camouflage", "melange"), (0.75, 0.1, 0.07, 0.08), 0.9
+            clothes, own, color, ("plain", "checks", "camouflage", "melange"), (0.75, 0.1, 0.07, 0.08), 0.9
         )
         return Bottom("shorts", fabric, clothes.between(0.85, 1.45), clothes.between(0.014, 0.034), 0.08)
     if kind == "leggings":
-        return Bottom("trousers", _fabric(clothes, own, colour, ("plain",), (1.0,), 0.3), own.between(0.08, 0.4), 0.003)
-    fabric = _fabric(clothes, own, colour, ("plain", "pinstripes", "checks", "band"), (0.86, 0.05, 0.04, 0.05), 1.0)
+        return Bottom("trousers", _fabric(clothes, own, color, ("plain",), (1.0,), 0.3), own.between(0.08, 0.4), 0.003)
+    fabric = _fabric(clothes, own, color, ("plain", "pinstripes", "checks", "band"), (0.86, 0.05, 0.04, 0.05), 1.0)
     return Bottom(
         "trousers",
         fabric,

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from resight.synth.clothing.fabric import RGB
     from resight.synth.streams import Dice
 
-UPPER_COLOURS = ("black", "white", "red", "purple", "yellow", "gray", "blue", "green")
-LOWER_COLOURS = ("black", "white", "pink", "purple", "yellow", "gray", "blue", "green", "brown")
+UPPER_COLORS = ("black", "white", "red", "purple", "yellow", "gray", "blue", "green")
+LOWER_COLORS = ("black", "white", "pink", "purple", "yellow", "gray", "blue", "green", "brown")
 
 SHADES: dict[str, tuple[RGB, ...]] = {
     "black": ((0.10, 0.10, 0.11), (0.14, 0.14, 0.15), (0.15, 0.14, 0.17), (0.12, 0.14, 0.18)),
@@ -46,5 +46,5 @@ DENIM: tuple[RGB, ...] = ((0.18, 0.23, 0.36), (0.28, 0.37, 0.52), (0.45, 0.55, 0
 
 def any_color(dice: Dice) -> RGB:
     """A shade of an upper garment's colours, by how common they are."""
-    shade: RGB = dice.one(SHADES[dice.one(UPPER_COLOURS, UPPER_SHARE)])
+    shade: RGB = dice.one(SHADES[dice.one(UPPER_COLORS, UPPER_SHARE)])
     return shade

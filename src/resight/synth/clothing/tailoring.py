@@ -11,7 +11,7 @@ from resight.synth.body.model import Rest, body_model
 from resight.synth.body.parts import Part, cut, grown, refined, region, rigid
 from resight.synth.body.suit import Suit, clothes_base, suit
 from resight.synth.clothing.fabric import Fabric, paint
-from resight.synth.clothing.fitted import catalogue
+from resight.synth.clothing.fitted import catalog
 from resight.synth.scene.surface import Array, linear, tube
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _opening(base: Suit, garment: Top) -> Array:
 
 def _fitted(rest: Rest, mesh: str, garments: str, fabric: Fabric, depth: float, garment: Top | None = None) -> Part:
     """A mesh of the folder in a fabric."""
-    part = grown(catalogue(garments)[mesh].on(rest), 0.004)
+    part = grown(catalog(garments)[mesh].on(rest), 0.004)
     return _sewn(suit(rest, part), np.ones(len(part.vertices)), fabric, depth, garment)
 
 
@@ -131,7 +131,7 @@ def _around_the_neck(rest: Rest, garment: Top) -> list[Part]:
     neck = rest.heads[body_model().bone["neck01"]]
     turn = np.linspace(0, 2 * np.pi, 25)
     ring = np.stack([np.sin(turn), np.cos(turn), 0 * turn], axis=1)
-    color = linear(garment.fabric.colour)
+    color = linear(garment.fabric.color)
     if garment.neck == "hood":
         behind = np.clip(-np.cos(turn), 0, 1)
         path = neck + ring * [0.085, 0.085, 0] + np.stack([0 * turn, -0.035 * behind, 0.012 - 0.035 * behind], axis=1)
@@ -190,9 +190,9 @@ def skirt(rest: Rest, fabric: Fabric, hem: float, ease: float, flare: float, ope
 def footwear(rest: Rest, shoes: Shoes, garments: str = "") -> list[Part]:
     """Shoes over the feet, boots up the shank; the sole in its own color."""
     if shoes.mesh:
-        part = catalogue(garments)[shoes.mesh].on(rest)
+        part = catalog(garments)[shoes.mesh].on(rest)
         low = part.vertices[:, 2] < part.vertices[:, 2].min() + 0.02
-        colors = np.where(low[:, None], linear(shoes.sole), linear(shoes.colour))
+        colors = np.where(low[:, None], linear(shoes.sole), linear(shoes.color))
         return [replace(part, colors=colors, shiny=shoes.kind != "sneakers")]
     base = clothes_base(rest)
     ankle = 0.62 if shoes.kind == "boots" else 0.30 if shoes.kind == "sneakers" else 0.24
@@ -201,7 +201,7 @@ def footwear(rest: Rest, shoes: Shoes, garments: str = "") -> list[Part]:
     vertices = part.vertices.copy()
     vertices[:, 2] = np.maximum(vertices[:, 2], -0.012)
     sole = base.height < (0.022 if shoes.kind == "sneakers" else 0.012)
-    colors = np.where(sole[:, None], linear(shoes.sole), linear(shoes.colour))
+    colors = np.where(sole[:, None], linear(shoes.sole), linear(shoes.color))
     laces = base.on("foot") & (np.abs(base.height - 0.07) < 0.02) & (base.part.vertices[:, 1] > 0.04)
     if shoes.kind == "sneakers":
         colors = np.where(laces[:, None], linear(shoes.sole) * 0.8, colors)

@@ -18,13 +18,13 @@ def spectral(draw: np.random.Generator, shape: tuple[int, int], slope: float) ->
     return np.asarray(field / field.std())
 
 
-def _tinted(draw: np.random.Generator, colour: tuple[float, float, float], spread: float = 0.02) -> Array:
-    return np.asarray(np.clip(np.array(colour) + draw.normal(0, spread, 3), 0.03, 0.95))
+def _tinted(draw: np.random.Generator, color: tuple[float, float, float], spread: float = 0.02) -> Array:
+    return np.asarray(np.clip(np.array(color) + draw.normal(0, spread, 3), 0.03, 0.95))
 
 
-def _toned(colour: Array, tone: Array) -> Array:
+def _toned(color: Array, tone: Array) -> Array:
     """Linear (h, w, 3): a screen colour times a tone (h, w)."""
-    return linear(np.clip(colour * tone[..., None], 0.0, 1.0))
+    return linear(np.clip(color * tone[..., None], 0.0, 1.0))
 
 
 def _cells(
@@ -42,7 +42,7 @@ def _cells(
 
 def _paved(
     draw: np.random.Generator,
-    colour: tuple[float, float, float],
+    color: tuple[float, float, float],
     size: tuple[float, float],
     spread: float,
     shifted: bool = False,
@@ -54,7 +54,7 @@ def _paved(
         + 0.035 * spectral(draw, (_TILE, _TILE), 0.6)
         + 0.05 * spectral(draw, (_TILE, _TILE), 1.4)
     )
-    return _toned(_tinted(draw, colour), np.where(joint, 0.72, 1.0) * tone)
+    return _toned(_tinted(draw, color), np.where(joint, 0.72, 1.0) * tone)
 
 
 def _plaza_ground(draw: np.random.Generator) -> tuple[Array, float]:
@@ -106,7 +106,7 @@ def _facade(draw: np.random.Generator) -> Array:
     h, w = 224, 1152
     value, joint = _cells(draw, (h, w), (5.0, 14.0), True)
     brick = draw.random() < 0.5
-    colour = _tinted(
+    color = _tinted(
         draw,
         (0.54, 0.41, 0.35) if brick else draw.choice([(0.72, 0.70, 0.66), (0.55, 0.55, 0.57), (0.78, 0.72, 0.58)]),
     )
@@ -115,7 +115,7 @@ def _facade(draw: np.random.Generator) -> Array:
         + 0.08 * spectral(draw, (h, w), 1.2)
         + (0.25 * (value - 0.5) - 0.2 * joint if brick else 0.03 * spectral(draw, (h, w), 0.3))
     )
-    texture = _toned(colour, tone)
+    texture = _toned(color, tone)
     step, wide, foot, tall = (
         int(draw.integers(60, 130)),
         int(draw.integers(25, 55)),
@@ -124,7 +124,7 @@ def _facade(draw: np.random.Generator) -> Array:
     )
     glass = _tinted(draw, (0.20, 0.25, 0.30), 0.05)
     for at in range(int(draw.integers(0, step)), w - wide, step):
-        texture[foot - 3 : foot + tall + 3, at - min(3, at) : at + wide + 3] = linear(np.clip(colour * 1.25, 0, 0.95))
+        texture[foot - 3 : foot + tall + 3, at - min(3, at) : at + wide + 3] = linear(np.clip(color * 1.25, 0, 0.95))
         shine = np.linspace(0.6, 1.6, tall)[:, None, None] * draw.uniform(0.6, 1.4)
         texture[foot : foot + tall, at : at + wide] = linear(np.clip(glass * shine, 0, 1))
     return texture
@@ -139,9 +139,9 @@ def _greenery(draw: np.random.Generator) -> Array:
 def _inside(draw: np.random.Generator) -> Array:
     """An inner wall: panels, doors, posters."""
     h, w = 224, 1152
-    colour = _tinted(draw, draw.choice([(0.80, 0.78, 0.74), (0.66, 0.70, 0.74), (0.72, 0.64, 0.52)]))
-    texture = _toned(colour, 1 + 0.05 * spectral(draw, (h, w), 1.5))
-    texture[:9] = linear(0.45 * colour)
+    color = _tinted(draw, draw.choice([(0.80, 0.78, 0.74), (0.66, 0.70, 0.74), (0.72, 0.64, 0.52)]))
+    texture = _toned(color, 1 + 0.05 * spectral(draw, (h, w), 1.5))
+    texture[:9] = linear(0.45 * color)
     for at in range(0, w, int(draw.integers(50, 140))):
         texture[:, at : at + 2] *= 0.6
     for _ in range(14):

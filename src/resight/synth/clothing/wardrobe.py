@@ -25,7 +25,7 @@ class Body:
 @dataclass(frozen=True)
 class Hair:
     style: str  # bald, cropped, short, parted, bob, long, ponytail, bun, curly
-    colour: RGB
+    color: RGB
     seed: int = 0
     mesh: str = ""  # of a folder of garments; none: cut from the body
 
@@ -68,7 +68,7 @@ class Bottom:
 @dataclass(frozen=True)
 class Shoes:
     kind: str  # sneakers, leather, boots, heels, sandals
-    colour: RGB
+    color: RGB
     sole: RGB
     mesh: str = ""  # of a folder of garments; none: cut from the body
 
@@ -84,7 +84,7 @@ class Carried:
 @dataclass(frozen=True)
 class Hat:
     kind: str  # cap, beanie, brim
-    colour: RGB
+    color: RGB
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Person:
     beard: bool = False
     scarf: RGB | None = None
     tights: RGB | None = None
-    colours: dict[str, int] = field(default_factory=dict, hash=False)  # upcolor, downcolor
+    colors: dict[str, int] = field(default_factory=dict, hash=False)  # upcolor, downcolor
 
     @property
     def sleeved(self) -> Top:

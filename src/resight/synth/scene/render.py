@@ -18,7 +18,7 @@ from resight.synth.body.figure import figure
 from resight.synth.body.model import body_model
 from resight.synth.camera.cameras import FRAME, Camera, Sun
 from resight.synth.camera.framing import Rectangle, Window, bounds, visible_share, window_of
-from resight.synth.clothing.fitted import catalogue
+from resight.synth.clothing.fitted import catalog
 from resight.synth.scene.denoise import denoise
 from resight.synth.scene.environment import panorama, panoramas
 from resight.synth.scene.light import dome, sunlight
@@ -69,7 +69,7 @@ def require_assets(config: SynthConfig) -> None:
     if config.environments:
         panoramas(config.environments)
     if config.garments:
-        catalogue(config.garments)
+        catalog(config.garments)
 
 
 def expose(config: SynthConfig, shot: Shot) -> Exposed:
@@ -159,13 +159,13 @@ def _sensor(camera: Camera, window: Window, samples: int) -> dict[str, Any]:
 
 def _shape(mesh: Mesh, *, shiny: bool) -> Any:
     mi = _mitsuba()
-    colour = {"type": "mesh_attribute", "name": "vertex_color"}
-    cloth = {"type": "diffuse", "reflectance": colour}
-    sheen = {"type": "principled", "base_color": colour, "roughness": 0.5, "specular": 0.4}
+    color = {"type": "mesh_attribute", "name": "vertex_color"}
+    cloth = {"type": "diffuse", "reflectance": color}
+    sheen = {"type": "principled", "base_color": color, "roughness": 0.5, "specular": 0.4}
     properties = mi.Properties()
     properties["bsdf"] = mi.load_dict({"type": "twosided", "bsdf": sheen if shiny else cloth})
     shape = mi.Mesh("mesh", len(mesh.vertices), len(mesh.faces), has_vertex_normals=True, props=properties)
-    shape.add_attribute("vertex_color", 3, mesh.colours.astype(np.float32).ravel())
+    shape.add_attribute("vertex_color", 3, mesh.colors.astype(np.float32).ravel())
     parts = mi.traverse(shape)
     parts["vertex_positions"] = mesh.vertices.astype(np.float32).ravel()
     parts["vertex_normals"] = mesh.normals.astype(np.float32).ravel()

@@ -24,13 +24,13 @@ class Mesh:
 
     vertices: Array
     normals: Array
-    colours: Array
+    colors: Array
     faces: NDArray[np.int64]
 
     def moved(self, *, yaw: float = 0.0, to: ArrayLike = (0.0, 0.0, 0.0)) -> Mesh:
         """Turned about the vertical by `yaw` radians (counter-clockwise from above), then shifted by `to`."""
         turn = turned(yaw)
-        return Mesh(self.vertices @ turn.T + np.asarray(to, float), self.normals @ turn.T, self.colours, self.faces)
+        return Mesh(self.vertices @ turn.T + np.asarray(to, float), self.normals @ turn.T, self.colors, self.faces)
 
 
 def turned(yaw: float) -> Array:
@@ -61,12 +61,12 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),
         np.concatenate([mesh.normals for mesh in meshes]),
-        np.concatenate([mesh.colours for mesh in meshes]),
+        np.concatenate([mesh.colors for mesh in meshes]),
         np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)]),
     )
 
 
-def sheet(points: Array, colours: ArrayLike, *, closed: bool = True, keep: NDArray[np.bool_] | None = None) -> Mesh:
+def sheet(points: Array, colors: ArrayLike, *, closed: bool = True, keep: NDArray[np.bool_] | None = None) -> Mesh:
     """A grid of points (m, n, 3) as a surface; `closed` joins the last column to the first.
 
     Columns run counter-clockwise seen from the end of the rows, so that normals point outwards.  `colours` is
@@ -81,7 +81,7 @@ def sheet(points: Array, colours: ArrayLike, *, closed: bool = True, keep: NDArr
     if keep is not None:
         faces = faces[keep.reshape(-1)[faces].all(axis=1)]
     vertices = points.reshape(-1, 3)
-    painted = np.broadcast_to(np.asarray(colours, float), points.shape).reshape(-1, 3)
+    painted = np.broadcast_to(np.asarray(colors, float), points.shape).reshape(-1, 3)
     return Mesh(vertices, vertex_normals(vertices, faces), painted.copy(), faces)
 
 
@@ -111,7 +111,7 @@ def frames(path: Array, hint: ArrayLike) -> tuple[Array, Array]:
 def tube(
     path: Array,
     radius: ArrayLike,
-    colours: ArrayLike,
+    colors: ArrayLike,
     *,
     hint: ArrayLike = (1.0, 0.0, 0.0),
     n: int = 16,
@@ -127,7 +127,7 @@ def tube(
         radius = np.broadcast_to(radius[:, None, :], (m, n, 2))
     ring = circle(radius.shape[1])[1] * radius  # (m, n, 2)
     points = path[:, None] + ring[..., :1] * across[:, None] + ring[..., 1:] * front[:, None]
-    paint = np.broadcast_to(np.asarray(colours, float), points.shape)
+    paint = np.broadcast_to(np.asarray(colors, float), points.shape)
     if caps:
         points = np.concatenate(
             [
@@ -140,7 +140,7 @@ def tube(
     return sheet(points, paint)
 
 
-def block(size: ArrayLike, colours: ArrayLike, *, roundness: float = 0.35, n: int = 20) -> Mesh:
+def block(size: ArrayLike, colors: ArrayLike, *, roundness: float = 0.35, n: int = 20) -> Mesh:
     """A superellipsoid about the origin, `size` (3,) full extents; roundness 1 is an ellipsoid, 0 a box."""
     theta, height = -_evenly(-np.pi, np.pi, 2 * n + 1, roundness)[:-1], _evenly(-np.pi / 2, np.pi / 2, n, roundness)
     bent = np.stack(
@@ -151,7 +151,7 @@ def block(size: ArrayLike, colours: ArrayLike, *, roundness: float = 0.35, n: in
         ],
         axis=-1,
     )
-    return sheet(bent * (np.asarray(size, float) / 2), colours)
+    return sheet(bent * (np.asarray(size, float) / 2), colors)
 
 
 def _evenly(low: float, high: float, n: int, exponent: float) -> Array:

@@ -13,34 +13,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _post(height: float, radius: float, colour: Array, at: tuple[float, float] = (0.0, 0.0)) -> Mesh:
+def _post(height: float, radius: float, color: Array, at: tuple[float, float] = (0.0, 0.0)) -> Mesh:
     z = np.linspace(0, height, 6)
-    return tube(np.stack([0 * z + at[0], 0 * z + at[1], z], axis=1), radius, colour, n=14)
+    return tube(np.stack([0 * z + at[0], 0 * z + at[1], z], axis=1), radius, color, n=14)
 
 
-def _colour(draw: np.random.Generator, *choices: tuple[float, float, float]) -> Array:
+def _color(draw: np.random.Generator, *choices: tuple[float, float, float]) -> Array:
     return linear(np.clip(np.array(choices[int(draw.integers(len(choices)))]) + draw.normal(0, 0.03, 3), 0.03, 0.95))
 
 
 def _box(
-    size: tuple[float, float, float], colour: Array, at: tuple[float, float, float], roundness: float = 0.12
+    size: tuple[float, float, float], color: Array, at: tuple[float, float, float], roundness: float = 0.12
 ) -> Mesh:
-    return block(size, colour, roundness=roundness, n=12).moved(to=(at[0], at[1], at[2] + size[2] / 2))
+    return block(size, color, roundness=roundness, n=12).moved(to=(at[0], at[1], at[2] + size[2] / 2))
 
 
 def pole(draw: np.random.Generator) -> Mesh:
     """A lamp post or a traffic sign."""
-    grey = _colour(draw, (0.35, 0.36, 0.37), (0.6, 0.6, 0.6), (0.2, 0.25, 0.22))
-    made = [_post(4.2, draw.uniform(0.035, 0.075), grey), _post(0.5, 0.11, grey)]
+    gray = _color(draw, (0.35, 0.36, 0.37), (0.6, 0.6, 0.6), (0.2, 0.25, 0.22))
+    made = [_post(4.2, draw.uniform(0.035, 0.075), gray), _post(0.5, 0.11, gray)]
     if draw.random() < 0.5:
-        sign = _colour(draw, (0.7, 0.12, 0.12), (0.15, 0.3, 0.65), (0.85, 0.75, 0.2))
+        sign = _color(draw, (0.7, 0.12, 0.12), (0.15, 0.3, 0.65), (0.85, 0.75, 0.2))
         made.append(_box((0.55, 0.04, 0.55), sign, (0, -0.08, 2.1), 0.6))
     return join(made)
 
 
 def bin_(draw: np.random.Generator) -> Mesh:
     """A litter bin."""
-    body = _colour(draw, (0.22, 0.36, 0.26), (0.3, 0.3, 0.32), (0.25, 0.35, 0.5), (0.55, 0.35, 0.18))
+    body = _color(draw, (0.22, 0.36, 0.26), (0.3, 0.3, 0.32), (0.25, 0.35, 0.5), (0.55, 0.35, 0.18))
     return join(
         [
             _box((0.5, 0.45, 0.95), body, (0, 0, 0.04), 0.25),
@@ -51,7 +51,7 @@ def bin_(draw: np.random.Generator) -> Mesh:
 
 def board(draw: np.random.Generator) -> Mesh:
     """An advertising board on two legs."""
-    face = _colour(draw, (0.7, 0.25, 0.2), (0.85, 0.82, 0.75), (0.25, 0.45, 0.6), (0.8, 0.65, 0.2), (0.3, 0.3, 0.34))
+    face = _color(draw, (0.7, 0.25, 0.2), (0.85, 0.82, 0.75), (0.25, 0.45, 0.6), (0.8, 0.65, 0.2), (0.3, 0.3, 0.34))
     size = (draw.uniform(0.7, 1.2), 0.08, draw.uniform(0.9, 1.5))
     panel = block(size, face, roundness=0.2, n=48).moved(to=(0, 0, 0.18 + size[2] / 2))
     x, _, z = panel.vertices.T
@@ -59,7 +59,7 @@ def board(draw: np.random.Generator) -> Mesh:
     panel = Mesh(
         panel.vertices,
         panel.normals,
-        np.where(ink, 0.9 - 0.8 * panel.colours, panel.colours).clip(0, 1),
+        np.where(ink, 0.9 - 0.8 * panel.colors, panel.colors).clip(0, 1),
         panel.faces,
     )
     return join([panel, _post(0.3, 0.03, 0.3 * face, (-0.3, 0)), _post(0.3, 0.03, 0.3 * face, (0.3, 0))])
@@ -67,7 +67,7 @@ def board(draw: np.random.Generator) -> Mesh:
 
 def planter(draw: np.random.Generator) -> Mesh:
     """A tub with a shrub."""
-    tub = _box((0.9, 0.6, 0.5), _colour(draw, (0.6, 0.58, 0.55), (0.45, 0.3, 0.22), (0.3, 0.3, 0.3)), (0, 0, 0))
+    tub = _box((0.9, 0.6, 0.5), _color(draw, (0.6, 0.58, 0.55), (0.45, 0.3, 0.22), (0.3, 0.3, 0.3)), (0, 0, 0))
     return join([tub, _foliage(draw, (0.9, 0.7, 0.8), 0.75)])
 
 
@@ -83,7 +83,7 @@ def _foliage(draw: np.random.Generator, size: tuple[float, float, float], height
     seed = int(draw.integers(2**31))
     leaf = rough(seed, 1.3 * x + 0.7 * y, z + 0.6 * y, 0.09) + rough(seed + 1, y - x, z, 0.22)
     tone = np.clip(0.75 + 0.35 * leaf, 0.12, 2.0)[:, None]
-    green = _colour(draw, (0.25, 0.38, 0.16), (0.20, 0.31, 0.17), (0.38, 0.42, 0.18), (0.30, 0.34, 0.20))
+    green = _color(draw, (0.25, 0.38, 0.16), (0.20, 0.31, 0.17), (0.38, 0.42, 0.18), (0.30, 0.34, 0.20))
     grown = blob.vertices * (1 + 0.10 * leaf[:, None]) + [0, 0, height]
     return Mesh(grown, blob.normals, (green * tone).clip(0, 1), blob.faces)
 
@@ -93,20 +93,20 @@ def tree(draw: np.random.Generator) -> Mesh:
     z = np.linspace(0, 3.2, 16)
     lean = draw.normal(0, 0.05, 2)
     path = np.stack([lean[0] * z, lean[1] * z, z], axis=1)
-    bark = _colour(draw, (0.36, 0.29, 0.23), (0.45, 0.40, 0.36))
+    bark = _color(draw, (0.36, 0.29, 0.23), (0.45, 0.40, 0.36))
     trunk = tube(path, draw.uniform(0.10, 0.2) * np.interp(z, [0, 0.4, 3.2], [1.5, 1.0, 0.7]), bark, n=14)
     return join([trunk, _foliage(draw, (3.4, 3.2, 2.6), 4.0)])
 
 
 def pillar(draw: np.random.Generator) -> Mesh:
     """A round column."""
-    return _post(5.0, draw.uniform(0.2, 0.35), _colour(draw, (0.75, 0.73, 0.7), (0.5, 0.5, 0.52), (0.6, 0.5, 0.4)))
+    return _post(5.0, draw.uniform(0.2, 0.35), _color(draw, (0.75, 0.73, 0.7), (0.5, 0.5, 0.52), (0.6, 0.5, 0.4)))
 
 
 def bench(draw: np.random.Generator) -> Mesh:
     """A bench with a back."""
     wood, iron = (
-        _colour(draw, (0.45, 0.30, 0.18), (0.55, 0.45, 0.33), (0.4, 0.42, 0.45)),
+        _color(draw, (0.45, 0.30, 0.18), (0.55, 0.45, 0.33), (0.4, 0.42, 0.45)),
         np.array([0.03, 0.03, 0.03]),
     )
     made = [_box((1.6, 0.45, 0.06), wood, (0, 0, 0.42)), _box((1.6, 0.06, 0.40), wood, (0, 0.24, 0.50))]
@@ -115,7 +115,7 @@ def bench(draw: np.random.Generator) -> Mesh:
 
 def bicycle(draw: np.random.Generator) -> Mesh:
     """Two wheels and a frame."""
-    paint = _colour(
+    paint = _color(
         draw,
         (0.6, 0.12, 0.12),
         (0.1, 0.1, 0.12),
@@ -146,7 +146,7 @@ def bicycle(draw: np.random.Generator) -> Mesh:
 
 def car(draw: np.random.Generator) -> Mesh:
     """A parked car."""
-    paint = _colour(
+    paint = _color(
         draw,
         (0.75, 0.75, 0.76),
         (0.12, 0.12, 0.13),
@@ -169,7 +169,7 @@ def bollard(draw: np.random.Generator) -> Mesh:
     return _post(
         draw.uniform(0.7, 1.1),
         draw.uniform(0.09, 0.16),
-        _colour(draw, (0.6, 0.58, 0.55), (0.2, 0.2, 0.2), (0.75, 0.6, 0.15)),
+        _color(draw, (0.6, 0.58, 0.55), (0.2, 0.2, 0.2), (0.75, 0.6, 0.15)),
     )
 
 
