@@ -1,4 +1,4 @@
-"""resight: person re-identification, from pixels to answers.
+"""resight: train, evaluate, search and serve person re-identification.
 
     import resight
     model = resight.load_model("runs/demo")

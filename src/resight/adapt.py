@@ -1,8 +1,8 @@
-"""From a trained model and pictures without labels to a model that knows these cameras.
+"""Adaptation of a trained model to pictures without labels.
 
     from resight.adapt import adapt, crops
     done = adapt("synth_small", crops("night/"), "runs/mine")
-    done.model, done.advice                     # no advice: nothing speaks against the result
+    done.model, done.advice                     # no advice: no sign of a bad result
 
 First the running statistics of batch normalisation are taken anew, then the recipe's method trains on clusters.
 docs/methods/unsupervised.md
@@ -48,7 +48,7 @@ LOST_GROUPS, MOST_LEFT_OUT, LARGEST_GROUP, FORGOTTEN = 0.5, 0.8, 0.2, 0.5  # bey
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A finished adaptation: its run, and what speaks against using the result."""
+    """A finished adaptation: its run, and signs of a bad result."""
 
     run: Run
     record: Mapping[str, Any]
@@ -103,7 +103,7 @@ def adapt(
         statistics_only: stop before any weight is changed.
         device: auto, cpu, cuda, cuda:N or mps.
         fresh: throw away an earlier run in `out` first.
-        display: told what is going on.
+        display: shows the progress.
 
     Raises:
         DatasetError: too few pictures.
@@ -215,7 +215,7 @@ def _recorded(run: Run, source: ReIDModel, pictures: Dataset, device: str) -> Ad
 
 
 def advice(clusterings: Sequence[Mapping[str, Any]], pictures: int, before: float, after: float) -> list[str]:
-    """What speaks against using the result, in sentences; known without a label of the pictures.
+    """Signs of a bad result, one sentence each, found without labels.
 
     Args:
         clusterings: what each clustering of the run was like, in order.

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and text read whatever program saved it."""
+"""Atomic writes of files, and text in any of the usual encodings."""
 
 from __future__ import annotations
 

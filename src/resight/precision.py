@@ -1,4 +1,4 @@
-"""Where half precision would spoil the result."""
+"""Full precision within automatic mixed precision."""
 
 from __future__ import annotations
 

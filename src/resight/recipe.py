@@ -1,4 +1,4 @@
-"""A recipe: one method on one data set, as a paragraph of TOML that is typed, checked and written back whole.
+"""Recipes: model, data, objective and training of one run, as TOML, typed and checked.
 
     Recipe.load("strong_baseline_sample").override("optim.lr=2e-4", "train.epochs=80")
 
@@ -71,7 +71,7 @@ class ValidateConfig:
     every: int = 10  # epochs
 
 
-# Of [train], what does not say what is learnt: where memory lies, what is written, when, and the way back from a NaN.
+# Keys of [train] that do not change what is learnt: memory, intervals of writing, recovery from NaN.
 ASIDE = ("parallel", "deterministic", "log_every", "save_seconds", "tensorboard", "recover", "recover_factor")
 
 

@@ -1,4 +1,4 @@
-"""From a recipe to a trained run: the one place where data, model, objective and loop are put together."""
+"""Training runs: data, model, objective and loop put together from a recipe."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def train(
     dataset: use this one instead of the recipe's.  start: train these weights on, in place of the recipe's model, which
     must be built alike.  fresh: throw an earlier run in `out` away first.  Under torchrun,
     or in a process group, all processes call this together: the batch is spread over them, and rank 0 writes.
-    Raises RecipeError before any picture is read, DatasetError, TrainingError, and Interrupted when told to stop.
+    Raises RecipeError before any picture is read, DatasetError, TrainingError, and Interrupted when stopped.
     """
     recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
     with process_group(device):
@@ -213,7 +213,7 @@ def _pseudo_labels(recipe: Recipe, trainer: Components) -> PseudoLabels:
 
 
 def load_data(recipe: Recipe) -> Dataset:
-    """The recipe's data set as it lies on the disk."""
+    """The recipe's data set as read from the disk."""
     try:
         return data.load_dataset(recipe.data.name, root=recipe.data.root, **recipe.data.options)
     except OptionError as error:
@@ -327,7 +327,7 @@ def _check_shares(recipe: Recipe, dataset: Dataset, objective: Objective) -> Non
 def _pixels(
     recipe: Recipe, dataset: Dataset, size: tuple[int, int], *, device: torch.device, display: Display
 ) -> Pixels:
-    """The training pictures that can be read; what cannot is told, never fatal unless it is everything."""
+    """The training pictures that can be read; a warning counts those that cannot; an error where none can."""
     display.begin("reading pictures", len(dataset.train))
     try:
         pixels = open_pixels(

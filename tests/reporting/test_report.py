@@ -317,7 +317,7 @@ def test_strangers_are_shown_where_there_are_any(result: Result, tmp_path: Path)
     gone = replace(result, query=replace(result.query, pids=np.where(result.query.pids > 6, 99, result.query.pids)))
     shown = replace(gone, report=evaluate_vectors(gone.query, gone.gallery, result.report.protocol))
     found, page = open_set(shown.evaluation_input()), read(write_report(tmp_path, shown, queries=0))[1]
-    assert "9 queries have nobody to be found" in page.text
+    assert "9 queries have no match" in page.text
     assert f"0.2 {found.reached[2]:.2g} {100 * found.dir[2, 0]:.1f}" in page.text
 
 

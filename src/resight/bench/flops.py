@@ -1,4 +1,4 @@
-"""What a training step has to compute, and what the device could."""
+"""Floating-point operations of a training step, and the peak rate of the device."""
 
 from __future__ import annotations
 

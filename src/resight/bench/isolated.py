@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: fresh memory, nothing compiled before, and a crash stays there."""
+"""A measurement in a process of its own: fresh memory, nothing compiled before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The most memory this process has needed."""
+"""Peak memory of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recipe, measured: so many of the trainer's own steps, with a clock beside them."""
+"""Speed of a recipe: a number of the trainer's own steps, timed."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _embedded(model: str, dataset: str, root: Path | None, split: Any) -> Vector
 
 
 def trained_on(model: Path, parts: list[Vectors]) -> str | None:
-    """A sentence where some of the pictures are those a run was trained on; None where none is, or nobody can tell."""
+    """A sentence where some of the pictures are those a run was trained on; None where none is, or it is not known."""
     from resight.errors import ResightError
     from resight.run import Run, load_data
 

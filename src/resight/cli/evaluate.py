@@ -41,7 +41,7 @@ _BELONGS = {  # options that belong to one kind of input
 )
 @click.option("--gallery-features", type=common.FILE, help="Gallery to --query-features.")
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True,
-              help="Of vectors from elsewhere; a model knows its own.")  # fmt: skip
+              help="Metric of vectors from elsewhere; a model has its own.")  # fmt: skip
 @click.option("--distances", type=common.FILE,
               help="Evaluate a matrix: .npz with distances, query_pids, gallery_pids, query_camids, gallery_camids; or "
               ".npy with --labels.")  # fmt: skip

@@ -46,7 +46,7 @@ class GallerySearch:
         return bool(self.given)
 
     def model_of(self, where: Path, said: Path) -> Path:
-        """The model the gallery remembers, unless one was named."""
+        """The model named, else that of the gallery."""
         from resight.gallery import Gallery
 
         source = click.get_current_context().get_parameter_source("model")
@@ -55,7 +55,7 @@ class GallerySearch:
         with Gallery.open(where) as gallery:
             known = gallery.settings.get("model")
         if not known:
-            raise UsageError(f"{where} does not remember its model. Name it: --model MODEL")
+            raise UsageError(f"{where} names no model. Name it: --model MODEL")
         return Path(known)
 
     def search(

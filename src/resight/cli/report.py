@@ -90,7 +90,7 @@ def _dataset(run: Run, result: Result | None) -> Dataset | None:
 
 
 def _calibration(run: Path, evaluation: Path | None) -> Calibration | None:
-    """The one kept with the run, or with the run an evaluation lies in.  Whose it is, the page looks after."""
+    """The calibration in the run folder, or in that of the run an evaluation belongs to."""
     from resight.cli.run_folder import kept_at
     from resight.evaluation import Calibration
 

@@ -50,7 +50,7 @@ def command(
 ) -> None:  # fmt: skip
     """Find in WHERE (a gallery, a folder of pictures or an embedding file) those most like each of PICTURES.
 
-    A gallery remembers its model, and takes the options to narrow down; the other two are embedded with --model.
+    A gallery keeps the name of its model and takes filters; a folder or a file is embedded with --model.
 
     With a calibration, the model's own where it has one, each hit carries the chance that it shows the same person,
     in a gallery of this size.

@@ -24,7 +24,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     )
 )
 @click.option("--gallery", "galleries", type=common.FILE, multiple=True, required=True, help="May be given again.")
-@click.option("--model", help="The galleries' model.  Default: the one a gallery remembers.")
+@click.option("--model", help="The galleries' model.  Default: the one named in a gallery.")
 @click.option(
     "--host",
     default="127.0.0.1",

@@ -1,4 +1,4 @@
-"""Pairs of crops known to show one person, or two: from frames, and from somebody who looked.
+"""Must-link and cannot-link pairs of crops: from frames, and from a user's corrections.
 
 `apart`: crops of one frame show different people.  Corrections by hand are pairs of picture names, kept in a JSON
 file, and hold in every later clustering of these pictures.

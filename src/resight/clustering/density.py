@@ -1,6 +1,6 @@
 """DBSCAN on a neighbor graph, and the radius that suits the features, found without labels.
 
-How tight to cluster depends on the features: weak ones need a small radius, or chains of look-alikes join people.
+How tight to cluster depends on the features: weak ones need a small radius, or chains of similar pictures join people.
 The radius is the one at which clusters gain most,
 
     gain(eps) = sum over pairs i, j of one cluster of (1 - d(i, j) - FAIR),

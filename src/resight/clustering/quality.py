@@ -1,4 +1,4 @@
-"""How good a clustering is: without labels by silhouette, with labels by mutual information and pairs."""
+"""Quality of a clustering: silhouette without labels, mutual information and pair scores with them."""
 
 from __future__ import annotations
 

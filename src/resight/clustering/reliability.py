@@ -1,9 +1,9 @@
-"""Which clusters to believe: those that a slightly tighter or looser radius leaves as they are.
+"""Reliability of clusters: their independence and compactness under a looser and a tighter radius.
 
 SpCL, Ge et al., NeurIPS 2020, section 3.2.  IoU of an item's cluster at one radius with its cluster at another:
 
-    independence of a cluster = max over members of IoU(at eps, at eps + gap)    high: nobody else is about to join
-    compactness of an item    = IoU(at eps, at eps - gap)                        high: it would stay
+    independence of a cluster = max over members of IoU(at eps, at eps + gap)    high: stays alone at a looser radius
+    compactness of an item    = IoU(at eps, at eps - gap)                        high: stays at a tighter radius
 
 Clusters of low independence are taken apart, and items of less compactness than their cluster's best are left out.
 """
@@ -28,7 +28,7 @@ KEPT = 0.9  # share of the clusters that the first threshold lets through
 
 @dataclass(frozen=True)
 class Reliable:
-    """Labels of the items believed, and the least independence asked for, which later epochs keep."""
+    """Labels of the reliable items, and the threshold on independence, which later epochs keep."""
 
     labels: NDArray[np.int64]
     independence: float

@@ -1,9 +1,9 @@
-"""Evaluation: mAP, CMC, mINP, ROC and significance of anybody's features or distances.
+"""Evaluation: mAP, CMC, mINP, ROC and significance, from features or distances.
 
     report = evaluate_distances(D, q_pids, g_pids, q_camids, g_camids)
     print(report)  # mAP, R1, R5, R10, mINP and the conditions they hold under
 
-Everything beyond the two evaluate functions starts from a `EvaluationInput`: distances from anywhere, and who is who.
+The other scores take an `EvaluationInput`: distances and labels.
 """
 
 from resight.evaluation.breakdown import CameraPairs, PersonScore, by_person, camera_pairs

@@ -1,6 +1,6 @@
 """Distances of features or from a matrix, a few rows at a time; the whole Q x G matrix is never held.
 
-A source is either a matrix somebody already has or two sets of features.  Both give small blocks (b, G) that
+A source is either a given matrix or two sets of features.  Both give small blocks (b, G) that
 fit the processor's cache, so the passes over them cost little; the features' products are made in larger
 slabs, as many rows as the memory budget allows, because that is where the arithmetic is.
 """
@@ -28,7 +28,7 @@ Block = npt.NDArray[np.floating[Any]]
 Single = npt.NDArray[np.float32]
 Matrix = npt.ArrayLike | torch.Tensor
 
-MEMORY = 256 * 2**20  # bytes a call may use beyond its arguments, unless told otherwise
+MEMORY = 256 * 2**20  # bytes a call may use beyond its arguments, by default
 _CACHE_ITEMS = 2**18  # a block of 1 MiB in float32
 _PART_ITEMS = 2**22  # features converted or measured at a time
 _MIDDLE = 1024  # vectors whose median is their middle
@@ -36,7 +36,7 @@ _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 
 
 class Source(ABC):
-    """Something that gives distances row by row.  Smaller is closer; only their order is promised."""
+    """Distances by blocks of rows.  Smaller is closer; only their order is defined."""
 
     shape: tuple[int, int]  # (Q, G)
     metric: str

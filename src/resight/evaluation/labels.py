@@ -66,7 +66,7 @@ class Labels:
             if len(rows):
                 option = " or --no-distractors" if name == "distractor" else ""
                 raise EvaluationError(
-                    f"queries {few(rows)} carry identity {value}, which means {name}: nobody to look for. "
+                    f"queries {few(rows)} carry identity {value}, which means {name}, not a person. "
                     f"Remove them, or choose Protocol({name}=None){option} if {value} is a person in this data set."
                 )
         return self
@@ -87,7 +87,7 @@ class Labels:
 
     @cached_property
     def distractors(self) -> IntArray:
-        """Gallery columns that are nobody in particular."""
+        """Gallery columns of distractors."""
         distractor = self.protocol.distractor
         return np.flatnonzero(self.g_pids == distractor) if distractor is not None else _NONE
 

@@ -20,7 +20,7 @@ class Protocol:
     """The rules.  The defaults are Market-1501's (Zheng et al., ICCV 2015) with the usual rectangle AP.
 
     ap_mode          rectangle (torchreid, fast-reid, most papers) or trapezoid (the MATLAB toolkits).
-    no_match         a query nobody in the gallery can answer: left out, or counted as zero.
+    no_match         a query without a match in the gallery: left out, or counted as zero.
     ties             equal distances: by gallery order (stable), wrong ones first (pessimistic), one threshold
                      for all (merged, as scikit-learn does), or the mean over all orders (expected).
     on_nan           a distance that is no number: refuse, or put it last and count it.
@@ -29,7 +29,7 @@ class Protocol:
     separate_camera  leave out everything of the query's camera, other people too (CUHK03 classic).
     max_rank         length of the CMC curve.
     junk             identity of boxes that are left out of the evaluation; None where the set has no such identity.
-    distractor       identity of boxes of nobody in particular; None where that number is a person.
+    distractor       identity of distractor boxes; None where that number is a person.
     """
 
     ap_mode: ApMode = "rectangle"

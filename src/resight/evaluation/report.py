@@ -24,7 +24,7 @@ class Counts:
     skipped: int  # queries without one
     gallery: int  # items given, all of them
     junk: int  # of these, boxes that are left out of the evaluation
-    distractors: int  # of these, boxes of nobody in particular
+    distractors: int  # of these, distractor boxes
     matches: int  # right answers over all queries
     zero_vectors: int = 0  # features of length zero, at cosine distance 1 from everything
     not_finite: int = 0  # under on_nan='worst': entries of a matrix, or feature vectors, that were put last

@@ -1,4 +1,4 @@
-"""A score over seeds, a difference with its interval, and what becomes of a score from one data set to another."""
+"""Scores over seeds, differences with intervals, and the change of a score from one data set to another."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs of a sweep, each kept in its folder, so that a sweep can be stopped and continued.
 
 A run lies in OUT/VARIANT/seed-N like every other run of resight.  It is finished when all its results exist;
-whatever else lies there is gone on with.
+anything else there is resumed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Bench:
             self.display.say(f"run {number} of {len(left)}: {trial}")
             try:
                 self._one(trial, recipes[str(trial)])
-            except (TrainingError, EvaluationError) as error:  # one that diverged is no reason to lose the night
+            except (TrainingError, EvaluationError) as error:  # one diverged run does not end the sweep
                 failed.append(f"{trial}: {error}")
                 self.display.say(f"gave up {trial}: {error}")
             except KeyboardInterrupt:
@@ -87,7 +87,7 @@ class Bench:
         return self.sweep.evaluate or (trial.on or SweepDataset(recipe.data.name, recipe.data.root),)
 
     def finished(self, trial: Trial, recipe: Recipe) -> bool:
-        """All its results lie there, made from this very recipe.  Raises UsageError where from another."""
+        """Whether all its results exist, made from this very recipe.  Raises UsageError where from another."""
         folder = trial.folder(self.out)
         kept = folder / "recipe.toml"
         if kept.is_file() and Recipe.load(kept).hash != recipe.hash:

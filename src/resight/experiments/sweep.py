@@ -1,4 +1,4 @@
-"""A sweep: recipes x overrides x seeds, as a page of TOML that says what is compared with what.
+"""A sweep: recipes x overrides x seeds, read from TOML.
 
     sweep = Sweep.load("hacnn")                 # one that comes with the package, or a file
     for trial in sweep.trials(): print(trial)   # every run it asks for, all variants before the next seed

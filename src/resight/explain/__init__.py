@@ -1,1 +1,1 @@
-"""Where a model looks, and what a similarity rests on."""
+"""Explanations: attention maps of a model, and which regions a similarity comes from."""

@@ -1,4 +1,4 @@
-"""Where a model looks, in pictures that say what they show.
+"""Explanations of a model as panels of captioned maps.
 
     shown = explain(model, ["a.jpg"], against="b.jpg")
     explanation_sheet(shown).save("explain.png")

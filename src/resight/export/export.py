@@ -1,4 +1,4 @@
-"""Write, prove, and only then name: the way of a model out of this package."""
+"""Export of a model: write the file, check it against the model, then give it its name."""
 
 from __future__ import annotations
 

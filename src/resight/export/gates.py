@@ -1,4 +1,4 @@
-"""The bounds an exported file must keep to get its name."""
+"""Bounds on the deviation of an exported file from its model."""
 
 from __future__ import annotations
 

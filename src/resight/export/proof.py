@@ -1,4 +1,4 @@
-"""Is an exported file still the same model?  Measured on crops, against the model in eager float32.
+"""Proof of an export: the file compared on crops with the model in eager float32.
 
 Noise says little: the vectors of noise lie close together, and so do those of a broken network.  So all is measured on
 a data set's own pictures, and what counts is the worst of them.
@@ -52,7 +52,7 @@ def prove(
 ) -> Proof:
     """Compare `exported` with `model` on the query and gallery pictures of `dataset`.
 
-    form: name of the format.  files: those the proof vouches for.  Raises DatasetError where no picture can be read.
+    form: name of the format.  files: those that were checked.  Raises DatasetError where no picture can be read.
     """
     crops = some_crops(dataset, max(BATCHES))
     pixels = at_size(crops, model.input_size)

@@ -1,4 +1,4 @@
-"""What a back-end of a gallery promises.  `Gallery` has checked everything that arrives here."""
+"""Interface of a gallery's back-end.  `Gallery` has checked everything that arrives here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descriptors less their camera's mean: what all pictures of a camera share says nothing about who is in them."""
+"""Descriptors less the mean of their camera."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def load_distances(path: Path, labels: Path | None = None) -> tuple[NDArray[Any]
     matrix: NDArray[Any] | None = None
     if path.suffix == ".npy":
         if labels is None:
-            raise UsageError(f"{path} is a matrix alone; give who is who with --labels FILE.npz ({FORM}).")
+            raise UsageError(f"{path} is a matrix alone; give the labels with --labels FILE.npz ({FORM}).")
         matrix = _matrix(path)
     columns = _columns(labels or path)
     if matrix is None:

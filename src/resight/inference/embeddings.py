@@ -186,7 +186,7 @@ def load_features(path: Path, metric: Metric = "cosine") -> Vectors:
 
 
 def whole_in(columns: dict[str, Any], name: str, count: int, path: Path) -> NDArray[np.int64]:
-    """A column of somebody's file as whole numbers (count,).  Raises CheckpointError rather than round or guess."""
+    """A column of a given file as whole numbers (count,).  Raises CheckpointError rather than round or guess."""
     column = np.asarray(columns[name])
     if column.shape != (count,):
         raise CheckpointError(f"{path}: {name} has shape {column.shape}; expected one whole number a row, ({count},).")

@@ -1,4 +1,4 @@
-"""In which number format a model embeds: as asked, or the faster of float32 and bfloat16 by a trial."""
+"""Precision of embedding: as asked, or the faster of float32 and bfloat16 in a trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses without labels: attention maps that differ, branches that agree.  MDPR, Fu et al. 2024."""
+"""Losses without labels: attention diversity, foreground mass, mutual distillation.  MDPR, Fu et al. 2024."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AttentionDiversity(Loss):
 
 
 class ForegroundMass(Loss):
-    """lam * mean_i sum over maps and pixels of A: pushes attention that helps nobody into the background.
+    """lam * mean_i sum over maps and pixels of A: a penalty on the mass of foreground attention.
 
     The sum is not averaged over pixels: at 24 x 12 with two maps and a background it starts at 0.192.
 

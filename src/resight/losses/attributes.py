@@ -1,4 +1,4 @@
-"""Attributes: gender, bag, colour of the coat, one classifier each on the shared feature.
+"""Attribute losses: cross-entropy of one classifier per attribute (gender, bag, coat color).
 
 L = share * identity + (1 - share) * mean over heads.  The share is a weight of the objective (0.9 is usual,
 and ours to choose: Lin et al. 2019 and its versions differ).  A head nobody in the batch is annotated for
@@ -52,7 +52,7 @@ def balanced(counts: Sequence[int]) -> list[float]:
 
 
 class AttributeLoss(Loss):
-    """All heads at once, for loops of your own: the weighted mean over heads anybody is annotated for.
+    """All heads at once, for loops of your own: the weighted mean over heads with annotated rows.
 
     weights: name -> weight of a head (1).  Logits name -> (B, A), values name -> (B,) -> ().  In a recipe the
     same is the term `loss = "attribute"`, `on = "logits.attribute/*"`, `target = "attributes.*"`.

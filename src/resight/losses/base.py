@@ -1,7 +1,7 @@
-"""What every loss of this folder promises, and what all losses over distances share.
+"""Base classes of losses: `Loss`, and `MetricLoss` for losses over distances inside a batch.
 
 A loss is a module: tensors in, a scalar out.  `takes` names its input; `forward` has no memory
-beyond buffers and parameters, and a loss with a schedule is told the time by `set_clock`.
+beyond buffers and parameters, and a loss with a schedule gets step and epoch through `set_clock`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ REDUCTIONS = ("mean", "sum", "none", "mean_nonzero")
 
 @runtime_checkable
 class Clocked(Protocol):
-    """A loss that follows training: told the step and the epoch (both from 0) before each forward pass."""
+    """A loss with a schedule: `set_clock` gives it the step and the epoch (both from 0) before each forward pass."""
 
     def set_clock(self, step: int, epoch: float) -> None: ...
 
 
 @runtime_checkable
 class InPieces(Protocol):
-    """A loss of which each rank holds a part: the gradients of these parameters are complete where they are."""
+    """A loss whose parameters are sharded over ranks: their gradients are complete locally and are not averaged."""
 
     def unshared_parameters(self) -> list[str]: ...
     def whole(self, rows: Tensor) -> Tensor: ...
@@ -46,7 +46,7 @@ class Loss(nn.Module):
     """Base of all losses.
 
     takes: "features" loss(features (B, D), pids (B,)); "logits" loss(logits (B, K), targets (B,));
-    "maps" loss(maps); "pair" loss(a, b).  A constructor that asks for `dim` or `num_ids` wants the width of
+    "maps" loss(maps); "pair" loss(a, b).  A constructor with `dim` or `num_ids` takes the width of
     the width of its input and the number of identities: both are known once the model is.
     """
 
@@ -118,7 +118,7 @@ class MetricLoss(Loss):
             return self.compare(features, self.relations(pids, index, past))
 
     def relations(self, pids: Tensor, index: Tensor | None = None, past: Past | None = None) -> Relations:
-        """Who is what to whom.  Raises UsageError when `exclude_same_index` has no index to go by."""
+        """Positive and negative pairs of the batch.  Raises UsageError for `exclude_same_index` without index."""
         if self.exclude_same_index and index is None:
             raise UsageError(
                 "exclude_same_index is set, but no index came with the batch. "
@@ -132,7 +132,7 @@ class MetricLoss(Loss):
 
     @abstractmethod
     def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        """The loss itself: (b, D) -> the means it is the sum of."""
+        """The loss: local features (b, D) -> the means it is the sum of."""
 
 
 class Part(NamedTuple):
@@ -185,7 +185,7 @@ class Relations:
         self.valid = self.positive.any(dim=1) & self.negative.any(dim=1)
 
     def references(self, features: Tensor) -> Tensor:
-        """Everybody's rows, with gradient, and those of the past: (b, D) -> (R, D)."""
+        """Features of all ranks, with gradient, and of earlier batches: (b, D) -> (R, D)."""
         everyone = gather(features)
         return everyone if self.past is None else torch.cat([everyone, self.past.features.to(everyone.dtype)])
 

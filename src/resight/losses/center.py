@@ -1,4 +1,4 @@
-"""Centre loss: one point for each identity, and every feature drawn to its own.  Wen et al., ECCV 2016."""
+"""Center loss: squared distance of each feature to the center of its identity.  Wen et al., ECCV 2016."""
 
 from __future__ import annotations
 

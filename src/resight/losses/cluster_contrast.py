@@ -71,7 +71,7 @@ class ClusterContrast(PseudoLabelLoss):
 
     @torch.no_grad()
     def remember(self, query: Tensor, pids: Tensor) -> None:
-        """Move the clusters of everybody's rows."""
+        """Update the clusters of the rows of all ranks."""
         query, pids = gather_labels(query), gather_labels(pids)
         if self.update == "hardest":
             alike = (query * self.memory.to(query.dtype)[pids]).sum(dim=1)

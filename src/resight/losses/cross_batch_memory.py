@@ -22,13 +22,13 @@ class CrossBatchMemory(Loss):
 
     P(a) and N(a) are then sets of rows of the gathered batch and of the memory; the mean is over the batch's
     anchors as before.  Remembered rows carry no gradient, are never anchors, and never meet a later copy of the same
-    picture (told by the pictures' index, where it is given).  With nothing remembered it is the plain loss.
+    picture (by the pictures' index, where it is given).  With an empty memory it is the plain loss.
 
     loss    what is computed; its options stay its own
     size    descriptors kept, oldest forgotten first; some batches' worth up to the training set
     start   step from which on descriptors are kept and used: early ones drift too fast to be of use
 
-    In training each call remembers its gathered batch, so all ranks remember the same; in evaluation the memory
+    In training each call stores its gathered batch, so all ranks store the same; in evaluation the memory
     stays as it is.  `lifted` and `quadruplet` also compare the references among themselves, (B + size)^2 distances.
 
     Shapes: features (B, dim), pids (B,), index (B,) or None -> ().
@@ -50,7 +50,7 @@ class CrossBatchMemory(Loss):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:
-        """Whether it is time to remember; told to the loss too, if it follows one."""
+        """Enable the memory after the warm-up; pass the clock on to the wrapped loss."""
         self._begun = step >= self.start
         if isinstance(self.loss, Clocked):
             self.loss.set_clock(step, epoch)
@@ -63,14 +63,14 @@ class CrossBatchMemory(Loss):
 
     @property
     def past(self) -> Past | None:
-        """What is remembered, if anything is."""
+        """Rows in the memory, None while it is empty."""
         if not self.filled:
             return None
         return Past(self.features[: self.filled], self.pids[: self.filled], self.index[: self.filled])
 
     @torch.no_grad()
     def remember(self, features: Tensor, pids: Tensor, index: Tensor | None = None) -> None:
-        """Put everybody's rows in the place of the oldest."""
+        """Replace the oldest rows by those of all ranks."""
         index = torch.full_like(pids, UNKNOWN) if index is None else index
         columns = [gather_labels(each)[-self.size :] for each in (lift(features), pids, index)]
         rows = len(columns[0])

@@ -53,7 +53,7 @@ class CurriculumTriplet(MetricLoss):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:
-        """Where training is; the schedule follows the epoch, the draws the step."""
+        """Set the epoch, for the schedule, and the step, for the draws."""
         self._step, self._epoch = step, math.floor(epoch)
 
     def compare(self, features: Tensor, who: Relations) -> list[Part]:

@@ -1,4 +1,4 @@
-"""How far apart two descriptors are, with gradients that stay finite where they coincide.
+"""Distances between descriptors, with gradients that stay finite at distance 0.
 
 The square root has an infinite slope at zero, and a batch is full of zeros: each row against itself, the
 same picture drawn twice.  Times the zero that arrives from above this makes NaN, and masking afterwards is
@@ -113,7 +113,7 @@ ROW_DISTANCES: dict[str, Kernel] = {
 
 
 def known_distance(name: str) -> str:
-    """The name, if it is one of ours.  Raises UnknownNameError."""
+    """Check the name of a distance.  Raises UnknownNameError."""
     if name not in DISTANCES:
         raise UnknownNameError("distance", name, DISTANCES)
     return name

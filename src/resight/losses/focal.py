@@ -1,4 +1,4 @@
-"""Focal losses: classification that looks away from what is already right.  After Lin et al., ICCV 2017.
+"""Focal losses: classification that weights well-classified rows down.  After Lin et al., ICCV 2017.
 
 Mancs asks for a sigmoid per identity.  Counting the true identity's alone has a trivial minimum (raise every
 logit), so all identities are classified, one against the rest; its authors' released code uses a softmax instead.

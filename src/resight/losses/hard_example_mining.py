@@ -48,7 +48,7 @@ class AdaptiveHard(Loss):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:  # noqa: ARG002
-        """Whether the warm-up is over."""
+        """Enable the selection after the warm-up."""
         self._warm = epoch < self.warmup
 
     def forward(self, logits: Tensor, pids: Tensor) -> Tensor:

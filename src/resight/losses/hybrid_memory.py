@@ -49,7 +49,7 @@ class HybridMemory(PseudoLabelLoss):
         self.register_buffer("labels", torch.arange(num_ids), persistent=False)
 
     def begin(self, features: Tensor, labels: Tensor, camids: Tensor) -> None:  # noqa: ARG002 - cameras do not matter
-        """Other classes; the vectors too, the first time."""
+        """Set new classes; fill the memory the first time."""
         if len(self.memory) != len(labels):
             self.keep(memory=unit(features))
         self.keep(labels=labels)

@@ -1,4 +1,4 @@
-"""A classifier for very many identities: its rows dealt out over the processes, and perhaps sampled.
+"""Classifier for very many identities: its rows sharded over processes and, on request, sampled (Partial FC).
 
 After the partial fully-connected layer of An et al., CVPR 2022.  Rank r owns floor(C / W) classes, one more
 if r < C mod W.  Every rank scores the whole gathered batch against its own classes; a maximum, a sum and
@@ -80,7 +80,7 @@ class ShardedClassifier(Loss):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:  # noqa: ARG002
-        """Which classes are drawn follows the step."""
+        """Set the step, which seeds the sampled classes."""
         self._step = step
 
     def sparse_parameters(self) -> list[str]:
@@ -121,7 +121,7 @@ class ShardedClassifier(Loss):
 
     @torch.no_grad()
     def whole(self, rows: Tensor) -> Tensor:
-        """The ranks' rows together, of the weight or of what an optimiser keeps beside it: (C_r, dim) -> (C, dim)."""
+        """Rows of all ranks, of the weight or of an optimizer state beside it: (C_r, dim) -> (C, dim)."""
         longest = math.ceil(self.num_ids / world_size())
         padded = rows.new_zeros(longest, self.dim)
         padded[: self.owned] = rows

@@ -1,4 +1,4 @@
-"""Losses whose classes are clusters, found anew every epoch: a memory that is filled when they are.
+"""Losses whose classes are clusters: a memory that is filled at each new clustering.
 
 loss.begin(features, labels, camids)     # at the start of an epoch: all N pictures, and their clusters
 loss(features, pids, index)              # every batch: pids are clusters, index the pictures' rows of the N
@@ -30,7 +30,7 @@ class PseudoLabelLoss(Loss):
 
     @abstractmethod
     def begin(self, features: Tensor, labels: Tensor, camids: Tensor) -> None:
-        """Take up new clusters: features (N, dim) of all pictures, labels (N,) below 0 where left out, camids (N,)."""
+        """Set new clusters: features (N, dim) of all pictures, labels (N,) below 0 where left out, camids (N,)."""
 
     def keep(self, **tensors: Tensor) -> None:
         """Set buffers of `kept`, on the device and in the precision of those they replace."""

@@ -1,4 +1,4 @@
-"""Quadruplets: a second push, between pairs that do not involve the anchor.  Chen et al., CVPR 2017."""
+"""Quadruplet loss: triplets, and a second margin between pairs without the anchor.  Chen et al., CVPR 2017."""
 
 from __future__ import annotations
 

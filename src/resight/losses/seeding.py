@@ -1,4 +1,4 @@
-"""Chance that any number of processes agrees on."""
+"""Random generators keyed by seed and step, equal on every process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between the hardest example and all of them: each anchor against weighted sets of positives and negatives.
+"""Soft mining: each anchor against weighted sets of positives and negatives.
 
 The weights are softmaxes of the distances, so that far positives and near negatives weigh more.
 """
@@ -133,7 +133,7 @@ class Lifted(MetricLoss):
         return [Part((tension.relu().square() / 2).flatten(), counted.flatten())]
 
     def _pushed(self, past: Tensor, everyone: Tensor, who: Relations) -> Tensor:
-        """The log-sum-exp of remembered rows over their own negatives: (M, D), (R, D) -> (M,)."""
+        """The log-sum-exp of memory rows over their own negatives: (M, D), (R, D) -> (M,)."""
         negative = who.everyone[who.batch :, None] != who.everyone[None, :]
         return masked_logsumexp(self.margin - DISTANCES[self.distance](past, everyone), negative)
 

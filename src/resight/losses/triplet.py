@@ -1,4 +1,4 @@
-"""Every pair and every triplet of the batch: no mining, nothing left out."""
+"""Contrastive and triplet losses, over all pairs and triplets or over the hardest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Contrastive(MetricLoss):
 
 
 class Pairs(NamedTuple):
-    """Every (anchor, positive) of this rank's anchors, T of them, against everybody."""
+    """The T (anchor, positive) pairs of this rank's anchors."""
 
     anchor: Tensor  # (T,) local row
     positive: Tensor  # (T,) d(a, p)

@@ -1,4 +1,4 @@
-"""Verification: are these two the same?  Two features fused, and a classifier of two classes on top.
+"""Verification loss: two features fused, and a classifier of same or different.
 
 After Zheng et al., A discriminatively learned CNN embedding, 2016.  At test time a pair costs a decision,
 which is slow; trained beside an ID loss, the feature itself is used.
@@ -81,7 +81,7 @@ class Verification(Loss):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:  # noqa: ARG002
-        """Which pairs are drawn follows the step."""
+        """Set the step, which seeds the drawn pairs."""
         self._step = step
 
     def forward(self, features: Tensor, pids: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class PairVerification(Loss):
         self.set_clock(0, 0.0)
 
     def set_clock(self, step: int, epoch: float) -> None:  # noqa: ARG002
-        """Which pairs are drawn follows the step."""
+        """Set the step, which seeds the drawn pairs."""
         self._step = step
 
     def forward(self, logits: Tensor, pids: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Figures: one file a paper, one row a model in `catalogue`.
+"""Models: one file per paper, one row per model in `registry`.
 
 model = models.build("strong_baseline", num_ids=751, backbone="resnet18")
 out = model(images)                # ReIDOutput

@@ -1,4 +1,4 @@
-"""What every model promises: pixels in, named tensors out, the same in training and in evaluation."""
+"""Base class of models: images in, named features, logits and maps out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ torch.export.register_dataclass(ReIDOutput, serialized_type_name="resight.ReIDOu
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What every model can be told.  A model's own options extend these."""
+    """Options that all models share.  A model's own options extend these."""
 
     input_size: tuple[int, int] = (256, 128)  # (H, W) in pixels
     mean: tuple[float, float, float] | None = None  # of RGB in [0, 1]; None: what the backbone's weights expect
@@ -120,7 +120,7 @@ class ReIDModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> ReIDOutput:
-        """Everything the paper trains on or looks at."""
+        """Features, logits and maps that the paper trains on."""
 
     @abstractmethod
     def describe(self, x: Tensor) -> dict[str, Tensor]:
@@ -171,7 +171,7 @@ class ReIDModel(nn.Module, ABC):
             raise UsageError(f"{self.name}: images of {height}x{width}; expected at least 32 pixels on each side.")
 
     def verify(self, a: Tensor, b: Tensor) -> PairScores:
-        """Are these the same people?  Two batches of images (B, 3, H, W), compared row by row."""
+        """Compare two batches of images (B, 3, H, W) row by row."""
         one, two = self.embed(a), self.embed(b)
         if self.metric == "cosine":
             return PairScores(torch.cosine_similarity(one, two))

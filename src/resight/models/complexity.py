@@ -1,4 +1,4 @@
-"""What a model costs: parameters and multiply-adds, counted rather than quoted."""
+"""Complexity of a model: parameters and multiply-adds, counted."""
 
 from __future__ import annotations
 

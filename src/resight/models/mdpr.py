@@ -36,7 +36,7 @@ class MDPROptions(ModelOptions):
     backbone: BackboneOptions = field(default_factory=lambda: BackboneOptions(name="resnet101"))  # IBN-a, last stride 1
     branches: Literal["both", "hard", "soft"] = "both"
     dim: Count = 512  # E
-    attentions: Count = 2  # K foreground maps; one more for the background is thrown away
+    attentions: Count = 2  # K foreground maps; one more for the background is dropped
     parts: Count = 2  # P stripes
     guidance: bool = True  # the res5 attention guides the res4 attention
     distillation: bool = True

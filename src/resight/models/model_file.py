@@ -1,4 +1,4 @@
-"""A model in one file: safetensors, with the specification that rebuilds it in the header.
+"""Model files: safetensors, with the specification of the model in the header.
 
 Nothing that is loaded is executed.  Shapes are compared before memory is taken, and whatever does not fit is
 an error that names it; only classifiers are ever dropped, on purpose, and said so.
@@ -168,7 +168,7 @@ def is_described(path: Path) -> bool:
 
 
 def say_differences(own: ModelSpec, theirs: ModelSpec, path: Path) -> None:
-    """Options that no tensor shows, such as a stride, and in which the weights' own model differs, are told."""
+    """Warn of options that no tensor shows, such as a stride, and that differ from the file's."""
     mine, other = without_sources(own.options), without_sources(theirs.options)
     passing = {"attributes", "retrieval", "input_size", "head"}
     differing = sorted(key for key in mine.keys() & other.keys() if mine[key] != other[key] and key not in passing)

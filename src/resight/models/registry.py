@@ -1,4 +1,4 @@
-"""Every model by name: one row a paper, and the presets that read a paper differently."""
+"""Registry of models: one row per paper, and presets for other readings of a paper."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
 
 
 def probe(name: str, num_ids: int, batch: int = 2, **options: Any) -> ReIDOutput:
-    """What the model will give, by name and shape: its output in training, on the meta device.
+    """Names and shapes of the model's output in training, from the meta device.
 
     Nothing is computed, fetched or read.  Raises UsageError, too, where the network cannot take its pictures.
     """

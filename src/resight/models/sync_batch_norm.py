@@ -56,7 +56,7 @@ class Synced(_BatchNorm):
         return timm.act(timm.drop(y)) if hasattr(self, "act") else y
 
     def _statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,) of the whole batch, remembered as running averages."""
+        """Mean and variance (C,) of the whole batch, kept as running averages."""
         own_var, own_mean = torch.var_mean(values, [0, *range(2, values.ndim)], correction=0)
         means, variances = gather(torch.stack([own_mean, own_var])[None]).unbind(dim=1)  # (W, C) each
         mean = means.mean(dim=0)

@@ -1,4 +1,4 @@
-"""What a run found without labels, epoch by epoch: its groups, what it left out, how tight and how sure."""
+"""Plots of the clusterings of a run by epoch: number of groups, outliers, tightness, reliability."""
 
 from __future__ import annotations
 

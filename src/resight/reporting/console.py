@@ -1,4 +1,4 @@
-"""Small tables for the terminal.  Names from outside are shown as text: no markup, no control characters."""
+"""Small tables for the terminal.  Names are shown as plain text: no markup, no control characters."""
 
 from __future__ import annotations
 

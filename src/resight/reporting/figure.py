@@ -1,4 +1,4 @@
-"""One figure: what is drawn, the words for those who cannot see it, and the numbers behind it.
+"""A figure: its drawing, its text alternative, and its data.
 
 The SVG takes its ink from the page (`currentColor`), so that one drawing serves light, dark and print.  Equal
 numbers give equal bytes.

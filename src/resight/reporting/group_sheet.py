@@ -1,4 +1,4 @@
-"""A sheet a group: its pictures side by side, the most typical first, each with how surely it belongs."""
+"""Contact sheet of a group: its pictures, the most typical first, with their membership score."""
 
 from __future__ import annotations
 

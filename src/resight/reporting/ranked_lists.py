@@ -1,4 +1,4 @@
-"""Ranked lists as people look at them: a query, and what was found for it, each with a flag.
+"""Ranked lists with pictures and labels: a query and its hits, each with a flag.
 
 The flags of ranked lists are the evaluation's own; nothing here decides what is right.
 """
@@ -28,7 +28,7 @@ JUNK_SHOWN = 3  # pictures left out of the evaluation can crowd out the ones tha
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture and what is known of it; pid None where nobody said."""
+    """One picture and what is known of it; pid None where unknown."""
 
     path: Path | None
     pid: int | None

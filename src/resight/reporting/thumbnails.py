@@ -1,4 +1,4 @@
-"""Small pictures: through the safe decoder only, and never a reason to fail."""
+"""Thumbnails of pictures, through the safe decoder; an unreadable picture has none."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class GradientAccumulation:
     What compares rows sees its share only: a metric loss over n shares of P x K meets P / n identities at a time,
     so negatives are fewer and easier; `GradientCache` shows it the whole batch.  Batch norm normalises by each share's
     statistics and moves its running averages `parts` times a step; losses with a memory of their own (thresholds,
-    centres, remembered descriptors) move as often.  Under data parallelism only the last share speaks to the others.
+    centres, memories) move as often.  Under data parallelism only the last share is synchronized.
     """
 
     parts: int
@@ -164,7 +164,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 
 
 def together(reports: list[LossReport]) -> LossReport:
-    """What the shares say as one: means of their losses, all their anchors."""
+    """One report of all shares: means of their losses, sums of their anchors."""
     first = reports[0]
     return replace(
         first,
@@ -176,13 +176,13 @@ def together(reports: list[LossReport]) -> LossReport:
 
 
 def silent(step: nn.Module) -> AbstractContextManager[Any]:
-    """Gradients found meanwhile stay on this process; the next ones that do not carry them along."""
+    """Context in which gradients stay on this process until the next backward pass outside of it."""
     quiet: Callable[[], AbstractContextManager[Any]] = getattr(step, "no_sync", contextlib.nullcontext)
     return quiet()
 
 
 def descend(value: Tensor) -> None:
-    """Back through the graph."""
+    """Backward pass."""
     with phase("backward"):
         value.backward()  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""Named sources of batches.  Each is an endless stream that keeps its place while another one is asked."""
+"""Batch sources by name, each an endless stream with a position of its own."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class RowsOf:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the training set knows of its pictures, row by row.  All (N,)."""
+    """Labels of the training set, row by row.  All (N,)."""
 
-    pids: Tensor  # dense, 0..K-1; below 0 where nobody knows
+    pids: Tensor  # dense, 0..K-1; below 0 where unknown
     camids: Tensor
     attributes: Mapping[str, Tensor]
 
@@ -97,7 +97,7 @@ class Feed:
         self.seed, self.device = seed, device
         self.relabeled = False
         self.sources = sources
-        given = bool((labels.pids >= 0).any())  # else `relabel` tells who is who, before the first batch
+        given = bool((labels.pids >= 0).any())  # else `relabel` gives the identities, before the first batch
         self.samplers: dict[str, Sampler] = {
             name: _sampler(name, config, labels.pids, labels.camids, seed) for name, config in sources.items() if given
         }

@@ -1,4 +1,4 @@
-"""The state of a training run, saved so that a kill at any moment loses nothing."""
+"""Checkpoint files of a run, written so that a kill at any moment leaves a readable one."""
 
 from __future__ import annotations
 

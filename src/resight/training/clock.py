@@ -1,4 +1,4 @@
-"""The one position in time that a run has.  Everything that follows a schedule reads it; nothing else counts."""
+"""Clock of a run: step and epoch, read by every schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a training run, put together: what the loop, the monitor and the saved state share."""
+"""Components of a training run, shared by the loop, the monitor and the saved state."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Components:
 
     @property
     def result(self) -> ReIDModel:
-        """The weights to keep: the averaged ones where an average is kept.  Call it on all processes."""
+        """The model to save: the averaged one where an average is kept.  Call it on all processes."""
         return self.parallel.whole_model(cast("ReIDModel", self.average.model) if self.average else self.model)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""How a run is trained: the `[train]` table of a recipe."""
+"""Configuration of training: the `[train]` table of a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resight.errors import RecipeError
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, how exact, how often."""
+    """Epochs, precision, and intervals of logging and saving."""
 
     epochs: int = 60
     steps_per_epoch: int | None = None  # None: training pictures // batch size

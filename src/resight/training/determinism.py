@@ -1,4 +1,4 @@
-"""The same step twice gives the same weights, on CUDA too, where torch left to itself takes what is quick."""
+"""Deterministic kernels on CUDA, so that a step repeats bit for bit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products over several
 
 @contextlib.contextmanager
 def repeatable(device: torch.device, wanted: bool) -> Iterator[None]:
-    """Within, on CUDA: operations that repeat themselves bit for bit; not wanted: cuDNN's quickest, found by trial.
+    """Context with deterministic CUDA operations; if not `wanted`, cuDNN's fastest by trial.
 
     An operation without such a form is carried out all the same, and torch warns of it.  Elsewhere nothing changes:
     a processor repeats itself by nature.  What was set before is set again afterwards.

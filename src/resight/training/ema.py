@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights: often the better model at the end, at no cost in training."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened, line by line: `journal.jsonl`, and TensorBoard for those who like it."""
+"""Journal of a run: `journal.jsonl`, one object a line, and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Meter:
 class Journal:
     """Appends one JSON object a line; each carries `step` and `event`.
 
-    Opened at a step, it forgets later lines: a resumed run's journal reads like an uninterrupted one's.  A new run
+    Opened at a step, it drops later lines: a resumed run's journal reads like an uninterrupted one's.  A new run
     opens it without one and begins with an empty page.
     """
 
@@ -72,7 +72,7 @@ class Journal:
         self._writer = _tensorboard(path.parent / "tensorboard", step or 0) if tensorboard else None
 
     def rewind(self, step: int | None) -> None:
-        """Forget what was written after `step`; None: all of it."""
+        """Remove lines after `step`; None: all of them."""
         self._shut()
         kept = [line for line in read(self.path) if int(line.get("step", 0)) <= step] if step is not None else []
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -100,13 +100,13 @@ class Journal:
 
     def _shut(self) -> None:
         if self._handle is not None:
-            with contextlib.suppress(OSError):  # what did not fit was told when it was written
+            with contextlib.suppress(OSError):  # a full disk was reported when the line was written
                 self._handle.close()
         self._handle = None
 
 
 class Unwritten:
-    """The journal of a process that writes none: with several, the first one's is everybody's."""
+    """The journal of processes other than rank 0: writes nothing."""
 
     def rewind(self, step: int) -> None: ...
     def write(self, event: str, step: int, **values: Any) -> None: ...

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the clock: nothing to save, nothing to restore."""
+"""Learning-rate schedules: warm-up and a curve, as a function of the clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """A warm-up followed by one of four curves.  Times in epochs; `epochs` of the run is handed in.
+    """A warm-up followed by one of four curves.  Times in epochs; `epochs` of the run is an argument.
 
     step          times `gamma` at each milestone
     cosine        half a cosine from 1 at the end of the warm-up to `floor` at the end

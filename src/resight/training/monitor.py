@@ -1,4 +1,4 @@
-"""What a run measures, writes and shows: journal lines, the progress display, validation and the best weights."""
+"""Monitoring of a run: journal, progress display, validation, best weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLLAPSED = 1e-3  # spread below which all descriptors are practically one
 
 
 class Monitor:
-    """Measures the steps of `run`, and writes and shows what they say.  Only rank 0 writes."""
+    """Measures the steps of `run`, writes the journal and updates the display.  Only rank 0 writes."""
 
     def __init__(self, run: Components) -> None:
         self.run, self.display, self.validation = run, run.display, run.validation
@@ -53,12 +53,12 @@ class Monitor:
         self._began = time.perf_counter()
 
     def arrived(self, batch: Batch) -> None:
-        """The step has its batch; what it took was waiting."""
+        """Called when the step has its batch: books the waiting time."""
         self._waited = time.perf_counter() - self._began
         self._images = world_size() * len(batch.pids)
 
     def measure(self, report: LossReport) -> None:
-        """The step is done."""
+        """Called when the step is done."""
         self.meter.add(report, self._images, self._waited, time.perf_counter() - self._began)
 
     def log(self) -> None:

@@ -1,4 +1,4 @@
-"""Losses, gradients and weights that are not finite: finding them, and going back to a good state at a lower rate."""
+"""Recovery from losses, gradients and weights that are not finite: back to a good state at a lower rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Recovery:
-    """A good state held in memory, how often it was needed, and the rate that is left: factor ** used.
+    """A good state in memory, the number of recoveries, and the factor on the learning rate: factor ** used.
 
     Good is a state whose weights are all finite; the trainer hands one over at the start of every epoch, so going
     back means to the start of the epoch.  Batches and dropout are drawn as before and only the rate differs: what
@@ -51,7 +51,7 @@ class Recovery:
         self._good = copied(state)
 
     def back(self, error: NotFiniteError) -> dict[str, Any]:
-        """The good state, to be taken up.  Raises the error where it has been asked for `times` times."""
+        """The good state to restore.  Raises the error where it has been asked for `times` times."""
         if self._good is None or self.used >= self.times:
             tried = f" It was tried {self.used} times again at a lower rate (train.recover)." if self.used else ""
             raise type(error)(f"{error}{tried}") from error

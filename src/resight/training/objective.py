@@ -1,8 +1,8 @@
-"""What is minimised: named terms on named outputs, their weights, and the sentence that says which one broke.
+"""Objective: named losses on named outputs, with their weights.
 
 A term is (loss, on, target, weight).  `on` names outputs of the model, `features.global` or `logits.part/*`;
-`target` names what the batch knows: `pids`, `camids`, `attributes.NAME`, or nothing for losses on maps or pairs.
-Neither the model nor the loss knows of the other; they meet here.
+`target` names labels of the batch: `pids`, `camids`, `attributes.NAME`, or nothing for losses on maps or pairs.
+Models and losses do not depend on each other; a term joins them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Term(nn.Module):
                 values.append(self.memories[number](*arguments, target, batch.index))
             elif isinstance(self.loss, losses.MetricLoss | losses.PseudoLabelLoss):  # which look at the pictures' rows
                 values.append(self._call(*arguments, target, batch.index))
-            elif self._annotated(target):  # a head nobody annotated here is left out of the mean
+            elif self._annotated(target):  # a head without annotated rows is left out of the mean
                 values.append(self._call(*arguments, target))
         if not values:
             return sum((named[name].sum() for name in self.matches[0]), start=torch.zeros(())) * 0.0
@@ -166,7 +166,7 @@ class Objective(nn.Module):
         return named if first is None else named | {first}
 
     def set_clock(self, clock: Clock) -> None:
-        """Hand the time to the losses that follow a schedule."""
+        """Pass step and epoch to the losses with a schedule."""
         for module in self.terms.modules():
             if isinstance(module, losses.Clocked):
                 module.set_clock(clock.step, clock.progress)
@@ -181,7 +181,7 @@ class Objective(nn.Module):
         return LossReport(total, detached, weights, losses.valid_anchors(batch.pids), _spread(output))
 
     def advance(self, report: LossReport) -> None:
-        """After the optimiser's step: let the weighting follow."""
+        """Update the weighting after the optimizer's step."""
         self.weighting.advance(report)
 
 
@@ -197,7 +197,7 @@ class Step(nn.Module):
         return self.losses(self.look(batch), batch)
 
     def look(self, batch: Batch) -> ReIDOutput:
-        """The model on a batch, with its cameras where the model takes them."""
+        """Forward pass of the model, with the cameras where the model takes them."""
         cameras = (batch.camids,) if self.takes_cameras else ()
         output: ReIDOutput = self.model(batch.images, *cameras)
         return output
@@ -245,7 +245,7 @@ def unflatten(named: Mapping[str, Tensor]) -> ReIDOutput:
 
 
 def offered(output: ReIDOutput) -> dict[str, tuple[int, ...]]:
-    """Every output's name and shape, from one look at the model in training, on the meta device for instance."""
+    """Name and shape of every output, from one forward pass in training, on the meta device for instance."""
     return {name: tuple(tensor.shape) for name, tensor in flatten(output).items()}
 
 

@@ -1,4 +1,4 @@
-"""Optimisers and parameter groups: which tensor learns how fast."""
+"""Optimizers and parameter groups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GroupConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """One optimiser over the model and over what the losses own."""
+    """One optimizer over the parameters of the model and of the losses."""
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
     lr: float = 3.5e-4
@@ -44,7 +44,7 @@ class OptimConfig:
 
 
 def named_parameters(model: nn.Module, objective: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Everything that learns: the model's parameters, then the losses' as `loss.TERM.*`."""
+    """All trainable parameters: the model's parameters, then the losses' as `loss.TERM.*`."""
     own = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     lost = [(f"loss.{name}", p) for name, p in objective.named_parameters() if p.requires_grad]
     return own + lost

@@ -1,4 +1,4 @@
-"""One step over several processes: whose gradients are averaged, what lies in pieces, and how it is saved whole.
+"""Data parallelism of a training step: DDP, FSDP, and whole states for saving.
 
 ddp    every process holds the whole model; gradients are averaged while the backward pass runs
 fsdp   each holds a piece of every weight, its gradient and the optimiser's moments; the weights of a block are
@@ -79,7 +79,7 @@ class Parallel:
         return cast("Step", spread)
 
     def copy(self) -> ReIDModel:
-        """A second model, spread as the first is: for averaged weights."""
+        """A second model, distributed like the first: for averaged weights."""
         if self._plain is None:
             return copy.deepcopy(self.model)
         twin = copy.deepcopy(self._plain).to(self.model.mean.device)
@@ -94,7 +94,7 @@ class Parallel:
         return self._plain
 
     def put_away(self) -> None:
-        """The whole model has been used where its user took it: off the device again."""
+        """Move the whole model off the device after use."""
         if self._plain is not None:
             self._plain.cpu()
 
@@ -134,7 +134,7 @@ class Parallel:
         return {name: self._whole(value, value, everywhere) for name, value in found.items()}
 
     def load(self, module: nn.Module, state: dict[str, Any]) -> None:
-        """Take up a state of `state`, of any number of processes."""
+        """Load a state of `state`, of any number of processes."""
         mine = module.state_dict(keep_vars=True)
         module.load_state_dict({name: self._piece(value, mine.get(name)) for name, value in state.items()})
 
@@ -148,7 +148,7 @@ class Parallel:
         return {**found, "state": kept}
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        """Take up a state of `optimizer_state`, of any number of processes."""
+        """Load a state of `optimizer_state`, of any number of processes."""
         of = _parameters(optimizer)
         mine = {
             number: {name: self._piece(value, of[number]) for name, value in values.items()}
@@ -213,7 +213,7 @@ def _pieces(objective: nn.Module) -> dict[int, InPieces]:
 
 
 def _is_cut(value: Any) -> TypeGuard[DTensor]:
-    """Whether it lies in pieces.  The import is slow, and where nobody has made it, nothing does."""
+    """Whether it lies in pieces.  The import is slow; where it has not happened, no tensor is a DTensor."""
     tensor: Any = sys.modules.get("torch.distributed.tensor")
     return tensor is not None and isinstance(value, tensor.DTensor)
 

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, by phase and by operator.  `resight train --profile`."""
+"""Profile of a training step, by phase and by operator.  `resight train --profile`."""
 
 from __future__ import annotations
 

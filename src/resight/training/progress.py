@@ -1,4 +1,4 @@
-"""What a person sees while waiting: a bar with the time left and the parts of the loss, or plain lines in a log."""
+"""Progress display: a bar with the time left and the losses, or plain lines in a log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """Told what is going on; decides how to show it."""
+    """Interface of progress displays."""
 
     def begin(self, title: str, total: int, done: int = 0) -> None: ...
     def advance(self, done: int, note: str = "") -> None: ...

@@ -1,4 +1,4 @@
-"""Identities found by clustering the training pictures' own descriptors, again every epoch.
+"""Pseudo labels: identities from clustering the descriptors of the training pictures, again every epoch.
 
 At the start of an epoch all pictures are described, grouped by `resight.clustering`, and the groups become the labels
 of the batches and the classes of the losses.  No label of the data is read.  What a clustering gives depends on the
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from resight.training.clock import Clock
 
 DESCRIPTOR = "descriptor"
-FEWEST = 2  # clusters that can be told apart
+FEWEST = 2  # clusters a loss needs
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class LabelsConfig:
 
 
 class PseudoLabels:
-    """The clusters of a run: found by `renew`, given to the feed and to the losses that remember clusters."""
+    """The clusters of a run: found by `renew`, given to the feed and to the losses with a memory of clusters."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class PseudoLabels:
         self._news = found.facts()
 
     def news(self) -> dict[str, Any] | None:
-        """What the last clustering was like, once."""
+        """Statistics of the last clustering, returned once."""
         news, self._news = self._news, None
         return news
 
@@ -106,7 +106,7 @@ class PseudoLabels:
         return cluster(vectors, self.config.cluster, metric=model.metric, independence=self.independence)
 
     def state_dict(self) -> dict[str, Any]:
-        """What later clusterings depend on beside the weights."""
+        """State that later clusterings depend on, beside the weights."""
         return {"independence": self.independence}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ class PseudoLabels:
 
 
 def memories(objective: Objective) -> list[tuple[PseudoLabelLoss, str]]:
-    """The losses that remember clusters, each with the output it is computed on.  Raises RecipeError."""
+    """The losses with a memory of clusters, each with the output it is computed on.  Raises RecipeError."""
     found = []
     for name, term in objective.terms.items():
         loss, outputs = cast("Term", term).loss, sorted(cast("Term", term).outputs)

@@ -1,4 +1,4 @@
-"""Saving and resuming: what a run needs to continue as if it had not been interrupted."""
+"""Saving and resuming of a run, bit for bit."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class RunState:
 
     @property
     def due(self) -> bool:
-        """Whether this process wants a save now; only rank 0 does."""
+        """Whether it is time to save; only rank 0 saves."""
         return rank() == 0 and time.monotonic() - self._saved >= self.run.config.save_seconds
 
     def capture(self) -> dict[str, Any]:
-        """All of it, every tensor whole; complete on rank 0."""
+        """The state, every tensor whole; complete on rank 0."""
         run, parallel = self.run, self.run.parallel
         return {
             "recipe": self.run.fingerprint,
@@ -92,7 +92,7 @@ class RunState:
         self.monitor.display.say(f"going on from {run.clock}.")
 
     def go_back(self, error: NotFiniteError) -> None:
-        """To the last good state, at a lower rate from here on.  Raises the error where no recovery is left."""
+        """Restore the last good state and lower the learning rate.  Raises the error where no recovery is left."""
         broke, good = self.run.clock.step, self.run.recovery.back(error)
         self.restore(on_rank_zero(lambda: good))
         self.save()

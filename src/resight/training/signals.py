@@ -1,4 +1,4 @@
-"""Asked to stop: Ctrl-C, or a scheduler's SIGTERM."""
+"""Stopping on Ctrl-C or a scheduler's SIGTERM."""
 
 from __future__ import annotations
 

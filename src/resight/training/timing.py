@@ -1,4 +1,4 @@
-"""Where the time of a step goes: named phases, which cost next to nothing unless somebody holds a watch.
+"""Timing of the phases of a step; almost free while nothing is measured.
 
 with phase("backward"):
     total.backward()
@@ -56,7 +56,7 @@ _watch: Stopwatch | None = None
 
 @contextlib.contextmanager
 def watching(watch: Stopwatch) -> Iterator[Stopwatch]:
-    """Phases report to `watch` meanwhile."""
+    """Context in which phases are timed by `watch`."""
     global _watch
     before, _watch = _watch, watch
     try:

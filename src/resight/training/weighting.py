@@ -1,4 +1,4 @@
-"""How much each term counts, and which batch source feeds the next step.
+"""Weighting of the terms of the objective, and the batch source of the next step.
 
 `fixed` keeps the recipe's weights.  `dynamic_focal` is Pyramid's dynamic training (Zheng et al., CVPR 2019): two
 tasks, one of which, the identity task, is learnt alone on random batches until the other falls quickly enough to be
@@ -91,7 +91,7 @@ class WeightingConfig:
 
 
 class Weighting(Protocol):
-    """Decides from what has been; `state` is what a resumed run needs."""
+    """Weights from earlier losses; `state` is what a resumed run needs."""
 
     @property
     def sampling(self) -> str: ...
@@ -101,7 +101,7 @@ class Weighting(Protocol):
 
 
 class Fixed(nn.Module):
-    """The weights of the recipe, for ever, on one source."""
+    """The constant weights of the recipe, on one source."""
 
     def __init__(self, weights: Mapping[str, float], source: str) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class DynamicFocal(nn.Module):
         """Measure, then choose the next step's mode.  A report is the same on every rank, so all choose alike."""
         config = self.config
         self.tasks[config.identity].measure(float(report.parts[config.identity]), config)
-        if int(report.anchors) > 0 and bool(report.parts[config.metric].isfinite()):  # at weight 0 nobody looks at it
+        if int(report.anchors) > 0 and bool(report.parts[config.metric].isfinite()):  # at weight 0 it has no effect
             self.tasks[config.metric].measure(float(report.parts[config.metric]), config)
             self.held = 0
         else:
@@ -188,7 +188,7 @@ class DynamicFocal(nn.Module):
         self._choose()
 
     def facts(self) -> dict[str, Any]:
-        """For the journal, told once: the mode that comes next, and of each step since the last line its mode, source,
+        """For the journal, returned once: the next mode, and of each step since the last line its mode, source,
         and k, p, FL of each task after it."""
         trace, self.trace = self.trace, []
         tasks = {

@@ -81,7 +81,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no proof": (lambda file: file.with_name("proof.json").unlink(), "loaded with the proof"),
     "a proof that failed": (lambda file: prove(file, gates={"x": PASSED["consistency"] | {"passed": False}}), "gates"),
     "a proof without gates": (lambda file: prove(file, gates={}), "gates"),
-    "a proof of another file": (lambda file: prove(file, files={"other.onnx": "0"}), "does not vouch"),
+    "a proof of another file": (lambda file: prove(file, files={"other.onnx": "0"}), "is no proof of"),
     "a proof of another model": (lambda file: prove(file, fingerprint="e" * 32), "two models"),
     "a changed file": (lambda file: onnx_file(file, DESCRIPTION.to_json() + " "), "is missing, or not the file"),
     "a missing part": (lambda file: prove(file, files={file.name: digest(file), "model.bin": "0"}), "model.bin"),

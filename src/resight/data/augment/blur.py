@@ -1,4 +1,4 @@
-"""Pictures of worse cameras: some of a batch lose their detail, by being made smaller and enlarged again."""
+"""Random blur: some pictures of a batch are made smaller and enlarged again."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Calibration:
     operating: tuple[Operating, ...]
     reliability: tuple[Bin, ...]
     cameras: tuple[CameraCheck, ...]
-    log_loss: float  # nats a pair on held-out people, same and different at equal weight; 0.693 knows nothing
+    log_loss: float  # nats a pair on held-out people, same and different at equal weight; 0.693 is chance
     people: int
     model: str = ""  # fingerprint of the model the features came from
     different: int = 0  # pairs of two people it was fitted on; 0 where that was not written down

@@ -56,7 +56,7 @@ def labeled_pairs(
     if not len(these) == len(owner) == len(camera):
         raise EvaluationError(f"{len(these)} vectors, {len(owner)} identities and {len(camera)} cameras: they differ.")
     if not (owner > 0).any():
-        raise EvaluationError("no vector has a known identity, a positive number: there is nobody to calibrate on.")
+        raise EvaluationError("no vector has a known identity, a positive number: there are no pairs to calibrate on.")
     left, right = _same_person(owner, camera)
     other_left, other_right, weight = _different(owner, limit, np.random.default_rng(seed))
     if not len(left) or not len(other_left):

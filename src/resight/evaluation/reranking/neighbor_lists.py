@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from resight.evaluation.labels import IntArray
     from resight.evaluation.reranking.joint_features import Index, Joint
 
-_FIRST, _LARGEST = 64, 2048  # items in a slab: before the first has been met nobody is hard to please
+_FIRST, _LARGEST = 64, 2048  # items in a slab: the first, while every list is still empty, and the largest
 _BYTES = 64  # that one neighbour on offer takes, all temporary copies counted
 
 

@@ -1,4 +1,4 @@
-"""What every backbone is to a method: a map, or a chain of stages to put something between."""
+"""Base class of backbones: a feature map, or a chain of stages."""
 
 from __future__ import annotations
 

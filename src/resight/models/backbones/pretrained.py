@@ -1,4 +1,4 @@
-"""Weights from a file, into a backbone: what matched, what was dropped, what is missing.  Never silent.
+"""Loading of weights into a backbone, with a report of what matched, what was dropped and what is missing.
 
 A file is a safetensors file or a PyTorch checkpoint; the latter is read with `weights_only`, so nothing in
 it is executed.  Training frameworks wrap the names (DistributedDataParallel, MoCo, LUPerson, fast-reid, ...):
@@ -122,7 +122,7 @@ def unwrap(found: Any, path: Path) -> dict[str, Tensor]:
 
 
 def spelled(names: Iterable[str], prefix: str, respell: Respell) -> dict[str, str]:
-    """What the receiving module calls each tensor under `prefix` -> the file's own name."""
+    """Names of the module's tensors under `prefix` -> names in the file."""
     return {respell(name.removeprefix(prefix)): name for name in names if name.startswith(prefix)}
 
 
@@ -151,7 +151,7 @@ def load_weights_file(module: nn.Module, path: Path, partial: bool = False, resp
 
 
 def refuse_misfits(report: WeightsReport, shapes: Mapping[str, tuple[torch.Size, torch.Size]], partial: bool) -> None:
-    """Turn a load that would be silent nonsense into a sentence."""
+    """Raise CheckpointError where too few tensors match."""
     if not report.matched:
         raise CheckpointError(
             f"{report.source} fits nothing here: it holds {listing('tensors', report.dropped)}, "

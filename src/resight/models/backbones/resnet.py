@@ -1,4 +1,4 @@
-"""Residual networks with the three edits this field lives by.  He et al., CVPR 2016.
+"""Residual networks with last stride 1, IBN-a, and access to stages.  He et al., CVPR 2016.
 
 Last stride: the final stage may keep its resolution (Luo et al., CVPR workshops 2019).
 IBN-a: in the first three stages half of each block's first normalisation is instance-wise

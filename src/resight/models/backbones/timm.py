@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class BackboneOptions:
     """Which trunk, and where its weights come from.
 
-    None means "as the method wants it" where the trunk is one of ours; a timm network keeps its own form.
+    None means the method's own value where the trunk is one of ours; a timm network keeps its own form.
     """
 
     name: str = "resnet50"  # resnet10, 18, 34, 50, 101, or any network of timm (timm/resnet50 for timm's own)

@@ -1,4 +1,4 @@
-"""From the tensors of another project to a model: a plan says where each goes, and `apply` holds it to that."""
+"""Conversion of another project's tensors: a plan maps every tensor, `apply` checks and loads."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Family:
-    """One project: how its files are told, read and licensed.
+    """One project: how its files are detected, read and licensed.
 
     code: licence of the code.  data: what is known of the data the published weights saw, and their terms.
-    plan(tensors, arch, options): Plan; arch is None where it has to be told from the tensors.
+    plan(tensors, arch, options): Plan; arch is None where it has to be detected from the tensors.
     """
 
     name: str
@@ -166,7 +166,7 @@ def refuse(plan: Plan, source: str, strange: Iterable[str], misshapen: Iterable[
 def shape_of(tensors: Tensors, name: str, source: str) -> torch.Size:
     """Raises CheckpointError where the file has no such tensor."""
     if name not in tensors:
-        raise CheckpointError(f"the file has no tensor {name}, by which {source} is told. Is it another network?")
+        raise CheckpointError(f"the file has no tensor {name}, which {source} has. Is it another network?")
     return tensors[name].shape
 
 

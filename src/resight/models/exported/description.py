@@ -1,4 +1,4 @@
-"""What an exported file says of itself: JSON inside the file, written on export and read back on loading."""
+"""Description inside an exported file: JSON, written on export and read on loading."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def is_exported(path: Path) -> bool:
 
 
 def open_exported(path: Path) -> ExportedModel:
-    """The model in an .onnx, .xml or .pt2 file, or in the folder of one, once its proof has vouched for it.
+    """The model in an .onnx, .xml or .pt2 file, or in the folder of one, after its proof is checked.
 
     Raises CheckpointError where the file or its proof is missing, the proof failed, or the two do not belong together;
     MissingExtraError where the runtime is not installed.

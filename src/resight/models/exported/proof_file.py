@@ -66,7 +66,7 @@ def check_proof(path: Path) -> Proof:
     if not proof.passed or path.name not in proof.files:
         raise CheckpointError(
             f"{path.with_name(PROOF)} is about {', '.join(proof.files)}"
-            f"{'' if proof.passed else ', which did not pass its gates'}; it does not vouch for {path.name}. Export "
+            f"{'' if proof.passed else ', which did not pass its gates'}; it is no proof of {path.name}. Export "
             f"the model again."
         )
     changed = [name for name, known in proof.files.items() if digest(path.with_name(name)) != known]
