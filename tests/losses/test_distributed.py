@@ -80,7 +80,7 @@ def owned(loss: Loss) -> dict[str, Tensor]:
         gradient = loss.weight.grad
         assert gradient is not None
         loss.weight.data = gradient.to_dense() if gradient.is_sparse else gradient
-        return {"weight": loss.whole_weight()}
+        return {"weight": loss.whole(loss.weight.detach())}
     seen = {key: tensor.detach() for key, tensor in loss.named_buffers()}
     for key, parameter in loss.named_parameters():
         assert parameter.grad is not None
@@ -116,7 +116,7 @@ def sampled_classes() -> dict[str, Tensor]:
     loss = ShardedClassifier(40, DIM, head="cosine", scale=8, rate=0.3).double()
     rows, _ = loss.sampled(loss.own_columns(pids))
     value = loss(own_share(features), own_share(pids))
-    return {"value": average_over_ranks(value), "rows": rows + loss.first, "weight": loss.whole_weight()}
+    return {"value": average_over_ranks(value), "rows": rows + loss.first, "weight": loss.whole(loss.weight.detach())}
 
 
 def literal_classes() -> dict[str, Tensor]:

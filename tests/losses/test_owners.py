@@ -165,7 +165,7 @@ def test_shards_cover_all_classes_once() -> None:
 def test_one_shard_is_the_full_classifier(head: str, margin: Cosine) -> None:
     features, pids = B3
     whole = ShardedClassifier(3, 2, head=head, scale=16).double()  # type: ignore[arg-type]
-    whole.load_whole(B3_WEIGHTS * numbers([[2], [3], [4]]))  # lengths do not matter
+    whole.weight.data = whole.own(B3_WEIGHTS * numbers([[2], [3], [4]]))  # lengths do not matter
     ours, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
     weight = (B3_WEIGHTS * numbers([[2], [3], [4]])).requires_grad_()
     value = whole(ours, pids)
@@ -236,4 +236,4 @@ def test_wrong_shards_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="arcface"):
         ShardedClassifier(10, 2, head="linear")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="shape"):
-        ShardedClassifier(10, 2).load_whole(torch.zeros(9, 2))
+        ShardedClassifier(10, 2).own(torch.zeros(9, 2))

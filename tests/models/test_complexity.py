@@ -18,7 +18,6 @@ def test_profiling_leaves_the_model_as_it_is() -> None:
     assert model.fingerprint() == before
     assert found.parameters - found.parameters_without_classifiers == 7 * 32 + 7
     assert (found.embedding_dim, found.input_size) == (32, (64, 32))
-    assert found.gmacs == found.macs / 1e9
 
 
 def test_multiply_adds_by_hand() -> None:
@@ -48,7 +47,7 @@ def test_multiply_adds_by_hand() -> None:
 def test_the_classical_networks(name: str, parameters: int, gmacs: float) -> None:
     found = classical(name)
     assert found.parameters == parameters
-    assert found.gmacs == pytest.approx(gmacs, rel=0.005)
+    assert found.macs / 1e9 == pytest.approx(gmacs, rel=0.005)
 
 
 def test_a_network_we_do_not_know() -> None:

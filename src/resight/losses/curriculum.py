@@ -165,12 +165,3 @@ def anchor_positive_pairs(positive: Tensor, first: int, order: Literal["ordered"
         return positive
     here = torch.arange(positive.shape[0], device=positive.device)[:, None] + first
     return positive & (torch.arange(positive.shape[1], device=positive.device)[None, :] > here)
-
-
-def triplets_per_batch(P: int, K: int, order: Literal["ordered", "unordered"] = "ordered") -> int:
-    """How many triplets a P x K batch gives.  Raises UsageError where it can give none."""
-    if K < 2:
-        raise UsageError(f"K is {K}: an anchor has no positive. Draw at least 2 images of each identity.")
-    if P < 2:
-        raise UsageError(f"P is {P}: an anchor has no negative. Draw at least 2 identities into a batch.")
-    return P * K * (K - 1) // (1 if order == "ordered" else 2)

@@ -135,15 +135,6 @@ class ShardedClassifier(Loss):
             raise UsageError(f"a weight of shape {tuple(whole.shape)} was given; {(self.num_ids, self.dim)} is needed.")
         return whole[self.first : self.first + self.owned]
 
-    def whole_weight(self) -> Tensor:
-        """All classes' weights on every rank: (num_ids, dim)."""
-        return self.whole(self.weight.detach())
-
-    @torch.no_grad()
-    def load_whole(self, weight: Tensor) -> None:
-        """Take this rank's rows of all classes' weights (num_ids, dim), however many processes saved them."""
-        self.weight.copy_(self.own(weight))
-
 
 def _initial_rows(first: int, count: int, dim: int, seed: int) -> Tensor:
     """Normal(0, 0.01), each block of classes from its own generator: (count, dim)."""

@@ -30,10 +30,6 @@ class Complexity:
     paper: str
     year: int
 
-    @property
-    def gmacs(self) -> float:
-        return self.macs / 1e9
-
 
 def complexity_of(model: ReIDModel) -> Complexity:
     """Count `model`; its weights, mode and device are left as they are.

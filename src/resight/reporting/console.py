@@ -4,31 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resight.reporting import provenance
 from resight.reporting.text import NONE, percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.table import Table
-
-    from resight.inference import Result
-
-
-def score_table(results: Sequence[Result]) -> Table:
-    """One line a result: model, data set, scores in per cent, the conditions that differ between results."""
-    table = _table("model", "data set")
-    columns = list(dict.fromkeys(name for result in results for name in provenance.scores(result.report)))
-    for name in columns:
-        table.add_column(name, justify="right")
-    table.add_column("queries", justify="right")
-    table.add_column("re-ranking")
-    for result in results:
-        named, counts = provenance.scores(result.report), result.report.counts
-        said = [_text(result.context.get(key, NONE)) for key in ("model", "dataset")]
-        scores = [percent(named.get(name)) for name in columns]
-        table.add_row(*said, *scores, f"{counts.used}/{counts.queries}", _text(result.report.rerank))
-    return table
 
 
 def hits_table(answer: Mapping[str, Any]) -> Table:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from resight.reporting.training_log import Column, Curves
 
 AP_BINS = 20
-TRAINING = ("losses", "validation", "learning-rate", "throughput", "waiting", "spread")
 
 
 def result_figures(report: Report) -> list[Figure]:

@@ -15,21 +15,6 @@ from resight.synth.streams import stream
 
 RGB = tuple[float, float, float]  # as on a screen, 0..1
 
-PATTERNS = (
-    "plain",
-    "stripes",
-    "pinstripes",
-    "checks",
-    "blocks",
-    "band",
-    "dots",
-    "flowers",
-    "camouflage",
-    "melange",
-    "shaded",
-)
-PRINTS = ("", "logo", "picture", "text")
-
 
 @dataclass(frozen=True)
 class Fabric:
