@@ -98,12 +98,29 @@ def train(
     dataset: Dataset | None = None,
     start: ReIDModel | None = None,
 ) -> Run:
-    """Train `recipe` into the folder `out`, going on where an earlier call stopped.
+    """Train `recipe` into the folder `out`, or resume the run there.
 
-    dataset: use this one instead of the recipe's.  start: train these weights on, in place of the recipe's model, which
-    must be built alike.  fresh: throw an earlier run in `out` away first.  Under torchrun,
-    or in a process group, all processes call this together: the batch is spread over them, and rank 0 writes.
-    Raises RecipeError before any picture is read, DatasetError, TrainingError, and Interrupted when stopped.
+    Under torchrun, or in a process group, all processes call this together: the batch is spread over them, and rank 0
+    writes.
+
+    Args:
+        recipe: a recipe, a name of `resight train --list`, or a TOML file.
+        out: the run folder.
+        device: auto, cpu, cuda, cuda:N or mps.
+        fresh: delete an earlier run in `out` first.
+        display: shows the progress; default nothing.
+        dataset: in place of the recipe's data set.
+        start: weights to train on, in place of a new model; it must be built as the recipe's.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RecipeError: the recipe is wrong; no picture has been read.
+        DatasetError: the data set cannot be trained on.
+        TrainingError: the loss stayed not finite, or the processes differ.
+        CheckpointError: the state in `out` is damaged, or of another recipe.
+        Interrupted: stopped by a signal; the same call resumes.
     """
     recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
     with process_group(device):

@@ -41,7 +41,7 @@ def test_queries_only_looks_at_the_gallery_alone() -> None:
 
 
 def test_one_neighbour_is_no_expansion() -> None:
-    q, g = expand(Q2, G2, k=1, times=3, expand_gallery=True)
+    q, g = expand(Q2, G2, k=1, expand_gallery=True)
     np.testing.assert_allclose(q, unit(Q2), atol=1e-6)
     np.testing.assert_allclose(g, unit(G2), atol=1e-6)
 
@@ -58,9 +58,9 @@ def test_expanded_features_are_evaluated_like_any() -> None:
 
 
 def test_wrong_parameters() -> None:
-    for k, alpha, times, side in ((0, 3, 1, True), (3, -1, 1, True), (3, 3, 0, True), (3, 3, 1, False)):
+    for k, alpha, side in ((0, 3, True), (3, -1, True), (3, 3, False)):
         with pytest.raises(UsageError):
-            expand(Q2, G2, k, alpha, times, expand_queries=side)
+            expand(Q2, G2, k, alpha, expand_queries=side)
 
 
 def test_pooled_queries() -> None:

@@ -21,9 +21,16 @@ Pool = Literal["mean", "max"]
 def pool_queries(
     features: Matrix, pids: npt.ArrayLike, camids: npt.ArrayLike, how: Pool = "mean", *, normalize: bool = True
 ) -> tuple[Single, IntArray, IntArray]:
-    """Vectors (N, D) -> one vector, identity and camera a group (M, D), (M,), (M,), ordered by identity, camera.
+    """Pool the queries of each person and camera to one vector.
 
-    normalise: pool unit vectors, as cosine distances want; off for raw features and Euclidean distances.
+    Args:
+        features: (N, D).
+        pids, camids: (N,) whole numbers.
+        how: mean or max.
+        normalize: pool unit vectors, for cosine distances; off for raw features and Euclidean distances.
+
+    Returns:
+        Vectors (M, D), identities (M,), cameras (M,), ordered by identity, then camera.
     """
     if how not in ("mean", "max"):
         raise UsageError(f"how={how!r}; choose mean or max.")

@@ -26,10 +26,21 @@ def nearest(
     exclude: npt.ArrayLike | None = None,
     memory: int = MEMORY,
 ) -> tuple[FloatArray, IntArray]:
-    """The k nearest gallery rows of each query: distances (Q, k) ascending and indices (Q, k).
+    """Exact k nearest gallery rows of each query.
 
-    Exact; equal distances in gallery order.  exclude is a mask (G,) or (Q, G), True for items not to return.
-    Where fewer than k items remain, distances are inf and indices -1.
+    Args:
+        query, gallery: (Q, D), (G, D).
+        k: neighbors a query.
+        metric: cosine or euclidean.
+        exclude: mask (G,) or (Q, G), True for items not to return.
+        memory: bytes to use beyond the features.
+
+    Returns:
+        Distances (Q, k), ascending, and indices (Q, k); equal distances in gallery order; inf and -1 where fewer than k
+        items remain.
+
+    Raises:
+        EvaluationError: k is below 1, or features are not finite or of different widths.
     """
     if k < 1:
         raise EvaluationError(f"k={k}: ask for at least one neighbour.")

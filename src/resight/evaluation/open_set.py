@@ -37,7 +37,16 @@ class OpenSet:
 def open_set(
     inputs: EvaluationInput, far: Sequence[float] = (0.01, 0.1, 0.2), ranks: Sequence[int] = (1, 5, 10)
 ) -> OpenSet:
-    """DIR(k) at FAR.  The thresholds are quantiles of the unknown queries' nearest distances."""
+    """Detection and identification rate at false-alarm rates, with the queries without a match as unknown.
+
+    Args:
+        inputs: distances and labels; some queries must have a match, and some none.
+        far: false-alarm rates, in [0, 1]; thresholds are quantiles of the unknown queries' nearest distances.
+        ranks: k of DIR(k), from 1.
+
+    Raises:
+        EvaluationError: all queries have a match, or none has.
+    """
     if not far or not all(0 <= rate <= 1 for rate in far) or not ranks or min(ranks) < 1:
         raise UsageError(f"far={tuple(far)}, ranks={tuple(ranks)}: rates lie in [0, 1], ranks count from 1.")
     first_rank, first_distance, stranger = _answers(inputs)

@@ -37,9 +37,15 @@ class RankedList:
 
 
 def ranked_lists(inputs: EvaluationInput, k: int = 10, rows: npt.ArrayLike | None = None) -> list[RankedList]:
-    """For the chosen queries (all where rows is None) the list down to the k-th kept item, junk shown.
+    """Ranked lists of queries, with flags of right, wrong and junk items.
 
-    The distances are those of the evaluation, made in the same blocks; equal ones stand in gallery order.
+    Args:
+        inputs: distances and labels.
+        k: items that count in a list; junk items above the k-th are listed too.
+        rows: the queries, default all.
+
+    Returns:
+        A list for each of `rows`; equal distances are in gallery order.
     """
     chosen = np.arange(inputs.source.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
     made: dict[int, RankedList] = {}

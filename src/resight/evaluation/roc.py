@@ -38,7 +38,19 @@ class Roc:
 
 
 def roc(inputs: EvaluationInput, fpr: Sequence[float] = FPRS, points: int = 200) -> Roc:
-    """TPR at FPR over all kept pairs, exact for every requested FPR.  Memory: the largest FPR's share of the pairs."""
+    """ROC over all pairs that count, exact at every requested FPR.
+
+    Args:
+        inputs: distances and labels.
+        fpr: false-positive rates, in (0, 1].
+        points: of the curve.
+
+    Returns:
+        TPR and threshold at each rate, and the curve up to the largest rate.
+
+    Raises:
+        EvaluationError: there are no pairs of one person, or none of two.
+    """
     if not fpr or not all(0 < rate <= 1 for rate in fpr):
         raise UsageError(f"fpr={tuple(fpr)}: rates lie in (0, 1].")
     positive, nearest, negatives = _pairs(inputs, max(fpr))
@@ -53,9 +65,14 @@ def roc(inputs: EvaluationInput, fpr: Sequence[float] = FPRS, points: int = 200)
 
 
 def error_rates(inputs: EvaluationInput, thresholds: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-    """(FMR, FNMR) over all kept pairs, (T,) each, of thresholds chosen elsewhere: distances in the metric's units.
+    """Error rates of given thresholds over all pairs that count.
 
-    A pair is accepted when its distance is at most the threshold.  NaN where there are no pairs of a kind.
+    Args:
+        inputs: distances and labels.
+        thresholds: T distances in the metric's units; a pair is accepted at or below one.
+
+    Returns:
+        False-match and false-non-match rates, (T,) each; NaN where there are no pairs of a kind.
     """
     bounds = np.asarray(thresholds, dtype=np.float64)
     pairs, accepted = np.zeros(2, dtype=np.int64), np.zeros((2, len(bounds)), dtype=np.int64)  # different, same

@@ -41,7 +41,17 @@ class Interval:
 
 
 def confidence(report: Report, level: float = 0.95, draws: int = 2000, seed: int = 0) -> dict[Score, Interval]:
-    """Percentile intervals of mAP, rank-1 and mINP under resampling of identities."""
+    """Bootstrap intervals of mAP, rank-1 and mINP, by resampling identities.
+
+    Args:
+        report: of `evaluate_features` or `evaluate_distances`.
+        level: of the percentile intervals, in (0, 1).
+        draws: bootstrap samples.
+        seed: of the samples.
+
+    Returns:
+        An interval for each of mAP, rank1 and mINP.
+    """
     _check(level, draws)
     sums, counts = _by_unit(report, _groups(report, "person"), report.used)
     everything = _resampled(np.column_stack([sums, counts]), draws, seed)
@@ -74,7 +84,21 @@ class Comparison:
 def compare(
     a: Report, b: Report, unit: Unit = "person", level: float = 0.95, draws: int = 5000, seed: int = 0
 ) -> Comparison:
-    """Paired comparison: bootstrap interval and sign-flip test of the difference, by person or by query."""
+    """Paired comparison of two reports on the same queries.
+
+    Args:
+        a, b: the reports; differences are b minus a.
+        unit: what is resampled: person or query.
+        level: of the bootstrap intervals, in (0, 1).
+        draws: bootstrap samples and random sign flips.
+        seed: of both.
+
+    Returns:
+        Differences with intervals, p-values of the sign-flip test, and the queries that changed at rank 1.
+
+    Raises:
+        EvaluationError: the reports are not of the same queries and protocol.
+    """
     _check(level, draws)
     check_comparable(a, b)
     used = a.used & b.used
@@ -164,10 +188,16 @@ def _ratio(sums: FloatArray, counts: FloatArray) -> FloatArray:
 def compare_changes(
     a: tuple[Report, Report], b: tuple[Report, Report], level: float = 0.95, draws: int = 5000, seed: int = 0
 ) -> Interval:
-    """(mAP of b on the second set - on the first) - (the same of a), with its bootstrap interval.
+    """Difference of two changes: (mAP of b on the second set - on the first) - (the same of a).
 
-    People are drawn, each with all queries of both sets; the sets may ask for the same people or for others.
-    Raises EvaluationError where the two runs were not asked the same on either set.
+    Args:
+        a, b: reports of two runs, each on a first and a second data set.
+        level: of the bootstrap interval, in (0, 1).
+        draws: bootstrap samples of people, each with all queries of both sets.
+        seed: of the samples.
+
+    Raises:
+        EvaluationError: the runs were not evaluated on the same queries.
     """
     for one, two in zip(a, b, strict=True):
         check_comparable(one, two)

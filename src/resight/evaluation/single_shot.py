@@ -41,9 +41,19 @@ class SingleShot:
 
 
 def single_shot(inputs: EvaluationInput, draws: int | Literal["exact"] = "exact", seed: int = 0) -> SingleShot:
-    """CMC over lists of one picture a person.  The published protocol drops the query's camera: separate_camera=True.
+    """CMC over lists of one gallery picture a person.
 
-    Ties follow gallery order.  Distractors count as one more person, boxes marked junk as nobody.
+    The published protocol of CUHK03 also leaves out the query's camera: `Protocol(separate_camera=True)`.  Ties follow
+    gallery order.  Distractors count as one more person, junk is left out.
+
+    Args:
+        inputs: distances and labels.
+        draws: "exact" for the expectation in closed form, or a number of random draws.
+        seed: of the draws.
+
+    Raises:
+        UsageError: the protocol orders ties otherwise.
+        EvaluationError: no query has a match.
     """
     labels, ranks = inputs.labels, inputs.labels.protocol.max_rank
     if labels.protocol.ties != "stable":

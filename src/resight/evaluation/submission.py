@@ -38,7 +38,19 @@ def spread(distances: Matrix) -> FloatArray:
 
 
 def write_submission(path: str | Path, distances: Matrix, query_ids: npt.ArrayLike, gallery_ids: npt.ArrayLike) -> Path:
-    """Write the challenge's file.  Rows go out in ascending order of query id."""
+    """Write the challenge's file, rows in ascending order of query id.
+
+    Args:
+        path: CSV file to write.
+        distances: (Q, G), smaller is closer.
+        query_ids, gallery_ids: (Q,), (G,) unique whole numbers.
+
+    Returns:
+        The file.
+
+    Raises:
+        EvaluationError: sizes differ, or an id is not unique.
+    """
     query, gallery = integers("query_ids", query_ids), integers("gallery_ids", gallery_ids)
     table = spread(distances)
     if table.shape != (len(query), len(gallery)):

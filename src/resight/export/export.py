@@ -53,15 +53,26 @@ def export_model(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
-    """Write `model` into the folder `out` as model.onnx, model.xml (with .bin) or model.pt2, with proof.json beside.
+    """Export a model as one file, with a proof that it gives the model's descriptors.
 
-    raw: input is float in [0, 1] at the model's input size instead of uint8 of any size.  proof: the data set whose
-    query and gallery the proof is made on, and whose training pictures calibrate int8; None: the bundled sample.
-    card: recipe, data and terms of the weights, kept inside the file.  gates: in place of DEFAULT_GATES[precision].
-    seed: of the draw of calibration pictures.
+    A file that fails a gate gets .rejected behind its name, and so does its proof; an earlier export in `out` stays.
 
-    A file that fails a gate is left with .rejected behind its name, and so is its proof; what an earlier export left
-    in `out` stays.  Raises UsageError for what cannot be exported, MissingExtraError where a package is missing.
+    Args:
+        model: a model of `resight.models`.
+        out: the folder: model.onnx, model.xml (with .bin) or model.pt2, and proof.json.
+        to: onnx, openvino or pt2.
+        precision: of the file; see `DEFAULT_GATES`.
+        raw: input is float in [0, 1] at the model's input size, not uint8 of any size.
+        proof: the data set whose query and gallery are compared, and whose training pictures calibrate int8; default the
+            bundled sample.
+        card: recipe, data and terms of the weights, kept inside the file.
+        gates: in place of DEFAULT_GATES[precision].
+        seed: of the draw of calibration pictures.
+        progress: called with (done, total).
+
+    Raises:
+        UsageError: the model or the format cannot be exported.
+        MissingExtraError: a package is missing.
     """
     if not isinstance(model, ReIDModel):
         raise UsageError("only a model of resight.models can be exported; this one is exported already, or another's.")

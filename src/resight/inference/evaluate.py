@@ -57,14 +57,33 @@ def evaluate(
     share: bool = True,
     pixels: TestPixels | None = None,
 ) -> Result:
-    """Embed query and gallery, rank and evaluate by `protocol`, the data set's own where none is given.
+    """Embed query and gallery of a data set, rank, and score.
 
-    rerank, expansion: what to do before evaluating; both are named in the report.  memory: bytes to use beyond
-    the vectors.  multi_query: how the query pictures of a person and camera become one vector.
-    center_cameras: subtract each camera's mean vector from both sides first; the result says so.  share: in a
-    process group all processes call together and share the work; all get the same result.  Pictures that cannot be
-    read are left out and counted in the context.  Raises DatasetError when no query or no gallery picture is left, or
-    when the data set cannot be evaluated; the message says why and what to do.
+    Pictures that cannot be read are left out and counted in the result's context.
+
+    Args:
+        model: the embedding model.
+        dataset: its query and gallery.
+        device: auto, cpu, cuda, cuda:N or mps.
+        batch_size: pictures a forward pass.
+        flip: average each descriptor with that of the mirrored picture.
+        precision: auto, fp32, bf16 or fp16.
+        progress: called with (done, total) pictures.
+        context: entries to add to the result's context.
+        protocol: default the data set's own.
+        rerank: k-reciprocal re-ranking before scoring.
+        expansion: query expansion before scoring.
+        memory: bytes to use beyond the vectors.
+        multi_query: pool the query pictures of a person and camera, by mean or max.
+        center_cameras: subtract each camera's mean vector from both sides first.
+        share: in a process group, split the work; all processes get the same result.
+        pixels: query and gallery decoded before.
+
+    Returns:
+        Report, vectors and context, to be saved in a folder.
+
+    Raises:
+        DatasetError: no query or no gallery picture is left, or the labels allow no evaluation.
     """
     began = time.perf_counter()
     findings = refuse_unusable(dataset, "evaluate")

@@ -44,10 +44,15 @@ SHELF = Path(str(files("resight.models") / "trained"))  # a folder a name: the w
 
 
 def save_model(model: ReIDModel, path: str | Path, *, half: bool = False) -> Path:
-    """Write `model` to a .safetensors file, or to model.safetensors inside a folder; returns the file.
+    """Write a model to a safetensors file, whole or not at all.
 
-    half: store float16, at half the size; `load_model` gives float32 again, rounded, and so with a fingerprint of
-    its own.  The file appears whole or not at all.
+    Args:
+        model: its options go into the header.
+        path: a .safetensors file, or a folder that gets model.safetensors.
+        half: store float16, at half the size; the loaded weights are float32, rounded, with a fingerprint of their own.
+
+    Returns:
+        The file.
     """
     if half:
         model = rounded(model)
@@ -81,13 +86,18 @@ def load_model(where: str | Path, num_ids: int) -> ReIDModel: ...
 @overload
 def load_model(where: str | Path, num_ids: None = None) -> ReIDModel | ExportedModel: ...
 def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel | ExportedModel:
-    """A model from a folder, a .safetensors file, a name of `trained()`, or the hub: "owner/name", "hf://owner/name/FILE".
+    """Load a model, in evaluation mode, on the CPU.
 
-    A checkpoint of another project, a file here or on the hub, is converted on the way (`resight.models.checkpoints`).
-    In evaluation mode, on the CPU.  num_ids: build for another number of identities; the log says that the stored
-    classifiers are dropped.  An exported file (.onnx, .xml, .pt2, or its folder) gives an `ExportedModel`, which embeds
-    and has no weights to train; where those are needed, `read_model` is the one to call.
-    Raises CheckpointError where nothing usable is found.
+    Args:
+        where: a run folder, a .safetensors file, a name of `trained()`, a hub id ("owner/name", "hf://owner/name/FILE"),
+            a checkpoint of another project (`resight.models.checkpoints`), or an exported file (.onnx, .xml, .pt2).
+        num_ids: build for another number of identities; the stored classifiers are dropped and the log says so.
+
+    Returns:
+        The model; for an exported file an `ExportedModel`, which embeds and has no weights to train.
+
+    Raises:
+        CheckpointError: nothing usable is found.
     """
     if num_ids is None and is_exported(Path(where)):
         return open_exported(Path(where))
@@ -109,10 +119,17 @@ def read_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
 
 
 def load_weights(model: ReIDModel, where: str | Path) -> ReIDModel:
-    """Fill `model` with the weights of another file of the same architecture, in place.
+    """Fill a model with the weights of another file of the same architecture, in place.
 
-    Classifiers of other labels are dropped, said so in the log; anything else that does not fit is a
-    CheckpointError naming the tensors.
+    Args:
+        model: the model to fill.
+        where: as in `load_model`.
+
+    Returns:
+        The same model.  Classifiers of other labels are dropped, which the log says.
+
+    Raises:
+        CheckpointError: a tensor does not fit; the message names it.
     """
     source = open_source(where)
     shapes = source.shapes

@@ -87,10 +87,20 @@ def options_of(name: str, **options: Any) -> ModelOptions:
 
 
 def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
-    """A fresh model by name.  num_ids = 0 builds it without classifiers.
+    """Build a new model by name.
 
-    Raises UnknownNameError for the name, UsageError for an option (the message lists the valid ones and their
-    types), CheckpointError where weights were asked for and cannot be had.
+    Args:
+        name: of `available()`.
+        num_ids: identities to classify in training; 0 builds it without classifiers.
+        options: of the model; see `options_of`.
+
+    Returns:
+        The model, randomly initialized or with the pretrained backbone asked for.
+
+    Raises:
+        UnknownNameError: the name; the message lists the known ones.
+        UsageError: an option; the message lists the valid ones and their types.
+        CheckpointError: pretrained weights cannot be had.
     """
     resolved = options_of(name, **options)
     kind: Any = MODELS[PRESETS.get(name, (name, {}))[0]]

@@ -61,13 +61,24 @@ def write_report(
     seed: int = 0,
     assets: bool = False,
 ) -> Path:
-    """Write the page to `out` (a folder gets `index.html`) and return where it is.
+    """Write the HTML report, one page that needs no network and runs no script.
 
-    It needs no network and runs no script.  A picture that has gone since shows as a placeholder.
-    calibration: the one that goes with the model.  other: a name and another result on the same queries.
-    beside: names and results, this one's first, whose feature spaces are drawn side by side.
-    queries: ranked lists to draw, with `seed`.  assets: also write, beside the page, `figures/` (SVG, PNG, and their
-    data as CSV and JSON), `tables/` (CSV and JSON), `report.json` and `summary.md`.
+    Args:
+        out: the page, or a folder that gets `index.html`.
+        result: an evaluation, if there is one.
+        journal: of the training run.
+        recipe_toml: of the training run.
+        title: of the page.
+        dataset: for the statistics of its pictures.
+        calibration: of the model.
+        other: name and result to compare with, on the same queries.
+        beside: names and results, this one's first, whose feature maps are drawn side by side.
+        queries: ranked lists to draw.
+        seed: of their choice.
+        assets: also write `figures/` (SVG, PNG, CSV, JSON), `tables/`, `report.json` and `summary.md`.
+
+    Returns:
+        The page.  A picture that no longer exists shows as a placeholder.
     """
     page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
     material = Material(result, journal or (), dataset, recipe_toml, calibration, other, beside)

@@ -32,10 +32,24 @@ def calibrate(
     seed: int = 0,
     model: str = "",
 ) -> Calibration:
-    """Fit on all pairs; measure by cross-validation over people.
+    """Fit a calibration on all pairs, and measure it by cross-validation over people.
 
-    Same and different pairs weigh the same in the fit, whatever their numbers, so a probability is for an even
-    chance beforehand.  People are split into folds; a pair is held out when both its people are.
+    Same and different pairs have equal total weight in the fit, so a probability is for even prior odds.  People are
+    split into folds; a pair is held out when both its people are.
+
+    Args:
+        pairs: of `labeled_pairs`.
+        method: isotonic or logistic.
+        fmr: false-match rates to give thresholds for, in (0, 1).
+        folds: of the cross-validation, at least 2.
+        bins: of the reliability diagram.
+        draws: bootstrap samples for the intervals.
+        seed: of folds and samples.
+        model: fingerprint to keep with the calibration.
+
+    Raises:
+        UsageError: an argument is out of range.
+        EvaluationError: there are too few people.
     """
     if method not in ("isotonic", "logistic"):
         raise UsageError(f"method={method!r}; choose isotonic or logistic.")

@@ -43,11 +43,22 @@ def labeled_pairs(
     limit: int = 2_000_000,
     seed: int = 0,
 ) -> Pairs:
-    """All same-person pairs of different cameras and a sample of the different-person ones, of features (N, D).
+    """All same-person pairs of different cameras, and a sample of the different-person pairs.
 
-    Without cameras, or where one is unknown, any two pictures of a person make a pair.  At most about `limit`
-    different-person pairs are kept, drawn uniformly with the given seed, and weighted so that rates stay unbiased.
-    People are those with a positive identity; junk and distractors are left out.
+    People are those with a positive identity; junk and distractors are left out.  Without cameras, or where one is
+    unknown, any two pictures of a person make a pair.
+
+    Args:
+        features: (N, D).
+        pids: (N,) whole numbers.
+        camids: (N,) whole numbers, -1 where unknown; None: all unknown.
+        metric: cosine or euclidean.
+        limit: about the most different-person pairs to keep; they are drawn uniformly, and weighted so that rates stay
+            unbiased.
+        seed: of the draw.
+
+    Raises:
+        EvaluationError: there are no pairs of one person, or none of two.
     """
     if metric not in ("cosine", "euclidean"):
         raise UsageError(f"metric={metric!r} is not a metric; choose cosine or euclidean.")

@@ -73,10 +73,22 @@ def rerank(
     context: Context = "all",
     memory: int = RERANK_MEMORY,
 ) -> Single:
-    """Re-ranked distances (Q, G), float32, of features (Q, D) and (G, D).
+    """k-reciprocal re-ranking.
 
-    `Reranked` gives the same rows one block at a time.  memory: about so many bytes are used beyond the features and
-    the result; EvaluationError where rank lists and weights, some kilobytes an item, have no room in it.
+    Args:
+        query, gallery: (Q, D), (G, D).
+        k1, k2: sizes of the neighbor lists.
+        lam: weight of the original distance, in [0, 1].
+        variant: paper, torchreid or fastreid; see `Reranking`.
+        metric: cosine or euclidean.
+        context: all, or gallery_only to re-rank each query without the others.
+        memory: bytes to use beyond the features and the result.
+
+    Returns:
+        Re-ranked distances (Q, G), float32.  `Reranked` gives them one block at a time.
+
+    Raises:
+        EvaluationError: `memory` is too small for the neighbor lists.
     """
     source = Reranked.of(query, gallery, Reranking(k1, k2, lam, variant, context), metric, memory)
     out = np.empty(source.shape, dtype=np.float32)
