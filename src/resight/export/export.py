@@ -63,8 +63,8 @@ def export_model(
         to: onnx, openvino or pt2.
         precision: of the file; see `DEFAULT_GATES`.
         raw: input is float in [0, 1] at the model's input size, not uint8 of any size.
-        proof: the data set whose query and gallery are compared, and whose training pictures calibrate int8; default the
-            bundled sample.
+        proof: the data set whose query and gallery are compared, and whose training pictures calibrate int8; default
+            the bundled sample.
         card: recipe, data and terms of the weights, kept inside the file.
         gates: in place of DEFAULT_GATES[precision].
         seed: of the draw of calibration pictures.
