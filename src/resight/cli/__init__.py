@@ -33,9 +33,9 @@ VERBS = (
     Verb("evaluate", "Evaluate a model on a data set: mAP, CMC, mINP."),
     Verb("embed", "Turn pictures into a file of vectors."),
     Verb("index", "Embed pictures and add them to a gallery."),
-    Verb("gallery", "Look into a gallery and after it: list, delete, verify, back up, export."),
-    Verb("search", "Find the pictures most like a query picture."),
-    Verb("verify", "Two pictures: do they show the same person?"),
+    Verb("gallery", "Maintain a gallery: list, delete, verify, back up, export."),
+    Verb("search", "Find the pictures most similar to a query picture."),
+    Verb("verify", "Compare two pictures: the same person or not."),
     Verb("serve", "Search galleries over HTTP and on a web page."),
     Verb("keys", "Make and revoke the keys of a service."),
     Verb("cluster", "Sort pictures by person, without labels."),
@@ -43,7 +43,7 @@ VERBS = (
     Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
     Verb("compare", "Compare two runs on the same queries: paired test, which queries changed."),
     Verb("sweep", "Train recipes x changes x seeds into one table; resumes after any stop."),
-    Verb("explain", "Draw where a model looks, or where a similarity comes from."),
+    Verb("explain", "Draw attention maps, or the regions a similarity comes from."),
     Verb("calibrate", "Find similarity thresholds, and probabilities of being the same person."),
     Verb("data", "Check, split and convert data sets."),
     Verb("export", "Write a model as one ONNX, OpenVINO or pt2 file, with the proof that it is the same model."),
@@ -87,7 +87,7 @@ class Verbs(click.Group):
 @click.group(
     cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Begin with:  resight demo        Each verb explains itself:  resight train --help",
+    epilog="Begin with:  resight demo        Help of a verb:  resight train --help",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="resight")
 def group() -> None:

@@ -1,4 +1,4 @@
-"""resight cluster"""
+"""The verb `resight cluster`: sort pictures by person, without labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb `resight explain`: draw where a model looks, or where a similarity comes from."""
+"""The verb `resight explain`: attention maps, or the regions a similarity comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight import"""
+"""The verb `resight import`: another project's weights as a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""resight index"""
+"""The verb `resight index`: embed pictures and add them to a gallery."""
 
 from __future__ import annotations
 

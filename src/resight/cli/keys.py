@@ -1,4 +1,4 @@
-"""resight keys: create, list, revoke"""
+"""The verb `resight keys`: create, list and revoke the keys of a service."""
 
 from __future__ import annotations
 

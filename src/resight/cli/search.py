@@ -1,4 +1,4 @@
-"""resight search"""
+"""The verb `resight search`: find the pictures most similar to a query picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from resight.cli import common
-from resight.cli.gallery_search import GallerySearch, gallery_options
+from resight.cli.gallery.search import GallerySearch, gallery_options
 from resight.errors import UsageError
 
 if TYPE_CHECKING:

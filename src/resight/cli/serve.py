@@ -1,4 +1,4 @@
-"""resight serve"""
+"""The verb `resight serve`: search galleries over HTTP and on a web page."""
 
 from __future__ import annotations
 

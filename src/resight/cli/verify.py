@@ -1,4 +1,4 @@
-"""The verb `resight verify`: two pictures: do they show the same person?"""
+"""The verb `resight verify`: compare two pictures, the same person or not."""
 
 from __future__ import annotations
 

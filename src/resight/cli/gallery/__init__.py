@@ -1,4 +1,4 @@
-"""resight gallery: look into a gallery and after it"""
+"""The verb `resight gallery`: list, delete, verify, back up and move galleries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from resight.cli import common
-from resight.cli.gallery_filter import Chosen, filter_options
-from resight.cli.gallery_transfer import WHERE, backup, copy, export, import_, open_gallery, reembed, restore
+from resight.cli.gallery.filter_options import Chosen, filter_options
+from resight.cli.gallery.transfer import WHERE, backup, copy, export, import_, open_gallery, reembed, restore
 from resight.errors import UsageError, printable
 
 LIMIT = click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
@@ -18,7 +18,7 @@ LIMIT = click.option("--limit", default=20, show_default=True, type=click.IntRan
 
 @click.group(epilog=common.example("resight gallery info galleries/mall", "resight gallery list galleries/mall"))
 def command() -> None:
-    """Look into a gallery and after it: info, list, delete, compact, verify, backup, export and more."""
+    """Maintain a gallery: info, list, delete, compact, verify, backup, export and more."""
 
 
 for transfer in (backup, restore, export, import_, copy, reembed):

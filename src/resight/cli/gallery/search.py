@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from resight.cli.gallery_filter import Chosen, filter_options
+from resight.cli.gallery.filter_options import Chosen, filter_options
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
