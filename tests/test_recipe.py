@@ -157,3 +157,11 @@ def test_a_missing_file_and_a_broken_file_are_one_sentence(tmp_path: Path) -> No
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(RecipeError, match="is not TOML"):
         Recipe.load(tmp_path / "broken.toml")
+
+
+def test_a_run_of_an_earlier_version_means_what_it_meant(tmp_path: Path) -> None:
+    plan = Recipe.load("pyramid_market1501").override("objective.weighting.combine=normalized")
+    (tmp_path / "recipe.toml").write_text(plan.to_toml().replace('"normalized"', '"normalised"'))
+    assert Recipe.of_run(tmp_path) == plan
+    with pytest.raises(RecipeError, match="normalized"):
+        Recipe.load(tmp_path / "recipe.toml")

@@ -301,6 +301,8 @@ def test_a_report_survives_json() -> None:
     for name in ("cmc", "ap", "inp", "first_match", "num_valid", "q_pids", "q_camids"):
         np.testing.assert_array_equal(getattr(again, name), getattr(report, name))
     assert (again.counts, again.protocol) == (report.counts, report.protocol)
+    earlier = {"q_cams" if name == "q_camids" else name: value for name, value in report.to_dict().items()}
+    np.testing.assert_array_equal(Report.from_dict(earlier).q_camids, report.q_camids)
     with pytest.raises(EvaluationError, match="no evaluation report"):
         Report.from_dict({"mAP": 1.0})
 
