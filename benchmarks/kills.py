@@ -53,7 +53,7 @@ ids = 4
 images = 3
 [feed.random]
 sampler = "random"
-batch = 12
+batch_size = 12
 [augment]
 pad = 2
 erase = 0.5

@@ -18,6 +18,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("checkpoint_import",),
     ("run", "export"),
     ("recipe", "recipes", "sweeps"),
+    ("overrides",),
     ("training", "tracks", "gallery"),
     ("inference",),
     ("models", "clustering"),

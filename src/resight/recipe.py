@@ -8,20 +8,20 @@ model, loss or data set it names: `[model] name = "baseline"`, `backbone = "resn
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
-from resight import data, losses, models, options
+from resight import models, options
 from resight.data import Augment
-from resight.errors import OptionError, RecipeError, UnknownNameError, UsageError
-from resight.options import Option, plain, read
+from resight.errors import OptionError, RecipeError, UnknownNameError
+from resight.options import plain, read
+from resight.overrides import assign, exchanges
 from resight.training.batches import SourceConfig
 from resight.training.config import TrainConfig
 from resight.training.lr_schedule import ScheduleConfig
@@ -138,10 +138,8 @@ class Recipe:
         recipe.override("data.root=data/market", "objective.terms.triplet.loss=circle", "augment.erase=")
         """
         values, pairs = self.to_dict(), [options.setting(text) for text in settings]
-        for path, text in sorted(
-            pairs, key=lambda pair: not _exchanges(pair[0])
-        ):  # exchanges first, then their options
-            _assign(values, path.split("."), text)
+        for path, text in sorted(pairs, key=lambda pair: not exchanges(pair[0])):  # exchanges first, then their options
+            assign(values, path.split("."), text, Recipe)
         return Recipe.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,92 +229,3 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
     name = model.pop("name", "")
     found["model"] = {"name": name, **models.earlier_options(name, model)}
     return {key: table for key, table in found.items() if key in values}
-
-
-# The options that the named loss, model or reader takes, by the table that names it.
-NAMED: dict[str, tuple[str, Callable[[str], Mapping[str, Option]]]] = {
-    "data": ("name", lambda name: data.options_of(name)),
-    "model": ("name", lambda name: options.field_options(type(models.options_of(name)))),
-    "terms": ("loss", lambda name: losses.options_of(name)),
-}
-
-
-def _exchanges(path: str) -> bool:
-    """Whether the key names a data set, a model or a term's loss."""
-    return path in ("data.name", "model.name") or (path.startswith("objective.terms.") and path.endswith(".loss"))
-
-
-def _assign(values: dict[str, Any], path: list[str], text: str) -> None:
-    """Set the value at a path, or take it away where there is no text; list items by number or by their `name`."""
-    here: Any = values
-    for depth, key in enumerate(path[:-1]):
-        here = _enter(here, key, path[: depth + 1])
-    where, last = ".".join(path), path[-1]
-    if isinstance(here, list):
-        position = _position(here, last, where)
-        if text:
-            here[position] = options.value_of(text)
-        else:
-            del here[position]
-    elif not isinstance(here, dict):
-        raise RecipeError(f"{where}: {'.'.join(path[:-1])} is a single value, it has no {last!r}.")
-    elif not text:
-        if last not in here:
-            raise RecipeError(f"{where}: there is nothing to take away; known here: {', '.join(here)}.")
-        del here[last]
-    else:
-        known = _options_at(here, path)
-        value = options.value_of(text, known[last].type if last in known else _type_at(path))
-        if _exchanges(where) and value != here.get(last):
-            _forget_options(here, path, str(value))
-        here[last] = value
-
-
-def _enter(here: Any, key: str, path: list[str]) -> Any:
-    where = ".".join(path)
-    if isinstance(here, list):
-        return here[_position(here, key, where)]
-    if isinstance(here, dict) and path[0] == "model" and len(path) > 1:  # a group of the model's, whole or by its name
-        group = here.get(key, {})
-        here[key] = {"name": group} if isinstance(group, str) else group
-    if not isinstance(here, dict) or key not in here:
-        known = ", ".join(here) if isinstance(here, dict) else "nothing"
-        raise RecipeError(f"{where}: there is no such table; known here: {known}.")
-    return here[key]
-
-
-def _position(items: list[Any], key: str, path: str) -> int:
-    names = [item.get("name") if isinstance(item, dict) else None for item in items]
-    if key in names:
-        return names.index(key)
-    if key.isdecimal() and int(key) < len(items):
-        return int(key)
-    raise RecipeError(f"{path}: no item {key!r}; there are {', '.join(map(str, names))}.")
-
-
-def _options_at(table: Mapping[str, Any], path: list[str]) -> Mapping[str, Option]:
-    """What the loss, model or reader named in the table at `path` takes."""
-    key, known = NAMED.get(path[-3] if path[0] == "objective" and len(path) == 4 else path[0], ("", None))
-    name = table.get(key)
-    try:
-        return known(name) if known is not None and isinstance(name, str) and len(path) in (2, 4) else {}
-    except UsageError:  # an unknown name is answered where it is used
-        return {}
-
-
-def _forget_options(table: dict[str, Any], path: list[str], name: str) -> None:
-    """Take the options of what was named so far out of its table, but for those that `name` has, too."""
-    before, after = _options_at(table, path), _options_at({**table, path[-1]: name}, path)
-    for option in [option for option in table if option in before and option not in after]:
-        del table[option]
-
-
-def _type_at(path: list[str]) -> Any:
-    """The type of the key at a path, as far as the recipe's own dataclasses tell."""
-    kind: Any = Recipe
-    for key in path:
-        if dataclasses.is_dataclass(kind):
-            kind = get_type_hints(kind).get(key, Any)
-        else:  # an item of a tuple or a dict
-            kind = next((inner for inner in get_args(kind) if dataclasses.is_dataclass(inner)), Any)
-    return kind

@@ -96,7 +96,7 @@ def test_each_mode_has_its_source_and_weights() -> None:
 
 
 def test_literal_and_normalised_weights() -> None:
-    for combine, expected in (("literal", (5.214753e-5, 1.770223e-3)), ("normalised", None)):
+    for combine, expected in (("literal", (5.214753e-5, 1.770223e-3)), ("normalized", None)):
         weighting = controller(combine=combine)
         for l_id, l_tp, *_ in TRACE:
             weighting.advance(measured(l_id, l_tp))

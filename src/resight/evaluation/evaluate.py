@@ -71,8 +71,10 @@ def evaluate_distances(
 
     Args:
         distances: (Q, G), smaller is closer; it is not changed.
-        q_pids, g_pids: (Q,), (G,) whole numbers, the identities.
-        q_camids, g_camids: (Q,), (G,) whole numbers, the cameras; -1 where one is not known.
+        q_pids: (Q,) whole numbers, the identities.
+        g_pids: (G,).
+        q_camids: (Q,) whole numbers, the cameras; -1 where one is not known.
+        g_camids: (G,).
         protocol: which pictures count, and how ties are ordered.
 
     Returns:
@@ -103,8 +105,12 @@ def evaluate_features(
     Distances are computed in float32, slab by slab.  Tensors on an accelerator are multiplied there.
 
     Args:
-        query, gallery: (Q, D), (G, D).
-        q_pids, g_pids, q_camids, g_camids: as in `evaluate_distances`.
+        query: (Q, D).
+        gallery: (G, D).
+        q_pids: (Q,) whole numbers, the identities.
+        g_pids: (G,).
+        q_camids: (Q,) whole numbers, the cameras; -1 where one is not known.
+        g_camids: (G,).
         metric: cosine or euclidean.
         protocol: which pictures count, and how ties are ordered.
         rerank: k-reciprocal re-ranking before the evaluation; the report says so.

@@ -25,7 +25,8 @@ def pool_queries(
 
     Args:
         features: (N, D).
-        pids, camids: (N,) whole numbers.
+        pids: (N,) whole numbers.
+        camids: (N,) whole numbers.
         how: mean or max.
         normalize: pool unit vectors, for cosine distances; off for raw features and Euclidean distances.
 

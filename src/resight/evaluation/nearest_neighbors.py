@@ -29,7 +29,8 @@ def nearest(
     """Exact k nearest gallery rows of each query.
 
     Args:
-        query, gallery: (Q, D), (G, D).
+        query: (Q, D).
+        gallery: (G, D).
         k: neighbors a query.
         metric: cosine or euclidean.
         exclude: mask (G,) or (Q, G), True for items not to return.

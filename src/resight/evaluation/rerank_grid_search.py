@@ -39,11 +39,15 @@ def sweep_reranking(
     """Evaluate every combination of k1, k2 and lambda; the neighbors are searched once.
 
     Args:
-        query, gallery: (Q, D), (G, D).
+        query: (Q, D).
+        gallery: (G, D).
         labels: of the Q queries and the G gallery items, with the protocol.
         metric: cosine or euclidean.
-        k1, k2, lam: the values to combine.
-        variant, context: as in `Reranking`.
+        k1: values to combine.
+        k2: values to combine.
+        lam: values to combine.
+        variant: as in `Reranking`.
+        context: as in `Reranking`.
         memory: bytes to use beyond the features.
 
     Returns:

@@ -87,7 +87,8 @@ def compare(
     """Paired comparison of two reports on the same queries.
 
     Args:
-        a, b: the reports; differences are b minus a.
+        a: the first report.
+        b: the second; differences are b minus a.
         unit: what is resampled: person or query.
         level: of the bootstrap intervals, in (0, 1).
         draws: bootstrap samples and random sign flips.
@@ -191,7 +192,8 @@ def compare_changes(
     """Difference of two changes: (mAP of b on the second set - on the first) - (the same of a).
 
     Args:
-        a, b: reports of two runs, each on a first and a second data set.
+        a: reports of one run on a first and a second data set.
+        b: those of another run.
         level: of the bootstrap interval, in (0, 1).
         draws: bootstrap samples of people, each with all queries of both sets.
         seed: of the samples.

@@ -43,7 +43,8 @@ def write_submission(path: str | Path, distances: Matrix, query_ids: npt.ArrayLi
     Args:
         path: CSV file to write.
         distances: (Q, G), smaller is closer.
-        query_ids, gallery_ids: (Q,), (G,) unique whole numbers.
+        query_ids: (Q,) unique whole numbers.
+        gallery_ids: (G,) unique whole numbers.
 
     Returns:
         The file.

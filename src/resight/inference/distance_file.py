@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.errors import CheckpointError, UsageError
-from resight.inference.embeddings import UNREADABLE, Vectors, names_in, read_npz, unknown, whole_in
+from resight.inference.embeddings import READ_ERRORS, Vectors, names_in, read_npz, unknown, whole_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,14 +48,14 @@ def _side(columns: dict[str, Any], side: str, path: Path) -> Vectors:
 def _columns(path: Path) -> dict[str, Any]:
     try:
         return read_npz(_there(path))
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise CheckpointError(f"{path} is not an .npz file of plain arrays; expected {FORM}.") from error
 
 
 def _matrix(path: Path) -> NDArray[Any]:
     try:
         found = np.load(_there(path), mmap_mode="r", allow_pickle=False)
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise CheckpointError(f"{path} is not one array as .npy.") from error
     if not isinstance(found, np.ndarray):
         raise CheckpointError(f"{path} is not one array as .npy but several as .npz; rename it.")

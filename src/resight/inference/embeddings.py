@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".npz", ".parquet")
 FORM = "`vectors` (N, D) and `pids` (N,)"
-UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile)  # what numpy raises for what is no file of its own
+READ_ERRORS = (ValueError, OSError, EOFError, zipfile.BadZipFile)  # what numpy raises for what is no file of its own
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Vectors:
                 fingerprint=str(columns["fingerprint"]),
                 metric=_metric(columns["metric"]),
             )
-        except (KeyError, *UNREADABLE) as error:
+        except (KeyError, *READ_ERRORS) as error:
             raise CheckpointError(f"{path} is not an embedding file of resight ({error}).") from error
 
     def _columns(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def load_features(path: Path, metric: Metric = "cosine") -> Vectors:
         raise UsageError(f"there is no file {path}.")
     try:
         columns = read_npz(path)
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise CheckpointError(f"{path} is not an .npz file of plain arrays; expected {FORM}.") from error
     if "fingerprint" in columns:
         return Vectors.load(path)
@@ -217,7 +217,7 @@ def _metric(text: object) -> Metric:
 
 
 def read_npz(path: Path) -> dict[str, Any]:
-    """Every array of the file by its name, a single number as that.  Raises what `UNREADABLE` lists."""
+    """Every array of the file by its name, a single number as that.  Raises what `READ_ERRORS` lists."""
     found = np.load(path, allow_pickle=False)
     if not isinstance(found, np.lib.npyio.NpzFile):
         raise ValueError("one array alone")

@@ -12,7 +12,7 @@ import numpy as np
 from resight.data.loading.base import Unreadable, cache_folder
 from resight.errors import ResightError
 from resight.files import write_atomically
-from resight.inference.embeddings import UNREADABLE, read_npz
+from resight.inference.embeddings import READ_ERRORS, read_npz
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ class KeptVectors:
                 return {}
             stamps = zip(map(str, names), map(int, sizes), map(int, changed), strict=True)
             return dict(zip(stamps, vectors, strict=True))
-        except (KeyError, TypeError, *UNREADABLE):  # none yet, or damaged: it is made again
+        except (KeyError, TypeError, *READ_ERRORS):  # none yet, or damaged: it is made again
             return {}
 
     def _save(self, here: dict[Stamp, NDArray[np.float32]]) -> None:

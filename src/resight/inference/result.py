@@ -16,7 +16,7 @@ from resight.errors import CheckpointError
 from resight.evaluation.distances import MEMORY
 from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY
 from resight.files import write_atomically, write_text
-from resight.inference.embeddings import UNREADABLE, Vectors
+from resight.inference.embeddings import READ_ERRORS, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +145,7 @@ class Result:
             )
         except FileNotFoundError as error:
             raise CheckpointError(f"there is no result in {folder}. Make one with: resight evaluate RUN") from error
-        except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
+        except (*READ_ERRORS, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'result.json'} is not a result record of resight ({error}).") from error
 
 

@@ -76,8 +76,10 @@ def rerank(
     """k-reciprocal re-ranking.
 
     Args:
-        query, gallery: (Q, D), (G, D).
-        k1, k2: sizes of the neighbor lists.
+        query: (Q, D).
+        gallery: (G, D).
+        k1: size of the neighbor lists.
+        k2: items averaged in the local expansion.
         lam: weight of the original distance, in [0, 1].
         variant: paper, torchreid or fastreid; see `Reranking`.
         metric: cosine or euclidean.

@@ -31,10 +31,12 @@ def expand(
     with queries only (alpha-QE) they come from the gallery, so that a result does not depend on the other queries.
 
     Args:
-        query, gallery: (Q, D), (G, D); they are normalized first.
+        query: (Q, D), normalized first.
+        gallery: (G, D), likewise.
         k: neighbors, the vector itself among them.
         alpha: weights are similarity ** alpha.
-        expand_queries, expand_gallery: the sides to replace.
+        expand_queries: replace the queries.
+        expand_gallery: replace the gallery.
         memory: bytes to use beyond the features, old and new.
 
     Returns:
