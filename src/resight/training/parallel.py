@@ -129,7 +129,11 @@ class Parallel:
                 _local(parameter.grad).mul_(scale)
 
     def state(self, module: nn.Module, *, everywhere: bool = False) -> dict[str, Any]:
-        """The module's state with every tensor whole; what was in pieces is there on rank 0 only, or everywhere."""
+        """The module's state with every tensor whole; what was in pieces is there on rank 0 only, or everywhere.
+
+        Not `torch.distributed.checkpoint.state_dict`: that gathers DTensors alone, and rows of a sharded classifier
+        are plain tensors; and it names an optimizer's state after one model, where ours spans model and losses.
+        """
         found = module.state_dict(keep_vars=True)
         return {name: self._whole(value, value, everywhere) for name, value in found.items()}
 
