@@ -18,7 +18,7 @@ from resight import losses
 from resight.dist import average_over_ranks, sum_over_ranks
 from resight.errors import OptionError, RecipeError, UnknownNameError, UsageError
 from resight.training.loss_report import LossReport
-from resight.training.weighting import ReleasedFocal, Weighting, WeightingConfig, build_weighting
+from resight.training.weighting import Weighting, WeightingConfig, build_weighting
 from resight.types import IGNORE, Batch, ReIDOutput
 
 if TYPE_CHECKING:
@@ -217,14 +217,11 @@ class Step(nn.Module):
         """torch.compile for the model and the objective, all but the memories and the losses that follow the clock.
 
         A memory grows, and each length would be compiled anew; a clocked loss draws on the processor, and would be
-        compiled in thirty pieces for a millisecond's work.  Weights that follow this batch's losses read numbers.
+        compiled in thirty pieces for a millisecond's work.
         """
         for module in self.objective.terms.modules():
             if isinstance(module, losses.CrossBatchMemory | losses.PseudoLabelLoss | losses.Clocked):
                 module.forward = torch.compiler.disable(module.forward)  # type: ignore[no-untyped-call]
-        weighting: Any = self.objective.weighting
-        if isinstance(weighting, ReleasedFocal):
-            weighting.weights = torch.compiler.disable(weighting.weights)  # type: ignore[no-untyped-call]
         self.model.compile()
         self.objective.compile()
 
