@@ -109,7 +109,7 @@ def test_calibrate_says_what_so_few_people_cannot_show(tmp_path: Path) -> None:
     assert Calibration.load(tmp_path / "calibration.json").too_rare == (1e-6,)
     assert "cannot show" not in call(calibrate, tmp_path / "one.npz", tmp_path / "two.npz", "--fmr", 0.01)
     np.savez(tmp_path / "nobody.npz", vectors=np.ones((4, 3)), pids=[-2, -2, -2, -2])
-    with pytest.raises(EvaluationError, match="nobody to calibrate on"):
+    with pytest.raises(EvaluationError, match="no pairs to calibrate on"):
         call(calibrate, tmp_path / "nobody.npz")
 
 
