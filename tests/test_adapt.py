@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,20 @@ from click.testing import CliRunner
 from PIL import Image
 
 from resight import models
-from resight.adapt import Adaptation, adapt, advice, crops
+from resight.adapt import Adaptation, adapt, advice, ask, crops, together
 from resight.cli import group
+from resight.clustering.history import save_groups
+from resight.data import load_dataset
 from resight.errors import CheckpointError, DatasetError, TrainingError
+from resight.reporting.adaptation import changes_by_epoch, draw_answers, draw_groups
+from resight.run import Run
+from resight.training.checkpoint import load_state
+from resight.training.progress import Silent
 from tests.people import write_people
+from tests.ranks import PRELOAD, launch
 
+OFTEN = ("train.save_seconds=0", "train.log_every=1")
+STEADY = ("optim.name=sgd", "optim.lr=0.01")  # Adam would make much of the last digit of a small gradient
 SMALL = (
     "feed.main.ids=4", "feed.main.images=2", "labels.cluster.k1=6", "labels.cluster.k2=3",
     "labels.cluster.min_samples=2", "train.epochs=2", "train.steps_per_epoch=3", "data.pixels=memory",
@@ -135,6 +147,115 @@ def test_pictures_of_nobody_end_in_a_model_or_a_sentence(start: Path, tmp_path: 
         assert "groups" in str(error)
     else:
         assert found.advice
+
+
+def test_labelled_pictures_of_another_set_may_be_kept(start: Path, pictures: Path, tmp_path: Path) -> None:
+    known = load_dataset("market", root=write_people(tmp_path / "known", train_ids=6, shots=3))
+    found = run(start, pictures, tmp_path / "out", keep=known)
+    assert found.record["labels_used"] == 0
+    assert found.record["kept"] == {"name": "market", "labels": len(known.train)}
+    assert found.record["pictures"] == 80
+    assert found.run.card["data"]["labels_used"] == len(known.train)
+    assert found.run.recipe.labels.keep
+    both = together(crops(pictures, r"_c(\d)"), known)
+    cameras = {sample.pid > 0: set[int]() for sample in both.train}
+    for sample in both.train:
+        cameras[sample.pid > 0].add(sample.camid)
+    assert not cameras[True] & cameras[False]
+
+
+def test_a_set_without_persons_cannot_be_kept(start: Path, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="at least 2 persons"):
+        run(start, pictures, tmp_path, keep=crops(pictures))
+
+
+def test_two_networks_that_teach_each_other(start: Path, pictures: Path, tmp_path: Path) -> None:
+    found = run(start, pictures, tmp_path, "train.ema=0.9", recipe="mmt_small")
+    terms = {term.name: term.on for term in found.run.recipe.objective.terms}
+    assert terms == {"identity": "features.neck", "triplet": "features.global"}
+    assert found.record["labels_used"] == 0
+
+
+def test_sheets_and_what_changed_for_queries(start: Path, pictures: Path, done: Adaptation, tmp_path: Path) -> None:
+    folder = done.run.folder
+    assert [change["epoch"] for change in done.record["changes"]] == [1]
+    assert len(list((folder / "clusters").glob("*.npy"))) == 2
+    queries = sorted(pictures.iterdir())[:2]
+    before = models.load_model(start, num_ids=0)
+    same = ask(before, before, crops(pictures), queries, k=5, device="cpu")
+    assert [change["shared"] for change in same] == [5, 5]
+    assert all(change["before"] == change["after"] for change in same)
+    changed = ask(before, done.model, crops(pictures), queries, k=5, device="cpu")
+    assert [change["query"] for change in changed] == list(map(str, queries))
+    assert all(Path(change["after"][0]["path"]).samefile(query) for change, query in zip(changed, queries, strict=True))
+    sheet, table = draw_answers(tmp_path, changed)
+    with Image.open(sheet) as image:
+        assert image.width > image.height / 4
+    assert json.loads(table.read_text())[1]["hits"] == 5
+
+
+def test_sheets_of_groups_that_stayed_and_fell_apart(pictures: Path, tmp_path: Path) -> None:
+    names = sorted(pictures.iterdir())[:20]
+    before = np.repeat([0, 1], 10).astype(np.int32)
+    after = np.repeat([3, 0, 1], [10, 5, 5]).astype(np.int32)
+    save_groups(tmp_path, 0, before, names)
+    assert draw_groups(tmp_path, 4) == []
+    save_groups(tmp_path, 1, after, names)
+    assert changes_by_epoch(tmp_path) == [{"epoch": 1, "kept": 1, "split": 1, "merged": 0}]
+    assert [path.name for path in draw_groups(tmp_path, 4)] == ["group-kept-01.jpg", "group-split-01.jpg"]
+    assert draw_groups(tmp_path, 0) == []
+
+
+class KilledAt(Silent):
+    """Kill -9 when training has got so far."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def advance(self, done: int, note: str = "") -> None:
+        if note and done >= self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _killed(start: Path, pictures: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    run(start, pictures, out, *OFTEN, display=KilledAt(4))
+
+
+def test_killed_in_the_middle_it_goes_on_to_equal_weights(start: Path, pictures: Path, tmp_path: Path) -> None:
+    multiprocessing.set_forkserver_preload(PRELOAD)
+    child = multiprocessing.get_context("forkserver").Process(target=_killed, args=(start, pictures, tmp_path / "cut"))
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    step = load_state(tmp_path / "cut" / "state.pt")["step"]  # type: ignore[index]
+    assert 0 < step < 6
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        halves = run(start, pictures, tmp_path / "cut", *OFTEN)
+        whole = run(start, pictures, tmp_path / "whole", *OFTEN)
+    finally:
+        torch.set_num_threads(threads)
+    assert halves.model.fingerprint() == whole.model.fingerprint()
+    assert halves.record == whole.record
+
+
+def _shared(start: Path, pictures: Path, out: Path) -> str:
+    return run(start, pictures, out, *STEADY).model.fingerprint()
+
+
+def test_two_processes_adapt_as_one_does(start: Path, pictures: Path, tmp_path: Path) -> None:
+    one = run(start, pictures, tmp_path / "one", *STEADY)
+    both = launch(2, _shared, start, pictures, tmp_path / "two")
+    assert both[0] == both[1]
+    two = Run.open(tmp_path / "two")
+    expected = [event for event in one.run.journal if event["event"] == "clusters"]
+    assert [event for event in two.journal if event["event"] == "clusters"] == expected
+    weights = one.model.state_dict()
+    for name, tensor in two.model.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def line(**values: Any) -> dict[str, Any]:

@@ -17,16 +17,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight import models
+from resight import losses, models
 from resight.clustering import require_scikit_learn
 from resight.data import Dataset, load_dataset, open_pixels
 from resight.dist import rank
 from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
 from resight.errors import CheckpointError, DatasetError, TrainingError
 from resight.files import write_atomically, write_text
-from resight.inference import evaluate, resolve_device
+from resight.inference import Extractor, embed_samples, evaluate, resolve_device
 from resight.inference.image_sources import find, with_cameras
+from resight.inference.search import search
 from resight.recipe import Recipe
+from resight.reporting.adaptation import answer_changes, changes_by_epoch
 from resight.run import Run, train
 from resight.training.batch_statistics import retake_statistics
 from resight.training.progress import Silent
@@ -43,6 +45,7 @@ START, RECORD = "start.safetensors", "adaptation.json"
 FEWEST_STEPS = 20  # an epoch, where the recipe does not say: few crops are shown often before they are grouped anew
 FEWEST_GROUPS = 10  # to learn from
 FEWEST_PICTURES = 16
+FEWEST_KEPT = 2  # persons of a data set to keep
 LOST_GROUPS, MOST_LEFT_OUT, LARGEST_GROUP, FORGOTTEN = 0.5, 0.8, 0.2, 0.5  # beyond these the result is doubted
 
 
@@ -79,6 +82,19 @@ def crops(source: str | Path, camera: str | None = None) -> Dataset:
     return Dataset("crops", Path(source).resolve().name, root, train=tuple(unnamed), terms="the pictures' owner's")
 
 
+def together(pictures: Dataset, kept: Dataset) -> Dataset:
+    """Pictures without labels, and a data set whose training pictures keep their persons and cameras of their own."""
+    first = max(sample.camid for sample in pictures.train) + 1
+    known = [sample for sample in kept.train if sample.pid > 0]
+    if len({sample.pid for sample in known}) < FEWEST_KEPT:
+        raise DatasetError(
+            f"{kept.name}: {len(known)} training pictures of known persons in {kept.root}; keeping what a model knows "
+            f"needs at least {FEWEST_KEPT} persons."
+        )
+    moved = [sample if sample.camid < 0 else replace(sample, camid=first + sample.camid) for sample in known]
+    return replace(pictures, train=(*pictures.train, *moved), version=f"{pictures.version} and {kept.name}")
+
+
 def adapt(
     model: str | Path,
     pictures: Dataset,
@@ -86,6 +102,7 @@ def adapt(
     *,
     recipe: str | Path = RECIPE,
     settings: Sequence[str] = (),
+    keep: Dataset | None = None,
     statistics_only: bool = False,
     device: str = "auto",
     fresh: bool = False,
@@ -100,6 +117,7 @@ def adapt(
             and adaptation.json, what is known of the result.
         recipe: the method; its `[model]` is replaced by that of `model`.
         settings: changes to the recipe, as `Recipe.override` takes them.
+        keep: a data set whose training pictures and their persons go on being learned, as half of every batch.
         statistics_only: stop before any weight is changed.
         device: auto, cpu, cuda, cuda:N or mps.
         fresh: throw away an earlier run in `out` first.
@@ -121,29 +139,57 @@ def adapt(
                 f"learns from some thousands. Use the model as it is."
             )
         source = models.load_model(model, num_ids=0)
-        plan = plan_for(source, Recipe.load(recipe).override(*settings), len(pictures.train))
+        plan = plan_for(source, Recipe.load(recipe).override(*settings), len(pictures.train), keep=keep is not None)
         start = _start(source, plan, pictures, folder, device, shown, fresh=fresh)
         if statistics_only:
             return _statistics_only(source, start, pictures, folder, plan, device)
         try:
-            run = train(plan, folder, device=device, fresh=fresh, display=shown, dataset=pictures, start=start)
+            shows = pictures if keep is None else together(pictures, keep)
+            run = train(plan, folder, device=device, fresh=fresh, display=shown, dataset=shows, start=start)
         except TrainingError as error:
             raise type(error)(f"{error} {folder / START} has the statistics of these pictures alone.") from error
-        return _recorded(run, source, pictures, device)
+        return _recorded(run, source, pictures, device, keep)
 
 
-def plan_for(source: ReIDModel, recipe: Recipe, pictures: int) -> Recipe:
-    """The recipe with the model of `source` and a memory for each feature it compares by."""
+def ask(
+    source: ReIDModel,
+    result: ReIDModel,
+    pictures: Dataset,
+    queries: Sequence[Path],
+    *,
+    k: int = 10,
+    device: str = "auto",
+) -> list[dict[str, Any]]:
+    """The most similar of the pictures to each query, to the model before and after: see `answer_changes`.
+
+    Raises ImageError where a query cannot be read.
+    """
+    found = []
+    for model in (source, result):
+        extractor = Extractor(model, device)
+        gallery, _ = embed_samples(extractor, pictures.train, pictures.root)
+        found.append([answer.to_dict() for answer in search(extractor, list(queries), gallery, k)])
+    return answer_changes(*found)
+
+
+def plan_for(source: ReIDModel, recipe: Recipe, pictures: int, *, keep: bool = False) -> Recipe:
+    """The recipe with the model of `source` and a memory for each feature it compares by.
+
+    Terms without a memory stay on the output they name where the recipe is written for this network.
+    """
     values = recipe.to_dict()
-    values["model"] = {"name": source.spec.name, **source.spec.options}
-    names = source.retrieval
+    values["model"] = {"name": source.spec.name, "second": recipe.model.second, **source.spec.options}
+    names, same = source.retrieval, recipe.model.name == source.spec.name
     values["objective"]["terms"] = [
         {**term, "name": term["name"] + (f".{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
+        if issubclass(losses.LOSSES[term["loss"]], losses.PseudoLabelLoss) or not same
+        else term
         for term in values["objective"]["terms"]
         for name in names
     ]
+    values["labels"]["keep"] = keep
     if recipe.train.steps_per_epoch is None:
-        batch_size = next(iter(recipe.feed.values())).size
+        batch_size = next(iter(recipe.feed.values())).size // (2 if keep else 1)
         values["train"]["steps_per_epoch"] = max(pictures // batch_size, FEWEST_STEPS)
     return Recipe.from_dict(values)
 
@@ -196,7 +242,7 @@ def _statistics_only(
     return _recorded(Run(folder), source, pictures, device)
 
 
-def _recorded(run: Run, source: ReIDModel, pictures: Dataset, device: str) -> Adaptation:
+def _recorded(run: Run, source: ReIDModel, pictures: Dataset, device: str, keep: Dataset | None = None) -> Adaptation:
     """Looks at the result without labels of the pictures, and writes down what it finds."""
     clusterings = [line for line in run.journal if line["event"] == "clusters"]
     sample = load_dataset("sample")
@@ -205,8 +251,10 @@ def _recorded(run: Run, source: ReIDModel, pictures: Dataset, device: str) -> Ad
         "source": source.fingerprint(),
         "result": run.model.fingerprint(),
         **_data(pictures, len(pictures.train)),
+        **({} if keep is None else {"kept": {"name": keep.name, "labels": run.card["data"]["labels_used"]}}),
         "first": clusterings[0] if clusterings else None,
         "last": clusterings[-1] if clusterings else None,
+        "changes": changes_by_epoch(run.folder),
         "bundled_people_mAP": {"before": round(scores[0], 4), "after": round(scores[1], 4)},
         "advice": advice(clusterings, len(pictures.train), scores[0], scores[1]),
     }

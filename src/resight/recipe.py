@@ -47,10 +47,12 @@ class ModelConfig:
     """Which figure.  `options` are the model's own, `backbone`, `parts` and so on.
 
     weights: start from these: a run, a file, a packaged name, or hf://owner/name/FILE, of another project too.
+    second: the same for the second network of mutual teaching, which otherwise starts as the first.
     """
 
     name: str = "strong_baseline"
     weights: str | None = None
+    second: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -169,8 +171,9 @@ class Recipe:
         values["data"].pop("root")
         if self.labels == LabelsConfig():  # recipes had no such table once
             values.pop("labels")
-        if values["model"]["weights"] is None:  # a key that runs of earlier versions do not know
-            values["model"].pop("weights")
+        for key in ("weights", "second"):  # which runs of earlier versions do not know
+            if values["model"][key] is None:
+                values["model"].pop(key)
         for key in ASIDE:
             values["train"].pop(key)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -22,11 +23,13 @@ from resight.errors import CheckpointError, DatasetError, OptionError, RecipeErr
 from resight.files import write_atomically, write_text
 from resight.inference import evaluate, resolve_device
 from resight.inference.evaluate import environment
+from resight.models.separate_batch_norm import separate
 from resight.recipe import Recipe
 from resight.training import backward, journal
 from resight.training.batches import Feed, Labels, check_processes, mix
 from resight.training.clock import Clock
 from resight.training.components import Components, Validation
+from resight.training.mutual import MutualStep, TwoNetworks, check_mutual
 from resight.training.objective import Objective, Step, offered
 from resight.training.optimizer import build_optimizer, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
@@ -49,7 +52,8 @@ T = TypeVar("T")
 
 
 OWN = ("recipe.toml", "model.safetensors", "last.safetensors", "state.pt", "state.pt.next", "state.pt.previous",
-       "journal.jsonl", "card.json", "calibration.json", "evaluation", "profile", "report", "tensorboard")  # fmt: skip
+       "journal.jsonl", "clusters", "card.json", "calibration.json", "evaluation", "profile", "report",
+       "tensorboard")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,8 @@ def profile(
 
 def _sound(recipe: Recipe, dataset: Dataset, display: Display) -> Dataset:
     """The data set, after a look at what would spoil training.  Where no label is used, none is looked at, nor kept."""
+    if recipe.labels.source == "clusters" and recipe.labels.keep:
+        return dataset
     if recipe.labels.source == "clusters":
         return replace(dataset, train=tuple(replace(sample, pid=UNKNOWN_PID) for sample in dataset.train))
     for finding in refuse_unusable(dataset, "train"):
@@ -193,6 +199,7 @@ def build_trainer(
     """
     _check_labels(recipe, dataset)
     model, objective = start or starting_model(recipe, dataset), build_objective(recipe, dataset)
+    check_mutual(objective, recipe.train, clusters=recipe.labels.source == "clusters")
     begun_from = f" {start.fingerprint()[:12]}" if start is not None else ""
     _check_shares(recipe, dataset, objective)
     if fresh:
@@ -200,15 +207,16 @@ def build_trainer(
     opened = pixels or partial(_pixels, recipe, dataset, device=device, display=display)
     held = local_rank_zero_first(lambda: opened(model.input_size))
     labels, augment = _labels(recipe, held.samples, dataset), Augmenter(recipe.augment, *model.pixel_statistics)
-    feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device)
+    feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device, views=objective.networks)
     data_hash = _data_hash(held.samples)
+    model = _two_networks(recipe, model) if objective.networks == 2 else model
     if world_size() > 1:
         weights = model.fingerprint()
         check_alike({"version": __version__, "recipe": recipe.hash, "data": data_hash, "starting weights": weights})
     model, objective = _placed(model, device, channels_last=recipe.train.channels_last), objective.to(device)
     parallel = Parallel(model, objective, recipe.train.parallel, sync_batch_norm=recipe.train.sync_batch_norm)
     return Trainer(
-        Step(model, objective),
+        _step(model, objective, feed.kept.to(device) if recipe.labels.separate_statistics else None),
         feed,
         build_optimizer(recipe.optim, named_parameters(model, objective), sparse_parameters(objective)),
         recipe.schedule,
@@ -223,6 +231,19 @@ def build_trainer(
         validation=validation,
         labels=partial(_pseudo_labels, recipe) if recipe.labels.source == "clusters" else None,
     )
+
+
+def _two_networks(recipe: Recipe, first: ReIDModel) -> Any:
+    """The model and a second one, from weights of its own or the same."""
+    second = copy.deepcopy(first)
+    return TwoNetworks(first, models.load_weights(second, recipe.model.second) if recipe.model.second else second)
+
+
+def _step(model: Any, objective: Objective, kept: torch.Tensor | None) -> Step:
+    """kept: pictures with batch statistics of their own."""
+    if kept is not None:
+        separate(model)
+    return (MutualStep if isinstance(model, TwoNetworks) else Step)(model, objective, kept)
 
 
 def _pseudo_labels(recipe: Recipe, trainer: Components) -> PseudoLabels:
@@ -310,6 +331,8 @@ def _test_pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int]) -> Tes
 
 def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
     if recipe.labels.source == "clusters":
+        if recipe.labels.keep and all(sample.pid > 0 for sample in dataset.train):
+            raise RecipeError("labels.keep: the persons of all training pictures are given, so there is none to group.")
         return
     if dataset.num_ids < 2:
         raise DatasetError(
@@ -368,11 +391,12 @@ def _pixels(
 
 def _labels(recipe: Recipe, samples: Sequence[Sample], dataset: Dataset) -> Labels:
     """Row by row of what is trained on; classes are those of the whole training set, none where clusters are to be."""
-    label = {pid: number for number, pid in enumerate(sorted({sample.pid for sample in dataset.train}))}
+    known = {sample.pid for sample in dataset.train}
     if recipe.labels.source == "clusters":
-        label = dict.fromkeys(label, -1)
+        known = {pid for pid in known if recipe.labels.keep and pid > 0}
+    label = {pid: number for number, pid in enumerate(sorted(known))}
     return Labels(
-        pids=torch.tensor([label[sample.pid] for sample in samples]),
+        pids=torch.tensor([label.get(sample.pid, -1) for sample in samples]),
         camids=torch.tensor([sample.camid for sample in samples]),
         attributes={name: torch.from_numpy(values) for name, values in data.attribute_columns(samples).items()},
     )
@@ -422,7 +446,7 @@ def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, trainer: Trainer
             "version": dataset.version,
             "terms": dataset.terms,
             "identities": dataset.num_ids if recipe.labels.source == "data" else "unknown",
-            "labels_used": len(trainer.feed.pixels) if recipe.labels.source == "data" else 0,
+            "labels_used": int(trainer.feed.kept.sum()),
             "pictures": len(trainer.feed.pixels),
             "root": str(dataset.root.resolve()),
         },

@@ -52,7 +52,7 @@ class Batch:
     """Input of one training step.
 
     Attributes:
-        images: (B, 3, H, W) float in [0, 1].
+        images: (B, 3, H, W) float in [0, 1]; (2 B, 3, H, W) where two networks see each picture changed differently.
         pids: (B,) dense labels 0..K-1.
         camids: (B,).
         index: (B,) rows of the training set.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from importlib import resources
 from itertools import product
@@ -22,6 +23,7 @@ from resight.models import MODELS, PRESETS
 from resight.recipe import ModelConfig, Recipe, recipes
 from resight.run import build_model, build_objective, train
 from resight.training.clock import Clock
+from resight.training.mutual import MutualStep, TwoNetworks
 from resight.training.objective import Objective, Step, TermConfig, flatten
 from resight.training.optimizer import build_optimizer, named_parameters
 from resight.training.pseudo_labels import memories
@@ -114,6 +116,16 @@ def put_together(recipe: Recipe, dataset: Dataset) -> tuple[ReIDModel, Objective
     return model, objective
 
 
+def as_trained(model: ReIDModel, objective: Objective, batch: Batch) -> tuple[torch.nn.Module, Step, Batch]:
+    """The step of a run; two networks and two views of the batch where the objective judges two."""
+    if objective.networks == 1:
+        return model, Step(model, objective), batch
+    both = TwoNetworks(model, copy.deepcopy(model))
+    step = MutualStep(both, objective)
+    step.learn_from(copy.deepcopy(both).requires_grad_(False))
+    return both, step, replace(batch, images=torch.cat([batch.images, batch.images.flip(3)]))
+
+
 def test_no_key_of_a_table_hides_an_option_of_what_it_names() -> None:
     """A term's own `weight`, say, would keep a recipe from setting a loss's option of that name."""
     term = {field.name for field in fields(TermConfig)}
@@ -173,10 +185,11 @@ def test_every_parameter_learns(name: str, made: Dataset) -> None:
     batch = batch_of(model, made)
     for loss, output in memories(objective):
         loss.begin(flatten(model(batch.images))[output].detach(), batch.pids, batch.camids)
-    report = Step(model, objective)(batch)
+    trained, step, batch = as_trained(model, objective, batch)
+    report = step(batch)
     report.total.backward()
     assert all(part.isfinite() for part in report.parts.values())
-    for parameter, tensor in named_parameters(model, objective):
+    for parameter, tensor in named_parameters(trained, objective):
         if tensor.grad is None:
             assert all(map(fnmatchcase, (name, parameter), IDLE)), parameter
             continue

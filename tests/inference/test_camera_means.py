@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resight.data import load_dataset
 from resight.errors import DatasetError
 from resight.inference import RawPixels, Vectors, evaluate
-from resight.inference.camera_means import without_camera_means
+from resight.inference.camera_means import CameraMeans, without_camera_means
 from resight.types import Metric
 from tests.people import write_people
 
@@ -65,3 +65,28 @@ def test_the_result_says_so(tmp_path: Path) -> None:
     assert moved.report.dataset == f"{plain.report.dataset}, cameras centered"
     assert moved.context["embedding"]["center_cameras"] is True
     assert not np.allclose(moved.query.vectors, plain.query.vectors)
+
+
+def test_the_means_of_a_gallery_are_subtracted_from_both_sides() -> None:
+    query, gallery = people()
+    both = held(np.concatenate([query.vectors, gallery.vectors]), np.concatenate([query.camids, gallery.camids]))
+    means = CameraMeans.of(both)
+    for camera in (0, 1):
+        assert np.allclose(means.means[camera], both.vectors[both.camids == camera].mean(axis=0), atol=1e-6)
+    q, g = means.subtracted(query.vectors, query.camids), means.subtracted(gallery.vectors, gallery.camids)
+    expected = without_camera_means(query, gallery)
+    assert np.allclose(q, expected[0].vectors, atol=1e-5)
+    assert np.allclose(g, expected[1].vectors, atol=1e-5)
+
+
+def test_a_picture_of_no_known_camera_loses_the_mean_of_all() -> None:
+    query, gallery = people()
+    means = CameraMeans.of(gallery)
+    expected = query.vectors - gallery.vectors.mean(axis=0)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    for camera in (-1, 7):
+        assert np.allclose(means.subtracted(query.vectors, np.full(20, camera)), expected, atol=1e-6)
+    with pytest.raises(DatasetError, match="no camera is known"):
+        CameraMeans.of(held(gallery.vectors, np.full(20, -1)))
+    with pytest.raises(DatasetError, match="unit length"):
+        CameraMeans.of(held(gallery.vectors, gallery.camids, "euclidean"))

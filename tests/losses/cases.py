@@ -27,6 +27,9 @@ def make(name: str, **options: Any) -> Loss:
 def call(loss: Loss, features: Tensor, pids: Tensor) -> Tensor:
     """Features (B, DIM) turned into whatever the loss takes, differentiably."""
     value: Tensor
+    if loss.networks == 2:  # of both networks and of their averages
+        with torch.autocast("cpu", enabled=False):
+            features = torch.cat([features, features.flip(1), features.roll(1, 1), features.roll(-1, 1)])
     if loss.takes == "features":
         value = loss(features, pids)
     elif isinstance(loss, PairVerification):
@@ -48,5 +51,7 @@ def batch(seed: int = 0, rows: int = 16) -> tuple[Tensor, Tensor]:
     return torch.randn(rows, DIM, generator=draws, dtype=torch.float64), pids
 
 
-METRIC = sorted(name for name in losses.LOSSES if issubclass(losses.LOSSES[name], losses.MetricLoss))
+METRIC = sorted(
+    name for name, kind in losses.LOSSES.items() if issubclass(kind, losses.MetricLoss) and kind.networks == 1
+)
 EVERY = losses.available()

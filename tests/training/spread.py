@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 import resight.run
+from resight.data import Dataset
 from resight.data.augment import random_patch
 from resight.dist import rank
 from resight.errors import ResightError
@@ -22,7 +24,7 @@ from resight.training import parallel
 from resight.training.batches import Feed
 from resight.training.trainer import Trainer
 from resight.training.weighting import DynamicFocal
-from resight.types import Batch, ReIDOutput
+from resight.types import UNKNOWN_PID, Batch, ReIDOutput
 
 BASE = """
 name = "spread"
@@ -41,9 +43,12 @@ RESTING = {**PAIRS, "weight": 0.0}
 CENTERS = {"name": "centres", "loss": "center", "on": "features.global", "update": "learned", "weight": 0.01}
 SHARDED = {"name": "many", "loss": "sharded", "on": "features.global", "head": "arcface", "scale": 8.0}
 CLUSTERS = {"name": "clusters", "loss": "cluster_contrast", "on": "features.global"}
+SAID = {"name": "said", "loss": "mutual_identity", "on": "features.global"}
+NEARER = {"name": "nearer", "loss": "mutual_triplet", "on": "features.global"}
 PROXIES = {"name": "proxies", "loss": "camera_proxies", "on": "features.global", "start": 1}
 
 GROUPS = {"labels": {"source": "clusters", "cluster": {"k1": 4, "k2": 2, "min_samples": 2}}}
+KEPT = {"labels": {**GROUPS["labels"], "keep": True, "separate_statistics": True}}
 NETWORK = {"model": {"name": "strong_baseline", "backbone": {"name": "resnet10", "width": 4}, "pooling": "gem"}}
 ADAM = {"optim": {"name": "adam", "lr": 1e-3}}
 CONTROLLER = {
@@ -52,7 +57,7 @@ CONTROLLER = {
     "train": {"epochs": 4},
 }
 run: Any = resight.run  # of which parts are replaced below
-STOPPED = ("in pieces", "plain", "clustered")
+STOPPED = ("in pieces", "plain", "clustered", "mutual")
 READY = 5  # patches in the pool before any is pasted
 
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
@@ -64,9 +69,19 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "remembered": ([IDENTITY, {**TRIPLET, "memory": 24}], {}),
     "clustered": ([CLUSTERS], GROUPS),
     "cameras": ([CLUSTERS, PROXIES], GROUPS),
+    "mutual": ([SAID, NEARER], {**GROUPS, **ADAM}),
+    "mutual batch norm": ([SAID, {**NEARER, "on": "features.neck"}], {**GROUPS, **NETWORK}),
+    "kept": ([CLUSTERS], {**KEPT, **NETWORK}),
     "cached": ([IDENTITY, TRIPLET, CENTERS], {"train": {"gradient_cache": 3}}),
     "recovered": ([IDENTITY, TRIPLET], {"optim": {"lr": 1e300}, "train": {"recover": 1, "recover_factor": 5e-302}}),
 }
+
+
+def half_known(dataset: Dataset) -> Dataset:
+    """Of every second person nobody says who it is."""
+    unknown = set(sorted({sample.pid for sample in dataset.train})[::2])
+    hidden = (replace(s, pid=UNKNOWN_PID) if s.pid in unknown else s for s in dataset.train)
+    return replace(dataset, train=tuple(hidden))
 
 
 class Plain(ReIDModel):
@@ -127,7 +142,8 @@ def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def trained(plan: Recipe, folder: str) -> dict[str, Any]:
     """What this process ends with: weights, average, what losses own, and what the journal says."""
-    journal = run.train(plan, folder).journal
+    dataset = half_known(run.load_data(plan)) if plan.labels.keep else None
+    journal = run.train(plan, folder, dataset=dataset).journal
     last = Kept.last
     assert last.average is not None
     tensors = {f"model.{name}": value for name, value in last.parallel.state(last.model, everywhere=True).items()}

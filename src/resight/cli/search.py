@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,10 @@ from resight.cli.gallery.search import GallerySearch, gallery_options
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
-    from resight.inference import Extractor
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from resight.inference import Extractor, Vectors
     from resight.inference.kept_vectors import KeptVectors
     from resight.inference.precision import Precision
 
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
               "of its people, or of its pictures where they are not named.")  # fmt: skip
 @click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
 @click.option("--no-keep", is_flag=True, help="Keep no vectors of a folder's pictures for the next search.")
+@click.option("--center-cameras", is_flag=True,
+              help="Subtract each camera's mean on both sides; WHERE is a folder or file with cameras.")  # fmt: skip
+@click.option("--query-camera", type=int, help="Camera of PICTURES, for --center-cameras.  Default: not known.")
 @gallery_options
 @click.option("--table", type=common.FILE, help="Write the hits with their full paths (.csv, or .html with pictures).")
 @common.batch_option
@@ -46,7 +53,8 @@ if TYPE_CHECKING:
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
     fmr: float | None, prior: float | None, sheet: Path | None, table: Path | None, batch_size: int,
-    precision: Precision, device: str, as_json: bool, no_keep: bool, asked: GallerySearch,
+    precision: Precision, device: str, as_json: bool, no_keep: bool, center_cameras: bool, query_camera: int | None,
+    asked: GallerySearch,
 ) -> None:  # fmt: skip
     """Find in WHERE (a gallery, a folder of pictures or an embedding file) those most like each of PICTURES.
 
@@ -74,6 +82,13 @@ def command(
             f"{where} is no gallery, and {', '.join(asked.given)} choose among the records of one. "
             f"Make one with: resight index {model} {where} --gallery galleries/mine"
         )
+    if center_cameras and (in_gallery or fmr is not None or prior is not None):
+        raise UsageError(
+            "--center-cameras compares vectors of a folder or an embedding file without their cameras' means, which "
+            "no gallery keeps and no calibration was made for. Leave it out, or --fmr and --prior."
+        )
+    if query_camera is not None and not center_cameras:
+        raise UsageError("--query-camera says whose mean --center-cameras subtracts from PICTURES; give that, too.")
     if not (pictures or asked.records):
         raise UsageError("give at least one picture to look for, or --record ID of a gallery.")
     if in_gallery:
@@ -96,8 +111,27 @@ def command(
         _say_kept(kept, no_keep)
     for item in unreadable:
         click.echo(f"left out: {item.reason}", err=True)
+    if center_cameras:
+        queries, gallery, known = *_centered(queries, gallery, query_camera), None
     answers = find_nearest(queries, names, gallery, k, calibration=known, fmr=fmr, prior=prior)
-    _show([answer.to_dict() for answer in answers], len(gallery), sheet, table, as_json)
+    said = {"center_cameras": True} if center_cameras else {}
+    _show([answer.to_dict() | said for answer in answers], len(gallery), sheet, table, as_json)
+
+
+def _centered(
+    queries: NDArray[np.float32], gallery: Vectors, camera: int | None
+) -> tuple[NDArray[np.float32], Vectors]:
+    """Both sides less their cameras' means, which are those of the gallery's own vectors."""
+    import numpy as np
+
+    from resight.inference.camera_means import CameraMeans
+    from resight.types import UNKNOWN_CAMERA
+
+    means = CameraMeans.of(gallery)
+    own = np.full(len(queries), UNKNOWN_CAMERA if camera is None else camera)
+    moved = replace(gallery, vectors=means.subtracted(gallery.vectors, gallery.camids))
+    click.echo(f"means of {len(means.cameras)} cameras subtracted; hits carry no probability", err=True)
+    return means.subtracted(queries, own), moved
 
 
 def _say_kept(kept: KeptVectors, no_keep: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from resight.errors import UnknownNameError
 from resight.losses.agreement import AttentionDiversity, Distillation, ForegroundMass
 from resight.losses.attributes import Attribute, AttributeLoss, balanced
-from resight.losses.base import Clocked, InPieces, Loss, MetricLoss, valid_anchors
+from resight.losses.base import Averaging, Clocked, InPieces, Loss, MetricLoss, valid_anchors
 from resight.losses.camera_proxies import CameraProxies
 from resight.losses.center import Center
 from resight.losses.circle import PairwiseCircle
@@ -27,6 +27,7 @@ from resight.losses.focal import AttentionLoss, SigmoidFocal, SoftmaxFocal
 from resight.losses.hard_example_mining import AdaptiveHard
 from resight.losses.hybrid_memory import HybridMemory
 from resight.losses.margin_softmax import ArcFace, Circle, CosFace, Cosine
+from resight.losses.mutual_teaching import MutualIdentity, MutualTriplet
 from resight.losses.partial_fc import ShardedClassifier
 from resight.losses.pseudo_labels import PseudoLabelLoss
 from resight.losses.quadruplet import Quadruplet
@@ -58,6 +59,8 @@ LOSSES: dict[str, type[Loss]] = {
     "hybrid_memory": HybridMemory,
     "improved_triplet": ImprovedTriplet,
     "lifted": Lifted,
+    "mutual_identity": MutualIdentity,
+    "mutual_triplet": MutualTriplet,
     "pair_verification": PairVerification,
     "pairwise_circle": PairwiseCircle,
     "quadruplet": Quadruplet,
@@ -103,6 +106,7 @@ __all__ = [
     "AttentionLoss",
     "Attribute",
     "AttributeLoss",
+    "Averaging",
     "CameraProxies",
     "Center",
     "Circle",
@@ -124,6 +128,8 @@ __all__ = [
     "Lifted",
     "Loss",
     "MetricLoss",
+    "MutualIdentity",
+    "MutualTriplet",
     "PairClassifier",
     "PairVerification",
     "PairwiseCircle",

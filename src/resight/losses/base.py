@@ -42,15 +42,24 @@ class InPieces(Protocol):
     def own(self, whole: Tensor) -> Tensor: ...
 
 
+@runtime_checkable
+class Averaging(Protocol):
+    """A loss that keeps an average of what it learns: told to follow after each step of the optimizer."""
+
+    def follow(self, decay: float) -> None: ...
+
+
 class Loss(nn.Module):
     """Base of all losses.
 
     takes: "features" loss(features (B, D), pids (B,)); "logits" loss(logits (B, K), targets (B,));
-    "maps" loss(maps); "pair" loss(a, b).  A constructor with `dim` or `num_ids` takes the width of
-    the width of its input and the number of identities: both are known once the model is.
+    "maps" loss(maps); "pair" loss(a, b).  A constructor with `dim` or `num_ids` takes the width of its input and the
+    number of identities: both are known once the model is.
+    networks: 2 where it compares two networks and their averages, whose rows come one after the other (4 B, D).
     """
 
     takes: ClassVar[Takes] = "features"
+    networks: ClassVar[Literal[1, 2]] = 1
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if _is_option(name, value))

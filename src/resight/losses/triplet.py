@@ -120,10 +120,17 @@ class TriHard(MetricLoss):
     def mine(self, features: Tensor, who: Relations) -> Hardest:
         """Find by matrix product, measure by difference.  Rows that are not valid get any finite value."""
         everyone = who.references(features)
-        with torch.no_grad():
-            farness = _order(self.distance, features, everyone)  # (b, R)
-            positive = farness.masked_fill(~who.positive, -torch.inf).argmax(dim=1)
-            negative = farness.masked_fill_(~who.negative, torch.inf).argmin(dim=1)
+        return self.measure(features, everyone, *self.find(features, everyone, who))
+
+    @torch.no_grad()
+    def find(self, features: Tensor, everyone: Tensor, who: Relations) -> tuple[Tensor, Tensor]:
+        """The references that are farthest positive and nearest negative of each local anchor, (b,) each."""
+        farness = _order(self.distance, features, everyone)  # (b, R)
+        positive = farness.masked_fill(~who.positive, -torch.inf).argmax(dim=1)
+        return positive, farness.masked_fill_(~who.negative, torch.inf).argmin(dim=1)
+
+    def measure(self, features: Tensor, everyone: Tensor, positive: Tensor, negative: Tensor) -> Hardest:
+        """Distances of the local anchors to the references of these numbers."""
         measure = ROW_DISTANCES[self.distance]
         return Hardest(measure(features, everyone[positive]), measure(features, everyone[negative]))
 

@@ -43,6 +43,17 @@ class SourceConfig:
     def size(self) -> int:
         return self.ids * self.images if self.sampler == "pk" else self.batch_size
 
+    @property
+    def step(self) -> int:
+        """Rows of a batch that stay together: the pictures of an identity."""
+        return self.images if self.sampler == "pk" else 1
+
+    def half(self) -> SourceConfig:
+        """The same with batches of half the size, shared by all processes."""
+        world = world_size()
+        ids, size = (max(count // 2 // world * world, world) for count in (self.ids, self.batch_size))
+        return replace(self, ids=ids, batch_size=size)
+
     def fitting(self, ids: int, pictures: int) -> SourceConfig:
         """The same with batches no larger than so many identities and pictures allow, shared by all processes."""
         world = world_size()
@@ -68,6 +79,31 @@ class RowsOf:
 
 
 @dataclass(frozen=True)
+class Halves:
+    """A sampler of batches whose one half comes from `new`, the other from `kept`, alternating by `step` rows.
+
+    A pass is a pass of `new`; of `kept` as many passes as that takes.  By turns, so that the block of each process is
+    the one it would have in the batch of one process.
+    """
+
+    new: Sampler
+    kept: Sampler
+    step: int
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        new = self.new.epoch(epoch)
+        kept: list[NDArray[np.int64]] = []
+        for turn in range(len(new)):
+            if len(kept) >= len(new):
+                break
+            kept += self.kept.epoch(epoch * len(new) + turn)
+        return [
+            np.stack([one.reshape(-1, self.step), other.reshape(-1, self.step)], axis=1).reshape(-1)
+            for one, other in zip(new, kept, strict=False)
+        ]
+
+
+@dataclass(frozen=True)
 class Labels:
     """Labels of the training set, row by row.  All (N,)."""
 
@@ -75,12 +111,19 @@ class Labels:
     camids: Tensor
     attributes: Mapping[str, Tensor]
 
+    @property
+    def known(self) -> Tensor:
+        """Rows (N,) whose person was given."""
+        return self.pids >= 0
+
 
 class Feed:
     """`next(name, step)` gives the next batch of source `name`, augmented on the device.
 
     The pictures' changes are drawn from (seed, step), so a run that is resumed sees what it would have seen.  With
     several processes each gets its block of the batch that one process would have been given.
+
+    views: how often a batch holds each picture, changed in another way each time: images (views * B, 3, H, W).
     """
 
     def __init__(
@@ -92,12 +135,15 @@ class Feed:
         *,
         seed: int,
         device: torch.device,
+        views: int = 1,
     ) -> None:
+        self.views = views
         self.pixels, self.labels, self.augment = pixels, labels, augment
+        self.kept = labels.known  # of pictures whose person stays known while the others' are found
         self.seed, self.device = seed, device
         self.relabeled = False
         self.sources = sources
-        given = bool((labels.pids >= 0).any())  # else `relabel` gives the identities, before the first batch
+        given = bool(labels.known.all())  # else `relabel` gives the identities, before the first batch
         self.samplers: dict[str, Sampler] = {
             name: _sampler(name, config, labels.pids, labels.camids, seed) for name, config in sources.items() if given
         }
@@ -117,9 +163,9 @@ class Feed:
         rows = torch.from_numpy(index)
         generator = torch.Generator().manual_seed(mix(self.seed, step, 0))  # the same on every rank
         with phase("augmentation"):
-            images = self.augment(images, generator)
+            views = [self.augment(images, generator) for _ in range(self.views)]
         return Batch(
-            images=images,
+            images=views[0] if self.views == 1 else torch.cat(views),
             pids=to_device(self.labels.pids[rows], self.device),
             camids=to_device(self.labels.camids[rows], self.device),
             index=to_device(rows, self.device),
@@ -132,7 +178,8 @@ class Feed:
     def relabel(self, pids: Tensor) -> None:
         """Other identities (N,), below 0 for pictures to leave out; every source begins a new pass.
 
-        A batch has fewer identities where there are fewer.
+        A batch has fewer identities where there are fewer.  Where some pictures' persons were given from the
+        beginning, they are half of every batch.
         """
         self._take_labels(pids)
         self.place = {name: [number + 1, 0] for name, (number, _) in self.place.items()}
@@ -140,13 +187,20 @@ class Feed:
     def _take_labels(self, pids: Tensor) -> None:
         self.labels = replace(self.labels, pids=pids)
         self.relabeled = True
-        known = torch.nonzero(pids >= 0)[:, 0]
+        groups = [rows for rows in (~self.kept & (pids >= 0), self.kept) if rows.any()]
         for name, config in self.sources.items():
-            fitting = config.fitting(len(set(pids[known].tolist())), len(known))
-            chosen = _sampler(name, fitting, pids[known], self.labels.camids[known], self.seed)
-            self.samplers[name] = RowsOf(chosen, known.numpy())
+            share = config.half() if len(groups) == 2 else config
+            for rows in groups:
+                share = share.fitting(len(pids[rows].unique()), int(rows.sum()))
+            parts = [self._part(name, share, pids, rows) for rows in groups]
+            self.samplers[name] = parts[0] if len(parts) == 1 else Halves(parts[0], parts[1], share.step)
         self._passes.clear()
         self._ahead.clear()
+
+    def _part(self, name: str, config: SourceConfig, pids: Tensor, rows: Tensor) -> RowsOf:
+        """A sampler over the rows of a mask (N,)."""
+        where = torch.nonzero(rows)[:, 0]
+        return RowsOf(_sampler(name, config, pids[where], self.labels.camids[where], self.seed), where.numpy())
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: list(place) for name, place in self.place.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from resight.training import backward
 from resight.training.ema import MovingAverage
+from resight.training.mutual import MutualStep, TwoNetworks
 from resight.training.nan_recovery import Recovery
 from resight.training.precision import faster_precision
 
@@ -69,14 +70,14 @@ class Components:
     ) -> None:
         self.model, self.objective = cast("ReIDModel", step.model), step.objective
         self.feed, self.optimizer, self.parallel = feed, optimizer, parallel
+        self.schedule, self.config, self.clock, self.folder = schedule, config, clock, folder
         if config.compile:
             step.compile_parts()
         self.backward = backward.build(config.accumulate, config.gradient_cache, self.autocast)
+        self.average = self._average(step) if config.ema else None
         self.step = step if config.gradient_cache else parallel.wrap(step)
-        self.schedule, self.config, self.clock, self.folder = schedule, config, clock, folder
         self.seed, self.clip_norm, self.fingerprint = seed, clip_norm, fingerprint
         self.display, self.validation = display, validation
-        self.average = MovingAverage(parallel.copy(), config.ema) if config.ema else None
         self.recovery = Recovery(config.recover, config.recover_factor)
         self.labels = labels(self) if labels is not None else None
 
@@ -85,9 +86,21 @@ class Components:
         return self.config.epochs * self.clock.steps_per_epoch
 
     @property
-    def result(self) -> ReIDModel:
-        """The model to save: the averaged one where an average is kept.  Call it on all processes."""
+    def described_by(self) -> ReIDModel:
+        """The model that describes pictures: the averaged one where an average is kept.  Call it on all processes."""
         return self.parallel.whole_model(cast("ReIDModel", self.average.model) if self.average else self.model)
+
+    @property
+    def result(self) -> ReIDModel:
+        """The model to save: the same; of two networks the first."""
+        found: Any = self.described_by
+        return cast("ReIDModel", found.first if isinstance(found, TwoNetworks) else found)
+
+    def _average(self, step: Step) -> MovingAverage:
+        average = MovingAverage(self.parallel.copy(), self.config.ema, own_statistics=isinstance(step, MutualStep))
+        if isinstance(step, MutualStep):
+            step.learn_from(cast("TwoNetworks", average.model))
+        return average
 
     @cached_property
     def precision(self) -> str:

@@ -7,6 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from resight.clustering.history import save_groups
 from resight.dist import rank, world_size
 from resight.dist.processes import on_rank_zero
 from resight.models import save_model
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from resight.training.components import Components
     from resight.training.loss_report import LossReport
+    from resight.training.pseudo_labels import PseudoLabels
     from resight.types import Batch
 
 COLLAPSED = 1e-3  # spread below which all descriptors are practically one
@@ -106,9 +108,10 @@ class Monitor:
             f"(recovery {recovery.used} of {recovery.times})."
         )
 
-    def clusters(self, facts: dict[str, Any]) -> None:
-        """New pseudo labels."""
+    def clusters(self, facts: dict[str, Any], labels: PseudoLabels) -> None:
+        """New pseudo labels: what they are like to the journal, the groups themselves to clusters/."""
         clock = self.run.clock
+        on_rank_zero(lambda: save_groups(self.run.folder, clock.epoch, labels.found, labels.pictures))
         self.journal.write("clusters", clock.step, epoch=clock.epoch, **facts)
         self.display.say(
             f"epoch {clock.epoch + 1}: {facts['clusters']} groups, {facts['left_out']:.0%} left out, "

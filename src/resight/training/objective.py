@@ -7,6 +7,7 @@ Models and losses do not depend on each other; a term joins them.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from resight import losses
 from resight.dist import average_over_ranks, sum_over_ranks
 from resight.errors import OptionError, RecipeError, UnknownNameError, UsageError
+from resight.models.separate_batch_norm import two_domains
 from resight.training.loss_report import LossReport
 from resight.training.weighting import Weighting, WeightingConfig, build_weighting
 from resight.types import IGNORE, Batch, ReIDOutput
@@ -90,7 +92,7 @@ class Term(nn.Module):
 
     def _memories(self, offers: Mapping[str, tuple[int, ...]]) -> list[losses.CrossBatchMemory]:
         """The loss with a memory for each output, whose descriptors are not those of another.  Raises RecipeError."""
-        if not isinstance(self.loss, losses.MetricLoss):
+        if not isinstance(self.loss, losses.MetricLoss) or self.loss.networks > 1:
             metric = ", ".join(name for name, kind in losses.LOSSES.items() if issubclass(kind, losses.MetricLoss))
             raise RecipeError(f"memory: {self.config.loss} compares no descriptors; losses that do are {metric}.")
         size, start = self.config.memory, self.config.memory_start
@@ -150,6 +152,7 @@ class Objective(nn.Module):
                 raise RecipeError(f"objective.terms.{config.name}{inner}{error}") from error
         if len(built) != len(terms):
             raise RecipeError("objective.terms: two terms carry the same name; each name shows in the journal once.")
+        self.networks = _networks(built)
         self.terms = nn.ModuleDict(built)
         weights = {config.name: config.weight for config in terms}
         self.weighting: Weighting = build_weighting(weighting or WeightingConfig(), weights, sources)
@@ -171,6 +174,12 @@ class Objective(nn.Module):
             if isinstance(module, losses.Clocked):
                 module.set_clock(clock.step, clock.progress)
 
+    def follow(self, decay: float) -> None:
+        """After the optimizer's step: let the averages that losses keep follow."""
+        for module in self.terms.modules():
+            if isinstance(module, losses.Averaging):
+                module.follow(decay)
+
     def forward(self, output: ReIDOutput, batch: Batch) -> LossReport:
         named = flatten(output)
         parts = {name: term(named, batch) for name, term in self.terms.items()}
@@ -186,10 +195,16 @@ class Objective(nn.Module):
 
 
 class Step(nn.Module):
-    """Model and objective under one wrapper, so that data parallelism and FSDP see both."""
+    """Model and objective under one wrapper, so that data parallelism and FSDP see both.
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    kept: rows (N,) of the training set that are of another domain, where it has batch statistics of its own.
+    """
+
+    kept: Tensor | None
+
+    def __init__(self, model: nn.Module, objective: Objective, kept: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("kept", kept, persistent=False)
         self.model, self.objective = model, objective
         self.takes_cameras: bool = getattr(model, "takes_cameras", False)
 
@@ -199,8 +214,13 @@ class Step(nn.Module):
     def look(self, batch: Batch) -> ReIDOutput:
         """Forward pass of the model, with the cameras where the model takes them."""
         cameras = (batch.camids,) if self.takes_cameras else ()
-        output: ReIDOutput = self.model(batch.images, *cameras)
+        with self.domains(batch):
+            output: ReIDOutput = self.model(batch.images, *cameras)
         return output
+
+    def domains(self, batch: Batch) -> AbstractContextManager[None]:
+        """Batch statistics are told the rows of either domain, where there are two."""
+        return nullcontext() if self.kept is None else two_domains(self.kept[batch.index])
 
     def losses(self, output: ReIDOutput, batch: Batch) -> LossReport:
         """The objective alone, on an output of the model for `batch`."""
@@ -244,6 +264,17 @@ def unflatten(named: Mapping[str, Tensor]) -> ReIDOutput:
 def offered(output: ReIDOutput) -> dict[str, tuple[int, ...]]:
     """Name and shape of every output, from one forward pass in training, on the meta device for instance."""
     return {name: tuple(tensor.shape) for name, tensor in flatten(output).items()}
+
+
+def _networks(terms: Mapping[str, Term]) -> int:
+    """How many networks the terms judge, 1 or 2.  Raises RecipeError where they differ."""
+    asked = {term.loss.networks for term in terms.values()}
+    if len(asked) > 1:
+        two = [name for name, term in terms.items() if term.loss.networks == 2]
+        raise RecipeError(
+            f"objective.terms: {', '.join(two)} judge two networks, the others one. A recipe has one network or two."
+        )
+    return asked.pop()
 
 
 def _matching(pattern: str, config: TermConfig, offers: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from resight.dist import average_over_ranks, rank, sum_over_ranks, world_size
 from resight.dist.processes import gather_objects
 from resight.errors import TrainingError
-from resight.losses import InPieces
+from resight.losses import InPieces, PseudoLabelLoss
 from resight.models.sync_batch_norm import batch_norms, synchronize
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Parallel:
     ) -> None:
         self.model, self.objective = model, objective
         self.pieces = _pieces(objective)
+        self.loose = _loose(objective)
         self._averaged = world_size() == 1  # whether gradients are averaged in the backward pass
         if world_size() > 1 and sync_batch_norm:
             synchronize(model)
@@ -69,7 +70,8 @@ class Parallel:
         if world_size() == 1 or self._plain is not None:
             return step
         step.register_parameter("idle", nn.Parameter(torch.zeros(1, device=self.model.mean.device)))
-        alone = [name for name, parameter in step.named_parameters() if id(parameter) in self.pieces]
+        loose = {id(parameter) for parameter in self.loose}
+        alone = [name for name, parameter in step.named_parameters() if id(parameter) in self.pieces.keys() | loose]
         alone += [name for name, _ in step.named_buffers()]  # equal already, or made so by `finish_step`
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(step, alone)  # type: ignore[no-untyped-call]
         # A term may rest, and what only it uses has no gradient then: hence `find_unused_parameters`, about which
@@ -100,6 +102,8 @@ class Parallel:
 
     def finish_gradients(self) -> None:
         """After the last backward pass: average the gradients that the wrapper has not."""
+        if self._averaged and world_size() > 1:
+            average_gradients(self.loose)
         if not self._averaged:
             parameters = [*self.model.parameters(), *self.objective.parameters()]
             average_gradients([p for p in parameters if not _is_cut(p) and id(p) not in self.pieces])
@@ -214,6 +218,12 @@ def _pieces(objective: nn.Module) -> dict[int, InPieces]:
         for owner in owners
         for name in owner.unshared_parameters()
     }
+
+
+def _loose(objective: nn.Module) -> list[nn.Parameter]:
+    """What losses learn for each cluster: its length changes with the clusters, which the wrapper cannot follow."""
+    owners = [module for module in objective.modules() if isinstance(module, PseudoLabelLoss)]
+    return [parameter for owner in owners for parameter in owner.parameters()]
 
 
 def _is_cut(value: Any) -> TypeGuard[DTensor]:

@@ -4,6 +4,9 @@ At the start of an epoch all pictures are described, grouped by `resight.cluster
 of the batches and the classes of the losses.  No label of the data is read.  What a clustering gives depends on the
 weights alone, so a run that is resumed at the start of an epoch makes the same one; inside an epoch the labels are
 part of the saved state.
+
+With `labels.keep` some pictures come with their person (domain adaptation, SpCL section 3.1): these are classes beside
+the clusters, and no cluster takes them in.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ from resight.precision import lift
 from resight.training.objective import Objective, Term, flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -47,11 +51,15 @@ class LabelsConfig:
     every: int = 1  # epochs a clustering lasts
     center_cameras: bool = False  # subtract each camera's mean descriptor before clustering
     outliers: Literal["leave_out", "own"] = "leave_out"  # what is in no cluster: unused, or a class of its own each
+    keep: bool = False  # pictures whose person is given keep it, as half of every batch; else no label is read
+    separate_statistics: bool = False  # with `keep`: batch normalisation of either half by its own statistics
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise RecipeError(f"labels.every is {self.every}; at least 1 epoch.")
+        if self.separate_statistics and not self.keep:
+            raise RecipeError("labels.separate_statistics is about the halves that labels.keep makes; set that, too.")
 
 
 class PseudoLabels:
@@ -68,7 +76,9 @@ class PseudoLabels:
         self.config, self.feed, self.autocast, self.batch_size = config, feed, autocast, batch_size
         self.losses = memories(objective)
         require_scikit_learn()
+        self.kept, self.given = feed.kept, feed.labels.pids  # rows whose person is known, and who it is
         self.independence: float | None = None  # of clusters, as the first clustering sets it
+        self.found = np.zeros(0, np.int32)  # group of each new picture, below 0 for none
         self._news: dict[str, Any] | None = None
 
     def due(self, clock: Clock) -> bool:
@@ -78,29 +88,46 @@ class PseudoLabels:
     def renew(self, model: ReIDModel) -> None:
         """Describe, cluster, relabel.  Raises TrainingError where there is nothing to tell apart."""
         described = describe(model, self.feed, {output for _, output in self.losses}, self.autocast, self.batch_size)
-        camids = self.feed.labels.camids
-        found = on_rank_zero(lambda: self._clusters(described[DESCRIPTOR], camids.numpy(), model))
+        camids, new = self.feed.labels.camids, ~self.kept
+        vectors = described[DESCRIPTOR].float().cpu()
+        found = on_rank_zero(lambda: self._clusters(vectors[new].numpy(), camids[new].numpy(), model))
         if found.count < FEWEST:
             raise TrainingError(
                 f"{len(found.labels)} pictures gave {found.count} groups of alike ones, and learning needs at least "
                 f"{FEWEST} people to tell apart. Give more pictures, of several people, or the model as it is."
             )
-        self.independence = found.independence
-        labels = torch.from_numpy(found.labels)
-        if self.config.outliers == "own":
-            labels[labels < 0] = found.count + torch.arange(int((labels < 0).sum()))
+        self.independence, self.found = found.independence, found.labels.astype(np.int32)
+        labels = self._classes(torch.from_numpy(found.labels), found.count)
         self.feed.relabel(labels)
         for loss, output in self.losses:
             loss.begin(described[output], labels.to(described[output].device), camids.to(described[output].device))
         self._news = found.facts()
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What the losses learn for each cluster, and begin anew with every clustering."""
+        return (parameter for loss, _ in self.losses for parameter in loss.parameters())
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The new pictures, in the order of `found`."""
+        samples = self.feed.pixels.samples
+        return [sample.path for sample, kept in zip(samples, self.kept.tolist(), strict=True) if not kept]
 
     def news(self) -> dict[str, Any] | None:
         """Statistics of the last clustering, returned once."""
         news, self._news = self._news, None
         return news
 
-    def _clusters(self, descriptors: Tensor, camids: NDArray[np.int64], model: ReIDModel) -> Clusters:
-        vectors = descriptors.float().cpu().numpy()
+    def _classes(self, found: Tensor, count: int) -> Tensor:
+        """Clusters of the new pictures, then what is in none if it counts, then the known persons: (N,)."""
+        if self.config.outliers == "own":
+            alone = found < 0
+            found[alone] = count + torch.arange(int(alone.sum()))
+        labels = self.given + int(found.max()) + 1
+        labels[~self.kept] = found
+        return labels
+
+    def _clusters(self, vectors: NDArray[np.float32], camids: NDArray[np.int64], model: ReIDModel) -> Clusters:
         if self.config.center_cameras:
             vectors = centered(vectors, camids)
         return cluster(vectors, self.config.cluster, metric=model.metric, independence=self.independence)

@@ -87,13 +87,14 @@ class Trainer(Components):
         self.objective.advance(report)
         if self.average:
             self.average.update(self.model, self.clock.step)
+            self.objective.follow(self.average.at(self.clock.step))
         return report
 
     def after_step(self, stop: Event) -> None:
         """Log, validate and save where it is time.  Raises NotFiniteError before anything not finite is saved."""
         last = self.clock.step == self.steps
         if self.labels and (news := self.labels.news()):
-            self.monitor.clusters(news)
+            self.monitor.clusters(news, self.labels)
         if last or self.clock.step % self.config.log_every == 0:
             self.monitor.log()
         if self.clock.at_epoch_end:
@@ -127,8 +128,10 @@ class Trainer(Components):
     def _renew_labels(self) -> None:
         """Where labels are clusters and the step begins an epoch of new ones."""
         if self.labels and self.labels.due(self.clock):
-            self.labels.renew(self.result)
+            self.labels.renew(self.described_by)
             self.parallel.put_away()
+            for parameter in self.labels.parameters():
+                self.optimizer.state.pop(parameter, None)  # whose rows stand for other clusters now
 
     def _begin_step(self) -> None:
         """What depends on the time: the seed of dropout and the like, the losses' schedules, the learning rate."""
