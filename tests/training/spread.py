@@ -57,7 +57,7 @@ CONTROLLER = {
     "train": {"epochs": 4},
 }
 run: Any = resight.run  # of which parts are replaced below
-STOPPED = ("in pieces", "plain", "clustered", "mutual")
+STOPPED = ("in pieces", "plain", "clustered")
 READY = 5  # patches in the pool before any is pasted
 
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
