@@ -99,6 +99,26 @@ def test_json_goes_to_a_file_where_one_is_named(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "models.json").read_text())[0]["name"] == "strong_baseline"
 
 
+def test_a_search_without_camera_means_says_so(run: Path, people: Path, tmp_path: Path) -> None:
+    table, pictures = tmp_path / "people.csv", sorted((people / "bounding_box_train").iterdir())
+    table.write_text("path,camid\n" + "".join(f"{path},{path.name[6]}\n" for path in pictures))
+    assert resight("embed", run, table, "--out", tmp_path / "people.npz").returncode == 0
+    asked = ["search", tmp_path / "people.npz", pictures[0], "--model", run, "--json"]
+    plain, moved = resight(*asked), resight(*asked, "--center-cameras", "--query-camera", pictures[0].name[6])
+    assert moved.returncode == 0, moved.stderr
+    (before,), (after,) = json.loads(plain.stdout), json.loads(moved.stdout)
+    assert "center_cameras" not in before
+    assert after["center_cameras"] is True
+    assert Path(after["hits"][0]["path"]).samefile(pictures[0])
+    assert after["hits"][0]["similarity"] == pytest.approx(1, abs=1e-4)
+    assert [hit["similarity"] for hit in before["hits"]] != [hit["similarity"] for hit in after["hits"]]
+    assert "--center-cameras" in resight(*asked, "--query-camera", 1).stderr
+    assert "no calibration" in resight(*asked, "--center-cameras", "--prior", 0.1).stderr
+    assert "no camera is known" in resight(
+        "search", people / "bounding_box_test", pictures[0], "--model", run, "--center-cameras"
+    ).stderr  # fmt: skip
+
+
 def test_a_calibrated_search_gives_chances_and_may_not_know(run: Path, people: Path, tmp_path: Path) -> None:
     table = tmp_path / "people.csv"
     rows = [

@@ -191,7 +191,7 @@ class Feed:
         for name, config in self.sources.items():
             share = config.half() if len(groups) == 2 else config
             for rows in groups:
-                share = share.fitting(len(pids[rows].unique()), int(rows.sum()))
+                share = share.fitting(len(set(pids[rows].tolist())), int(rows.sum()))
             parts = [self._part(name, share, pids, rows) for rows in groups]
             self.samplers[name] = parts[0] if len(parts) == 1 else Halves(parts[0], parts[1], share.step)
         self._passes.clear()
