@@ -62,6 +62,15 @@ def test_each_runtime_is_measured_and_compared_with_the_first() -> None:
         assert speed.peak_memory_gib > 0.05
 
 
+@pytest.mark.usefixtures("here")
+def test_a_compiled_model_computes_in_its_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.compile", lambda function: function)  # as slow as it is, it changes no number
+    chosen = runtimes_named(["eager-fp32", "compiled-fp32", "compiled-bf16"])
+    _, full, half = compare_runtimes(ready(), people(4), chosen, batch_size=2, steps=1)
+    assert full.minimum_cosine == pytest.approx(1, abs=1e-9)
+    assert 0.99 < half.minimum_cosine < 0.99999
+
+
 def test_an_architecture_is_drawn_the_same_each_time(tmp_path: Path) -> None:
     assert load("hacnn").fingerprint() == load("hacnn").fingerprint()
     models.save_model(ready(), tmp_path / "run")

@@ -183,27 +183,29 @@ def measure_runtime(
 class Compiled:
     """A model whose `embed` is compiled.  As an Embedder of its own, since compiling changes the model it is given."""
 
-    def __init__(self, model: ReIDModel) -> None:
+    def __init__(self, model: ReIDModel, precision: Precision) -> None:
         self.input_size, self.embedding_dim = model.input_size, model.embedding_dim
         self.metric: Metric = model.metric
         self.name = model.spec.name
         self.fingerprint = model.fingerprint
+        self._half = precision == "bf16"
         self._embed: Any = torch.compile(model.embed)
 
     def embed(self, images: Tensor) -> Tensor:
-        return self._embed(images)  # type: ignore[no-any-return]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._half):
+            return self._embed(images)  # type: ignore[no-any-return]
 
 
 def _opened(runtime: Runtime, source: Path) -> Embedder:
     if runtime.engine in ("onnx", "openvino"):
         return ExportedModel(source)
     model = models.read_model(source)
-    return Compiled(model) if runtime.engine == "compiled" else model
+    return Compiled(model, runtime.precision) if runtime.engine == "compiled" else model
 
 
 def _asked(runtime: Runtime) -> Literal["fp32", "bf16"]:
-    """The extractor's precision: an exported file has its own."""
-    return "bf16" if runtime.precision == "bf16" and runtime.engine in ("eager", "compiled") else "fp32"
+    """The extractor's precision: a compiled model and an exported file have their own."""
+    return "bf16" if runtime == Runtime("eager", "bf16") else "fp32"
 
 
 def _timed(extractor: Extractor, pixels: Tensor, steps: int) -> list[float]:

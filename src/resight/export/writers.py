@@ -106,18 +106,24 @@ def write_openvino(program: ExportedProgram, description: Description, path: Pat
 
     bf16 is what the file asks its runtime to compute in; its weights are stored in float16, which rounds less.
     """
-    package = openvino()
     onnx_file = path.with_suffix(".onnx")
     to_onnx(program, onnx_file)
+    convert_onnx(onnx_file, description, path, pictures)
+    onnx_file.unlink()
+
+
+def convert_onnx(onnx_file: Path, description: Description, path: Path, pictures: Pictures | None) -> None:
+    """An ONNX file as OpenVINO's model `path` (.xml, with .bin)."""
+    package = openvino()
     model = package.Core().read_model(onnx_file)
     antialias(model)
+    fold_constants(model)
     if pictures is not None:
         from resight.export.quantization import quantize
 
         model = quantize(model, pictures, None)
     model.set_rt_info(description.to_json(), [KEY])
     package.save_model(model, path, compress_to_fp16=description.precision == "bf16")
-    onnx_file.unlink()
 
 
 def antialias(model: Any) -> None:
@@ -138,6 +144,19 @@ def antialias(model: Any) -> None:
             )  # fmt: skip
             node.output(0).replace(resized.output(0))
     model.validate_nodes_and_infer_types()
+
+
+def fold_constants(model: Any) -> None:
+    """Turn what the reader leaves as arithmetic on constants into constants.
+
+    The weights of depthwise convolutions come with a reshape to a computed shape, behind which NNCF takes the kernel's
+    columns for the channels: such a layer is quantized badly, and OpenVINO then computes it in floating point.
+    """
+    from openvino.passes import ConstantFolding, Manager
+
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(model)
 
 
 def onnx() -> Any:
