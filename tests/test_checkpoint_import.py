@@ -155,9 +155,12 @@ def test_a_recipe_starts_from_imported_weights(tmp_path: Path, caplog: pytest.Lo
 def test_the_list_says_what_each_recipe_starts_from() -> None:
     named = {
         name: starting_weights(name)
-        for name in ("strong_baseline_market1501", "hacnn_market1501", "mdpr_market1501", "solider_market1501")
-    }
-    assert list(named.values()) == ["ImageNet", "scratch", "your file", "your file"]
+        for name in (
+            "strong_baseline_market1501", "hacnn_market1501", "mdpr_market1501", "solider_market1501",
+            "clip_reid_market1501", "osnet_x1_0_msmt17",
+        )
+    }  # fmt: skip
+    assert list(named.values()) == ["ImageNet", "scratch", "your file", "your file", "CLIP", "scratch or a file"]
     backbone = 'model.backbone={name = "tf_efficientnet_lite0", pretrained = "efficientnet_lite0"}'
     assert Recipe.load("baseline_sample").override(backbone).starts_from == "efficientnet_lite0"
 

@@ -157,11 +157,13 @@ class Recipe:
 
     @property
     def starts_from(self) -> str:
-        """Which weights training begins with: `scratch`, `ImageNet`, a package or a file."""
+        """Which weights training begins with: `scratch`, `ImageNet`, `CLIP`, a package or a file."""
         backbone = self.model.options.get("backbone")
         trunk = backbone if isinstance(backbone, Mapping) else {}
         named = self.model.weights or trunk.get("weights") or trunk.get("pretrained") or "scratch"
-        return "ImageNet" if named is True else str(named)
+        if named is True:
+            return "CLIP" if "clip" in str(trunk.get("name")) else "ImageNet"
+        return str(named)
 
     @property
     def hash(self) -> str:
@@ -187,9 +189,11 @@ def recipes() -> list[str]:
 
 
 def starting_weights(name: str) -> str:
-    """What a packaged recipe starts from, as `Recipe.starts_from`, or `your file` where its head asks for one."""
-    found = Recipe.load(name).starts_from
-    return "your file" if found == "scratch" and "model.backbone.weights=FILE" in _packaged(name) else found
+    """What a packaged recipe starts from, as `Recipe.starts_from`; a file where its head asks for or offers one."""
+    found, head = Recipe.load(name).starts_from, _packaged(name)
+    if found == "scratch" and "model.backbone.weights=FILE" in head:
+        return "your file"
+    return "scratch or a file" if found == "scratch" and "model.weights=FILE" in head else found
 
 
 def _packaged(name: str) -> str:

@@ -64,6 +64,19 @@ def test_what_is_of_no_use_is_listed(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "2 dropped (fc.bias, fc.weight), none missing" in record.message
 
 
+@pytest.mark.parametrize("name", ["NL_2.0.theta.weight", "sie_embed", "layer1.0.se.fc1.weight"])
+def test_a_trunk_with_more_layers_is_another_network(name: str, tmp_path: Path) -> None:
+    wrapped = {f"backbone.{key}": tensor for key, tensor in state().items()}
+    torch.save(
+        {"model": wrapped | {f"backbone.{name}": torch.zeros(3), "heads.weight": torch.zeros(3)}}, tmp_path / "w"
+    )
+    target = network()
+    before = target.conv1.weight.clone()
+    with pytest.raises(CheckpointError, match=rf"1 without a place \(backbone.{name}\).*resight import"):
+        load_weights_file(target, tmp_path / "w", partial=True)
+    assert torch.equal(target.conv1.weight, before)
+
+
 def test_moco_gives_its_query_encoder(tmp_path: Path) -> None:
     query = {f"module.encoder_q.{k}": v for k, v in state(1).items()}
     momentum = {f"module.encoder_k.{k}": v for k, v in state(2).items()}

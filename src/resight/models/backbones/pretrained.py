@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ SCALARS: list[Any] = [
     *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     np.dtype, *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
 ]  # fmt: skip
+
+TRUNKS = ("backbone.", "base.")  # wrappings of a whole model's trunk, beside which its heads lie
+# What a trunk's file may hold beyond its features: classifiers, what stands before them, counters, computed places.
+ENDINGS = re.compile(
+    r"(fc|head\w*|classifier\w*|last_linear|conv_head|bn2|norm\d?|fc_norm|semantic_embed_[wb]\.3)\..*"
+    r"|.*(num_batches_tracked|relative_position_index|attn_mask)"
+)
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "network", "student", "teacher")
 
@@ -129,8 +137,9 @@ def spelled(names: Iterable[str], prefix: str, respell: Respell) -> dict[str, st
 def load_weights_file(module: nn.Module, path: Path, partial: bool = False, respell: Respell = str) -> WeightsReport:
     """Fill `module` from a file and report.  `respell` turns the file's names, unwrapped, into the module's.
 
-    Raises CheckpointError when nothing fits, when a shape differs, or when tensors are missing and `partial`
-    is false; with `partial` the missing ones are warned of by name and keep their initial values.
+    Raises CheckpointError when nothing fits, when a shape differs, when a layer of the file's trunk has no place here,
+    or when tensors are missing and `partial` is false; with `partial` the missing ones are warned of by name and keep
+    their initial values.
     """
     tensors, own = read_weights(path), module.state_dict()
     # The wrapping under which most wanted names are found; the plainest of equals.
@@ -142,12 +151,25 @@ def load_weights_file(module: nn.Module, path: Path, partial: bool = False, resp
     report = WeightsReport(str(path), prefix, tuple(sorted(matched)), tuple(sorted(dropped)), tuple(sorted(missing)))
     shapes = {name: (t.shape, own[name].shape) for name, t in matched.items() if t.shape != own[name].shape}
     refuse_misfits(report, shapes, partial)
+    refuse_other_trunks(report)
     module.load_state_dict(matched, strict=False)
     if missing:
         warnings.warn(str(report), stacklevel=2)
     else:  # what a file holds in vain is told as well, where somebody listens to warnings only
         log.log(logging.WARNING if report.dropped else logging.INFO, "%s", report)
     return report
+
+
+def refuse_other_trunks(report: WeightsReport) -> None:
+    """A trunk whose other layers would be left out computes something else: non-local blocks, vectors of cameras."""
+    if report.prefix.endswith(TRUNKS):
+        inside = [name for name in report.dropped if name.startswith(report.prefix)]
+        layers = [name for name in inside if not ENDINGS.fullmatch(name.removeprefix(report.prefix))]
+        if layers:
+            raise CheckpointError(
+                f"{report.source}: its trunk has layers that this one has not, {listing('without a place', layers)}, "
+                f"and is another network without them. Bring in the whole model: resight import {report.source}"
+            )
 
 
 def refuse_misfits(report: WeightsReport, shapes: Mapping[str, tuple[torch.Size, torch.Size]], partial: bool) -> None:
