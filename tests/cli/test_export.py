@@ -9,6 +9,8 @@ import pytest
 
 from resight import models
 from resight.cli import main
+from resight.cli.run_folder import NAME, calibration_of
+from resight.evaluation import Calibration
 from resight.export import DEFAULT_GATES, Gates
 from tests.export.examples import people, ready
 
@@ -47,6 +49,28 @@ def test_a_run_is_exported_beside_its_weights(
     assert record["file"] == f"{file}.rejected"
     assert "is not the same model: every crop" in sentence
     assert models.load_model(file).fingerprint() == found.fingerprint()
+
+
+def test_the_calibration_goes_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = ready()
+    models.save_model(network, tmp_path / "run")
+    calibration = a_calibration(network.fingerprint())
+    calibration.save(tmp_path / "run" / NAME)
+    folder = tmp_path / "exported"
+    main(["export", str(tmp_path / "run"), "--to", "pt2", "--out", str(folder)])
+    found = models.load_model(folder / "model.pt2")
+    assert calibration_of(folder / "model.pt2", found.fingerprint()) == calibration
+    assert calibration_of(folder, found.fingerprint()) == calibration
+    (tmp_path / "run" / NAME).unlink()
+    main(["export", str(tmp_path / "run"), "--to", "pt2", "--out", str(folder)])
+    assert calibration_of(folder / "model.pt2", found.fingerprint()) is None
+
+
+def a_calibration(fingerprint: str) -> Calibration:
+    return Calibration(
+        method="logistic", metric="cosine", knots=(), values=(10.0, -5.0), operating=(), reliability=(), cameras=(),
+        log_loss=0.5, people=2, model=fingerprint,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

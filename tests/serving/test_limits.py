@@ -17,10 +17,10 @@ from tests.serving.conftest import Shop
 from tests.serving.test_routes import ask, data, error
 
 
-def test_a_minutes_worth_at_once_then_at_the_rate() -> None:
+def test_a_third_of_a_minutes_worth_at_once_then_at_the_rate() -> None:
     now = [0.0]
     limiter = RateLimiter(60, clock=lambda: now[0])
-    assert [limiter.wait("a") for _ in range(60)] == [0.0] * 60
+    assert [limiter.wait("a") for _ in range(20)] == [0.0] * 20
     assert limiter.wait("a") == pytest.approx(1.0)
     assert limiter.wait("b") == 0.0
     now[0] = 0.5
@@ -30,11 +30,31 @@ def test_a_minutes_worth_at_once_then_at_the_rate() -> None:
 
 
 def test_too_many_requests_say_when(shop: Shop) -> None:
-    with shop.client(limits=Limits(per_minute=2)) as client:
+    with shop.client(limits=Limits(per_minute=6)) as client:
         assert [client.get("/v1/galleries").status_code for _ in range(2)] == [200, 200]
-        answer = client.get("/v1/galleries")
-        error(answer, 429, "too_many_requests")
-        assert int(answer.headers["retry-after"]) >= 1
+        for path in ("/v1/galleries", "/", "/static/app.js", "/v1/nothing"):
+            answer = client.get(path)
+            error(answer, 429, "too_many_requests")
+            assert int(answer.headers["retry-after"]) >= 1
+        assert client.get("/v1/health").status_code == 200
+
+
+def test_who_asks_too_often_takes_no_place_while_waiting_for_the_refusal() -> None:
+    guard = Guard(reading, Limits(per_minute=3, requests=1), frozenset({"localhost"}), Metrics())
+    body = [{"type": "http.request", "body": b""}]
+
+    async def two() -> tuple[list[int], float]:
+        assert await one(guard, body, client="flood") == 200
+        flood = asyncio.create_task(one(guard, body, client="flood"))
+        await asyncio.sleep(0.05)
+        began = time.perf_counter()
+        served = await one(guard, body, client="other")
+        took = time.perf_counter() - began
+        return [served, await flood], took
+
+    statuses, took = asyncio.run(two())
+    assert statuses == [200, 429]
+    assert took < 0.5
 
 
 def test_a_body_too_large(shop: Shop, picture: bytes) -> None:
@@ -57,6 +77,10 @@ def test_a_picture_too_large_is_never_decoded(shop: Shop, picture: bytes) -> Non
 
 def run(guard: Guard, messages: list[dict[str, Any]], pause: float = 0.0) -> int:
     """The status of one request whose body arrives as these messages, `pause` seconds before each."""
+    return asyncio.run(one(guard, messages, pause))
+
+
+async def one(guard: Guard, messages: list[dict[str, Any]], pause: float = 0.0, client: str = "here") -> int:
     waiting, sent = list(messages), []
 
     async def receive() -> dict[str, Any]:
@@ -66,8 +90,9 @@ def run(guard: Guard, messages: list[dict[str, Any]], pause: float = 0.0) -> int
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/x", "headers": [(b"host", b"localhost")], "query_string": b""}
-    asyncio.run(guard(scope, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/x", "headers": [(b"host", b"localhost")], "query_string": b"",
+             "client": (client, 1)}  # fmt: skip
+    await guard(scope, receive, send)
     return int(sent[0]["status"])
 
 
@@ -136,3 +161,18 @@ def test_a_full_queue_refuses_and_a_failed_batch_fails_alone() -> None:
         first.result(5)
     assert second.result(5).shape == (1,)
     queue.close()
+
+
+def test_several_streams_compute_at_a_time_and_all_end() -> None:
+    together, prepared = threading.Barrier(3, timeout=5), []
+
+    def embed(pixels: Any) -> Any:
+        together.wait()  # only passes where three batches are computed at a time
+        return np.zeros((len(pixels), 1), np.float32)
+
+    queue = EmbeddingQueue(embed, batch_size=1, streams=3, prepare=lambda: prepared.append(threading.get_ident()))
+    futures = [queue.submit(np.zeros((1, 1, 3), np.uint8)) for _ in range(6)]
+    assert [future.result(5).shape for future in futures] == [(1,)] * 6
+    queue.close()
+    assert len(set(prepared)) == 3
+    assert (queue.pictures, queue.batches) == (6, 6)

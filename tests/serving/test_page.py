@@ -133,7 +133,7 @@ def test_finding_a_person(visit: Visitor, shop: Shop) -> None:
     page.get_by_role("button", name="Search", exact=True).last.click()
     expect(page.locator("#status")).to_contain_text("found in")
     expect(page.locator(".card").first.locator(".about")).to_contain_text("c1")
-    cameras = page.locator(".card .about span:nth-of-type(2)").all_inner_texts()
+    cameras = page.locator(".card .about .camera").all_inner_texts()
     assert set(cameras) == {"c1"}
     page.get_by_label("c1 (").uncheck()
     page.get_by_label("Least similarity").fill("1")
@@ -143,6 +143,8 @@ def test_finding_a_person(visit: Visitor, shop: Shop) -> None:
     visit.shot("nobody")
     page.get_by_role("button", name="Start again").click()
     expect(page.locator("#results h2")).to_have_text("Start with a picture")
+    page.set_input_files("#files", [{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"x"}])
+    expect(page.get_by_text("Not a picture: 1 of the files")).to_be_visible()
 
 
 def test_several_pictures_groups_and_cropping(visit: Visitor, shop: Shop) -> None:

@@ -42,9 +42,10 @@ def command(
 
     The file holds everything from RGB bytes of any size to the finished vector, and says what it is. It gets its name
     once it has shown, on real crops, that it is still the same model: proof.json beside it has the measurements. A file
-    that fails a gate is left with the ending .rejected, and the exit code is 1.
+    that fails a gate is left with the ending .rejected, and the exit code is 1. The model's calibration, if
+    there is one, is copied beside it.
     """
-    from resight.cli.run_folder import home
+    from resight.cli.run_folder import NAME, calibration_of, home
     from resight.data import load_dataset
     from resight.export import export_model
     from resight.export.export import refuse
@@ -57,6 +58,11 @@ def command(
         proof=load_dataset(proof, root, **common.reader_options(settings)),
         progress=common.counting(common.bar(), "embedding"),
     )  # fmt: skip
+    calibration = calibration_of(model, network.fingerprint())
+    if exported.proof.passed:
+        (folder / NAME).unlink(missing_ok=True)  # of what was exported here before
+        if calibration is not None:
+            calibration.save(folder / NAME)
     if as_json:
         common.print_json({"file": str(exported.path), "passed": exported.proof.passed} | vars(exported.proof))
     else:

@@ -39,7 +39,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     help="Made by `resight keys create`.",
 )
 @click.option("--allow-host", "hosts", multiple=True, help="A name the service is reached by; may be given again.")
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Of the model.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Of the model.  Default: 8 on a CPU, 32 elsewhere.")
 @click.option("--per-minute", type=click.IntRange(min=1), help="Requests a minute of one key or address.")
 @click.option("--max-body", "body_mib", type=click.IntRange(min=1), help="MiB of a request.")
 @click.option("--keep-days", type=click.FloatRange(min=0, min_open=True), help="Delete older records every hour.")
@@ -47,8 +47,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @common.device_option
 def command(
     galleries: tuple[Path, ...], model: str | None, host: str, port: int, keys_file: Path | None,
-    hosts: tuple[str, ...], batch_size: int, per_minute: int | None, body_mib: int | None, keep_days: float | None,
-    precision: Precision, device: str,
+    hosts: tuple[str, ...], batch_size: int | None, per_minute: int | None, body_mib: int | None,
+    keep_days: float | None, precision: Precision, device: str,
 ) -> None:  # fmt: skip
     """Serve galleries over HTTP, with a page to search them at the address that is printed.
 

@@ -27,18 +27,26 @@ class QueueFullError(ResightError):
 
 
 class EmbeddingQueue:
-    """Embeds pictures in a thread of its own; a batch is what has arrived while the last one was computed.
+    """Embeds pictures in threads of its own; a batch is what has arrived while the last ones were computed.
 
-    embed: (B, H, W, 3) uint8 -> (B, D) float32.  limit: pictures that may wait.
+    embed: (B, H, W, 3) uint8 -> (B, D) float32.  limit: pictures that may wait.  streams: batches computed at a time,
+    each by a thread that calls `prepare` first.
     """
 
-    def __init__(self, embed: Embed, batch_size: int = 32, limit: int = 512) -> None:
-        self._embed, self._batch_size = embed, batch_size
+    def __init__(
+        self, embed: Embed, batch_size: int = 32, limit: int = 512, streams: int = 1,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._embed, self._batch_size, self._prepare = embed, batch_size, prepare
         self._waiting: queue.Queue[tuple[Pixels, Future[Vectors]] | None] = queue.Queue(limit)
-        self._ended = False
+        self._ended, self._counting = False, threading.Lock()
         self.pictures = self.batches = 0
-        self._thread = threading.Thread(target=self._work, name="resight-embedding", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"resight-embedding-{number}", daemon=True)
+            for number in range(streams)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __len__(self) -> int:
         """Pictures waiting now."""
@@ -60,13 +68,16 @@ class EmbeddingQueue:
     def close(self) -> None:
         """Embed what is waiting, then end."""
         self._ended = True
-        self._waiting.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
         while not self._waiting.empty():  # what was put in while the end was
             if (item := self._waiting.get()) is not None:
                 item[1].set_exception(QueueFullError("the service has stopped. Ask again in a minute."))
 
     def _work(self) -> None:
+        self._prepare()
         while (batch := self._next()) is not None:
             wanted = [(pixels, future) for pixels, future in batch if future.set_running_or_notify_cancel()]
             if not wanted:
@@ -77,8 +88,9 @@ class EmbeddingQueue:
                 for _, future in wanted:
                     future.set_exception(error)
                 continue
-            self.batches += 1
-            self.pictures += len(wanted)
+            with self._counting:
+                self.batches += 1
+                self.pictures += len(wanted)
             for (_, future), vector in zip(wanted, vectors, strict=True):
                 future.set_result(vector)
 
@@ -94,7 +106,7 @@ class EmbeddingQueue:
             except queue.Empty:
                 break
             if item is None:
-                self._waiting.put(None)  # the end, after this batch
+                self._waiting.put(None)  # this stream ends after this batch
                 break
             batch.append(item)
         return batch

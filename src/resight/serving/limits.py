@@ -22,7 +22,7 @@ class Limits:
     page: int = 500  # records of a list
     requests: int = 128  # at work at a time
     queue: int = 512  # pictures waiting for the model
-    per_minute: int = 6000  # requests of one key, or of one address where there are no keys
+    per_minute: int = 3000  # requests of one key, or of one address without; a third of them at once
     header_seconds: float = 10.0  # for the head of a request to arrive
     body_seconds: float = 30.0  # for its body
     answer_seconds: float = 60.0  # for the answer to be made
@@ -30,10 +30,10 @@ class Limits:
 
 
 class RateLimiter:
-    """Token bucket per client: `per_minute` requests a minute, a minute's worth at once."""
+    """Token bucket per client: `per_minute` requests a minute, a third of them at once."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.per_minute, self._clock = per_minute, clock
+        self.per_minute, self._most, self._clock = per_minute, max(1.0, per_minute / 3), clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # client -> tokens left, at
         self._lock = threading.Lock()
 
@@ -41,8 +41,8 @@ class RateLimiter:
         """Take one request: 0 where it is admitted, else the seconds until it would be."""
         now, rate = self._clock(), self.per_minute / 60
         with self._lock:
-            tokens, at = self._buckets.pop(client, (float(self.per_minute), now))
-            tokens = min(float(self.per_minute), tokens + (now - at) * rate)
+            tokens, at = self._buckets.pop(client, (self._most, now))
+            tokens = min(self._most, tokens + (now - at) * rate)
             admitted = tokens >= 1
             self._buckets[client] = (tokens - admitted, now)
             while len(self._buckets) > CLIENTS:

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.responses import JSONResponse
 
 from resight.serving.failures import RefusedError, failure
-from resight.serving.limits import Limits
+from resight.serving.limits import Limits, RateLimiter
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,6 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 log = logging.getLogger("resight.requests")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 PROBES = ("/v1/health", "/metrics")  # answered however busy the service is
+HELD = 1.0  # seconds a client that asks too often waits for its refusal, so that refusing costs next to nothing
 SECURITY = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -59,10 +60,17 @@ class Metrics:
 
 
 class Guard:
-    """The outermost layer of the service."""
+    """The outermost layer of the service.
 
-    def __init__(self, app: App, limits: Limits, hosts: frozenset[str], metrics: Metrics) -> None:
-        self.app, self.limits, self.hosts, self.metrics = app, limits, hosts, metrics
+    hosts: names it may be reached by.  key_of: the id of the key in an Authorization header, None where it is none.
+    """
+
+    def __init__(
+        self, app: App, limits: Limits, hosts: frozenset[str], metrics: Metrics,
+        key_of: Callable[[str], str | None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self.app, self.limits, self.hosts, self.metrics, self.key_of = app, limits, hosts, metrics, key_of
+        self.rate = RateLimiter(limits.per_minute)
         self.active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +91,12 @@ class Guard:
                 ]
             await send(message)
 
+        if (wait := self._too_often(scope)) > 0:  # takes no place of those at work while it waits
+            await asyncio.sleep(min(wait, HELD))
+            message = f"more than {self.limits.per_minute} requests a minute."
+            await failure(429, message, retry=wait)(scope, receive, sending)
+            self._tell(scope, status, time.perf_counter() - started)
+            return
         self.active += 1
         self.metrics.active.set(self.active)
         try:
@@ -103,6 +117,14 @@ class Guard:
             self.active -= 1
             self.metrics.active.set(self.active)
             self._tell(scope, status, time.perf_counter() - started)
+
+    def _too_often(self, scope: Scope) -> float:
+        """Seconds until this client may ask: one key, or one address without a key."""
+        if scope["path"] in PROBES:
+            return 0.0
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        key = self.key_of(given.decode("latin-1"))
+        return self.rate.wait(key or (scope.get("client") or [""])[0])
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """Why a request is not looked at: from another site, too many at once, or larger than any may be."""

@@ -48,21 +48,23 @@ router = APIRouter(prefix="/v1", responses={status: {"model": Failure} for statu
 EXAMPLE_PICTURE = "iVBORw0KGgo..."
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # a coroutine: FastAPI gives other functions a thread
     found: Service = request.app.state.service
     return found
+
+
+Services = Annotated[Service, Depends(service_of)]
 
 
 def asked_by(role: Role) -> Any:
     """A dependency: the caller, who may do what the role may."""
 
-    def caller(request: Request) -> Caller:
-        return service_of(request).caller(request, role)
+    async def caller(request: Request, service: Services) -> Caller:
+        return service.caller(request, role)
 
     return Depends(caller)
 
 
-Services = Annotated[Service, Depends(service_of)]
 Searchers = Annotated[Caller, asked_by("search")]
 Writers = Annotated[Caller, asked_by("write")]
 Admins = Annotated[Caller, asked_by("admin")]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -60,7 +61,7 @@ class TimedProtocol(H11Protocol):
 
 def serve(
     galleries: Mapping[str, Path], model: str | None, *, host: str, port: int, keys: Keys | None,
-    hosts: Iterable[str], batch_size: int, device: str, precision: Precision, keep_days: float | None,
+    hosts: Iterable[str], batch_size: int | None, device: str, precision: Precision, keep_days: float | None,
     limits: Mapping[str, Any], say: Callable[[str], None], calibration_of: Callable[[str, str], Calibration | None],
 ) -> None:  # fmt: skip
     """Open the galleries and serve them until told to stop.
@@ -78,6 +79,7 @@ def serve(
         loaded = load_model(name)
         calibration = calibration_of(name, loaded.fingerprint())
         extractor = Extractor(loaded, device=device, precision=precision)
+        extractor(np.zeros((1, *loaded.input_size, 3), np.uint8))  # chooses the precision before anybody waits
         opened = {called: _open(path, loaded, calibration) for called, path in galleries.items()}
         allowed = Limits(**limits)
         app = create_app(opened, extractor, keys=keys, limits=allowed, hosts=[host, *hosts], batch_size=batch_size)
@@ -89,6 +91,7 @@ def serve(
         _log_to_stderr()
         address = bound.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+        say(f"model {name}: {extractor.chosen}")
         for called, gallery in opened.items():
             say(f"gallery {called}: {len(gallery):,} records")
         say(f"Open http://{shown}:{address[1]}/ in a browser. Ctrl-C stops." + ("" if keys else " No key is needed."))

@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
+import torch
 from fastapi import Request
+from torch import nn
 
 from resight.gallery import Gallery, Record
 from resight.gallery.identity import identity
@@ -22,7 +25,7 @@ from resight.serving.batching import EmbeddingQueue
 from resight.serving.failures import RefusedError
 from resight.serving.intake import pixels_of
 from resight.serving.keys import Key, Keys, Role
-from resight.serving.limits import Limits, RateLimiter
+from resight.serving.limits import Limits
 from resight.serving.middleware import Metrics
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ T = TypeVar("T")
 UNDO_SECONDS = 30.0
 UNDO_RECORDS = 1000  # of one deletion that can be undone
 UNDO_TOKENS = 64
+BATCH, BATCH_CPU = 32, 8  # pictures embedded together; more than 8 make a CPU no faster and everybody wait longer
+STREAMS = 4  # batches a CPU computes at a time, at most
 THREADS = 16  # calls of galleries at a time; decoding has as many threads as there are processors
 
 
@@ -64,15 +69,20 @@ class Service:
 
     def __init__(
         self, galleries: Mapping[str, Gallery], extractor: Extractor, keys: Keys | None, limits: Limits,
-        batch_size: int, threads: int,
+        batch_size: int | None, threads: int | None,
     ) -> None:  # fmt: skip
         self.galleries, self.extractor, self.keys, self.limits = dict(galleries), extractor, keys, limits
         self.size = extractor.model.input_size
         self.fingerprint: str = identity(extractor.model, None, None, None)["fingerprint"]
-        self._model = threading.Lock()  # the queue and the attention pictures take turns
         self.metrics = Metrics()
-        self.rate = RateLimiter(limits.per_minute)
-        self.queue = EmbeddingQueue(self._embed, batch_size, limits.queue)
+        self._attention = threading.Lock()
+        self._torch_threads = torch.get_num_threads()
+        threads = threads or self._torch_threads
+        streams, each = _streams(extractor, threads)
+        if isinstance(extractor.model, nn.Module):
+            extractor.model.eval()  # once, for all streams
+        size = batch_size or (BATCH_CPU if extractor.device.type == "cpu" else BATCH)
+        self.queue = EmbeddingQueue(self._embed, size, limits.queue, streams, lambda: torch.set_num_threads(each))
         self._decoding = ThreadPoolExecutor(threads, thread_name_prefix="resight-decoding")
         self._calls = ThreadPoolExecutor(THREADS, thread_name_prefix="resight-gallery")
         self._deleted: dict[str, _Deleted] = {}
@@ -81,6 +91,7 @@ class Service:
     def close(self) -> None:
         """Finish what was taken."""
         self.queue.close()
+        torch.set_num_threads(self._torch_threads)
         self._decoding.shutdown()
         self._calls.shutdown()
         for gallery in self.galleries.values():
@@ -89,11 +100,8 @@ class Service:
     # who
 
     def caller(self, request: Request, role: Role) -> Caller:
-        """Who is asking, if they may.  Raises RefusedError with 401, 403 or 429."""
-        key = self._key(request)
-        client = key.id if key else (request.client.host if request.client else "")
-        if (wait := self.rate.wait(client)) > 0:
-            raise RefusedError(429, f"more than {self.limits.per_minute} requests a minute.", retry=wait)
+        """Who is asking, if they may.  Raises RefusedError with 401 or 403."""
+        key = self._key(request.headers.get("authorization", ""))
         found = Caller("local", "admin") if self.keys is None else None
         if key is not None:
             if not key.may(role):
@@ -104,8 +112,13 @@ class Service:
         request.state.caller = found.name
         return found
 
-    def _key(self, request: Request) -> Key | None:
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
+    def key_id(self, authorization: str) -> str | None:
+        """Of the key in this header; None where there is none, or it is not valid."""
+        key = self._key(authorization)
+        return None if key is None else key.id
+
+    def _key(self, authorization: str) -> Key | None:
+        kind, _, given = authorization.partition(" ")
         if self.keys is None or kind.lower() != "bearer":
             return None
         return self.keys.find(given.strip())
@@ -153,24 +166,29 @@ class Service:
         return np.stack(vectors)
 
     def _embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        import torch
-
-        with self._model:
-            return self.extractor(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        return self.extractor.finish(self.extractor.tensors(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
 
     def attention(self, picture: bytes) -> bytes:
         """Where the model looks in a picture, drawn over it: JPEG.  Raises RefusedError where a model cannot tell."""
         from resight.explain.explain import attention_overlay
         from resight.models import ReIDModel
 
-        model = self.extractor.model
-        if not isinstance(model, ReIDModel):
+        if not isinstance(self._explained, ReIDModel):
             raise RefusedError(501, "an exported model does not say where it looks.", hint="Serve the model itself.")
-        with self._model:
-            image = attention_overlay(model, picture)
+        with self._attention:
+            image = attention_overlay(self._explained, picture)
         out = io.BytesIO()
         image.save(out, "JPEG", quality=88)
         return out.getvalue()
+
+    @cached_property
+    def _explained(self) -> object:
+        """The model for attention pictures, which hook into it: modules of its own, the same tensors."""
+        model = self.extractor.model
+        if not isinstance(model, nn.Module):
+            return model
+        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        return copy.deepcopy(model, shared)
 
     # deleting
 
@@ -224,3 +242,15 @@ class Service:
         """Drop from memory what can no longer be undone; called now and then."""
         with self._lock:
             self._forget()
+
+
+def _streams(extractor: Extractor, threads: int) -> tuple[int, int]:
+    """How many batches are computed at a time, and by how many threads each.
+
+    On a CPU several batches on few threads each outrun one batch on all: where one thread waits, for its turn or for
+    the rest of a layer, the others go on.  Exported models have threads of their own, and a GPU one queue.
+    """
+    if extractor.device.type != "cpu" or not isinstance(extractor.model, nn.Module):
+        return 1, threads
+    streams = min(threads, STREAMS)
+    return streams, threads // streams

@@ -27,6 +27,8 @@ const page = {
 async function addPictures(files) {
   const pictures = [...files].filter((file) => file.type.startsWith("image/"));
   const room = page.limits.pictures - page.queries.length;
+  if (pictures.length < files.length) toast(t("notPictures", { count: files.length - pictures.length }));
+  else if (pictures.length > room) toast(t("tooMany", { count: page.limits.pictures }));
   pictures.slice(0, room).forEach((file) => page.queries.push({ blob: file, url: URL.createObjectURL(file) }));
   showQueries();
   if (pictures.length) await search();
@@ -113,13 +115,13 @@ function card(record, rank) {
   };
   const marked = page.marks.get(record.id), name = nameOf(record), camera = cameraOf(record);
   const pick = () => { page.picked.has(record.id) ? page.picked.delete(record.id) : page.picked.set(record.id, record); showResults(); };
-  const word = record.probability === null ? record.similarity.toFixed(3) : `${record.similarity.toFixed(3)} · ${percent(record.probability)}`;
   const button = (kind, label, text, pressed, act) => h("button", { type: "button", class: kind, "aria-pressed": String(pressed), "aria-label": label, title: label, onclick: act }, text);
   return h("li", { class: `card${marked === true ? " right" : marked === false ? " wrong" : ""}`, "data-id": record.id },
-    h("button", { type: "button", class: "open", "aria-label": t("openOf", { rank, name, camera }), onclick: () => page.open(record) }, record.picture ? thumb(record.id, page.gallery, "") : h("span", {}, "—")),
-    h("div", { class: "about" }, h("b", {}, `${rank}. ${name}`), h("span", { title: record.probability === null ? t("similarity") : t("probabilityOf", { percent: percent(record.probability) }) }, word),
+    h("button", { type: "button", class: "open", "aria-label": t("openOf", { rank, name, camera }), onclick: () => page.open(record) }, record.picture ? thumb(record.id, page.gallery, "") : h("span", {}, "—"), h("span", { class: "rank" }, rank)),
+    h("div", { class: "about" }, h("b", {}, name), h("span", {}, `${t("similarity")} ${record.similarity.toFixed(3)}`),
       record.similarity >= 0 && h("meter", { min: 0, max: 1, value: record.similarity, "aria-label": t("similarity") }),
-      h("span", {}, camera), h("span", {}, when(record.time)), record.more > 0 && h("span", {}, `+${record.more}`)),
+      record.probability !== null && h("span", { title: t("probabilityOf", { percent: percent(record.probability) }) }, `${t("probability")} ${percent(record.probability)}`),
+      h("span", { class: "camera" }, camera), h("span", {}, when(record.time)), record.more > 0 && h("span", {}, `+${record.more}`)),
     h("div", { class: "row" },
       page.may("write") && button("yes", t("rightOf", { rank }), "✓", marked === true, mark(true)),
       page.may("write") && button("no", t("wrongOf", { rank }), "✗", marked === false, mark(false)),

@@ -52,7 +52,7 @@ export async function showAdmin(page) {
     };
     const retention = h("form", { class: "panel", onsubmit: expire }, h("h2", {}, t("retentionTitle")), h("p", {}, t("retentionHint")),
       h("label", {}, t("days"), days), h("div", { class: "row" }, h("button", { type: "submit", class: "danger" }, t("retentionGo"))));
-    const rows = log.map((entry) => h("tr", {}, h("td", {}, when(entry.at)), h("td", {}, entry.actor), h("td", {}, entry.action), h("td", {}, JSON.stringify(entry.detail))));
+    const rows = log.map((entry) => h("tr", {}, h("td", {}, when(entry.at)), h("td", {}, entry.actor), h("td", {}, entry.action), h("td", {}, Object.entries(entry.detail).map(([name, value]) => `${name}: ${[value].flat().join(", ")}`).join("; "))));
     const audit = h("div", { class: "panel" }, h("h2", {}, t("auditTitle")),
       h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("auditTitle") }, h("table", {},
         h("thead", {}, h("tr", {}, ["at", "who", "what", "details"].map((name) => h("th", { scope: "col" }, t(name))))), h("tbody", {}, rows))),
