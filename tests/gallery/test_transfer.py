@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,36 @@ def test_marks_are_kept_replaced_and_forgotten(filled: Gallery) -> None:
     assert [m.id for m in filled.marks()] == ["03"]
     with pytest.raises(GalleryError, match="no record"):
         filled.mark("04", True, 0.5)
+
+
+def test_lines_of_waiting_threads_go_to_disk_together(filled: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    database, transactions = filled.backend.database, []
+    writing = database.writing
+    monkeypatch.setattr(database, "writing", lambda: (transactions.append(1), writing())[1])
+    with ThreadPoolExecutor(8) as pool:
+        with writing():  # all eight wait for this one
+            noted = [pool.submit(filled.note, "look", actor=f"a{number}") for number in range(8)]
+            time.sleep(0.3)
+        wait(noted)
+    assert sorted(line.actor for line in filled.log(8)) == [f"a{number}" for number in range(8)]
+    assert len(transactions) <= 2
+
+
+def test_every_thread_hears_that_its_line_was_not_written(filled: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = filled.backend.database
+
+    def full() -> None:
+        raise GalleryError("the disk is full")
+
+    with ThreadPoolExecutor(4) as pool, database.writing():
+        noted = [pool.submit(filled.note, "look", actor="late") for _ in range(4)]
+        time.sleep(0.2)
+        monkeypatch.setattr(database, "writing", full)
+    assert all(isinstance(each.exception(), GalleryError) for each in noted)
+    monkeypatch.undo()
+    filled.note("look", actor="after")
+    assert filled.log(1)[0].actor == "after"
+    assert "late" not in {line.actor for line in filled.log(50)}
 
 
 def test_the_log_tells_deletions_always_and_everything_with_audit(filled: Gallery, tmp_path: Path) -> None:

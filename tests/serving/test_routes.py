@@ -146,6 +146,21 @@ def test_labels_are_kept(client: TestClient) -> None:
     error(client.post("/v1/labels", json={"id": "nobody", "same": True, "similarity": 0.8}), 404, "not_found")
 
 
+def test_each_query_has_a_name_for_its_labels(client: TestClient, shop: Shop) -> None:
+    one, two = (shop.samples[at].path.read_bytes() for at in (0, 5))
+    first, second, record = data(ask(client, [one, two], records=["r3"]))["queries"]
+    assert len({first, second}) == 2
+    assert record == "r3"
+    assert data(ask(client, [one]))["queries"] == [first]
+    assert len(data(ask(client, [one, two], fuse="mean"))["queries"]) == 1
+    for query, same in ((first, True), (second, False)):
+        data(client.post("/v1/labels", json={"id": "r1", "same": same, "similarity": 0.8, "query": query}))
+    assert {(mark["query"], mark["same"]) for mark in data(client.get("/v1/labels"))} == {
+        (first, True),
+        (second, False),
+    }
+
+
 def test_the_audit_log_says_who(shop: Shop, keyed: Any, picture: bytes) -> None:
     keys, headers = keyed
     with shop.client(keys) as client:

@@ -12,6 +12,7 @@ import json
 import sqlite3
 import threading
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import GalleryBusyError, GalleryError
@@ -19,6 +20,8 @@ from resight.errors import GalleryBusyError, GalleryError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+Line = tuple[float, str, str, str]  # of the log: when, who, what, details as JSON
 
 NAME = "gallery.sqlite"
 APPLICATION = 0x52474C59  # tells our files from any other SQLite database
@@ -45,6 +48,8 @@ class Database:
         with _sentences(path):
             self._reader, self._writer = _connect(path, patience), _connect(path, patience)
         self._reading, self._writing = threading.RLock(), threading.RLock()
+        self._lines: list[tuple[Line, Future[None]]] = []  # of the log, not yet on disk
+        self._lines_lock = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, settings: dict[str, Any], schema: str = "", patience: float = PATIENCE) -> Database:
@@ -107,6 +112,32 @@ class Database:
                     self._writer.execute("ROLLBACK")
                 raise
 
+    def log(self, actor: str, action: str, **detail: Any) -> None:
+        """Write a line of the log by itself; it is on disk when this returns.
+
+        Threads that wait for one another here go to disk together, so that a service is not bound to one search a sync.
+        """
+        written: Future[None] = Future()
+        with self._lines_lock:
+            self._lines.append(((time.time(), actor, action, json.dumps(detail)), written))
+        with self._writing:
+            with self._lines_lock:
+                taken, self._lines = self._lines, []
+            if taken:  # else another thread has written this line with its own
+                self._write_lines(taken)
+        written.result()
+
+    def _write_lines(self, taken: list[tuple[Line, Future[None]]]) -> None:
+        try:
+            with self.writing() as sql:
+                sql.executemany("INSERT INTO log VALUES (?, ?, ?, ?)", [line for line, _ in taken])
+        except BaseException as error:
+            for _, written in taken:
+                written.set_exception(error)
+        else:
+            for _, written in taken:
+                written.set_result(None)
+
     def settings(self) -> dict[str, Any]:
         with self.reading() as sql:
             return {key: json.loads(value) for key, value in sql.execute("SELECT key, value FROM settings")}
@@ -156,11 +187,6 @@ class Database:
         with self._writing, self._reading:
             self._reader.close()
             self._writer.close()
-
-
-def write_log(sql: sqlite3.Connection, actor: str, action: str, **detail: Any) -> None:
-    """A line of the log, in the transaction of what it tells."""
-    sql.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (time.time(), actor, action, json.dumps(detail)))
 
 
 def next_seq(sql: sqlite3.Connection) -> int:

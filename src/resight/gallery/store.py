@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from resight.errors import GalleryError, UsageError
 from resight.gallery.backend import Backend, Vectors
-from resight.gallery.database import NAME, Database, write_log
+from resight.gallery.database import NAME, Database
 from resight.gallery.embedded import Embedded
 from resight.gallery.identity import check_identity, identity, other_model
 from resight.gallery.intake import checked_vectors, latest_of, record_of
@@ -276,8 +276,7 @@ class Store:
 
     def note(self, action: str, actor: str | None = None, **detail: Any) -> None:
         """Write a line into the log, for whoever acts on behalf of several users."""
-        with self.backend.database.writing() as sql:
-            write_log(sql, self.actor if actor is None else actor, action, **detail)
+        self.backend.database.log(self.actor if actor is None else actor, action, **detail)
 
 
 def _backend(folder: Path, database: Database, settings: dict[str, Any]) -> Backend:

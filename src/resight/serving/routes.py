@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -109,7 +110,8 @@ async def search(request: Request, service: Services, caller: Searchers) -> Succ
         raise RefusedError(422, f"k: {query.k} hits; at most {service.limits.k} are given.")
     vectors = await service.embed(files)
     found = await service.call(_search, gallery, query, vectors)
-    return Success(data=found.model_copy(update={"seconds": time.perf_counter() - began}))
+    told = {"seconds": time.perf_counter() - began, "queries": _named(query, files)}
+    return Success(data=found.model_copy(update=told))
 
 
 @router.get("/galleries")
@@ -240,6 +242,14 @@ async def retention(query: RetentionQuery, service: Services, caller: Admins) ->
     """Delete what is older than so many days, now."""
     gallery = service.gallery(query.gallery, caller)
     return Success(data=DeleteOut(deleted=await service.call(gallery.expire, query.keep_days)))
+
+
+def _named(query: SearchQuery, files: list[bytes]) -> list[str]:
+    """What each list of an answer was asked by, so that a label tells it: digests of pictures, ids of records."""
+    names = [hashlib.sha256(data).hexdigest()[:32] for data in files] + query.records
+    if query.fuse is None or len(names) == 1:
+        return names
+    return [hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]]
 
 
 def _search(gallery: Gallery, query: SearchQuery, vectors: Any) -> SearchOut:

@@ -148,7 +148,7 @@ class LabelQuery(Asked):
     id: Id = Field(description="The record that was found.")
     same: bool = Field(description="The same person as the query.")
     similarity: float
-    query: Id | None = Field(None, description="The record that was searched from, if it was one.")
+    query: Id | None = Field(None, description="As `queries` of the search names it.")
 
 
 class RetentionQuery(Asked):
@@ -188,8 +188,9 @@ class PersonOut(BaseModel):
 
 
 class SearchOut(BaseModel):
-    """One list for each query: `hits`, or `persons` where grouped.  exact: nothing nearer was passed over."""
+    """One list for each query: `hits`, or `persons` where grouped."""
 
+    queries: list[str] = Field([], description="Of each list the record, else a digest of the pictures.")
     hits: list[list[HitOut]] = []
     persons: list[list[PersonOut]] = []
     seconds: float

@@ -10,7 +10,8 @@ const page = {
   gallery: null, role: "search", limits: { pictures: 16 }, galleries: [],
   queries: [], // {blob, url} pictures, or {record, url} records of the gallery
   lists: [], // hits by query
-  marks: new Map(), // id -> right or wrong
+  names: [], // of the queries, by list
+  marks: new Map(), // query and record -> right or wrong
   picked: new Map(), // id -> record to compare
   view: "search", asking: null,
   may: (role) => ROLES.indexOf(page.role) >= ROLES.indexOf(role),
@@ -78,6 +79,7 @@ async function search() {
     const found = await postPictures("search", { ...conditions(), records }, blobs, asking.signal);
     const grouped = found.persons.map((persons) => persons.map((person) => ({ ...person.hits[0], more: person.hits.length - 1 })));
     page.lists = found.hits.length ? found.hits : grouped;
+    page.names = found.queries;
     page.picked.clear();
     showResults();
     const count = page.lists.reduce((sum, hits) => sum + hits.length, 0);
@@ -104,16 +106,16 @@ function clear() {
 
 // what was found
 
-function card(record, rank) {
+function card(record, rank, at) {
   const mark = (same) => async () => {
     try {
-      await post("labels", { gallery: page.gallery, id: record.id, same, similarity: record.similarity, query: page.queries.length === 1 ? page.queries[0].record?.id ?? null : null });
-      page.marks.set(record.id, same);
+      await post("labels", { gallery: page.gallery, id: record.id, same, similarity: record.similarity, query: page.names[at] });
+      page.marks.set(`${page.names[at]} ${record.id}`, same);
       showResults();
       toast(t("marked"));
     } catch (error) { failed(error); }
   };
-  const marked = page.marks.get(record.id), name = nameOf(record), camera = cameraOf(record);
+  const marked = page.marks.get(`${page.names[at]} ${record.id}`), name = nameOf(record), camera = cameraOf(record);
   const pick = () => { page.picked.has(record.id) ? page.picked.delete(record.id) : page.picked.set(record.id, record); showResults(); };
   const button = (kind, label, text, pressed, act) => h("button", { type: "button", class: kind, "aria-pressed": String(pressed), "aria-label": label, title: label, onclick: act }, text);
   return h("li", { class: `card${marked === true ? " right" : marked === false ? " wrong" : ""}`, "data-id": record.id },
@@ -139,7 +141,7 @@ function showResults() {
   const several = page.lists.length > 1;
   const parts = page.lists.map((hits, at) => h("section", { "aria-label": several ? t("resultsFor", { number: at + 1 }) : t("results") },
     several && h("h2", {}, t("resultsFor", { number: at + 1 })),
-    hits.length ? h("ol", { class: "cards" }, hits.map((hit, rank) => card(hit, rank + 1)))
+    hits.length ? h("ol", { class: "cards" }, hits.map((hit, rank) => card(hit, rank + 1, at)))
       : h("div", { class: "empty" }, h("h2", {}, t("none")), h("p", {}, t("noneHint")))));
   $("results").replaceChildren(...parts);
   const again = focused && document.querySelector(`.card[data-id="${CSS.escape(focused)}"]`);
