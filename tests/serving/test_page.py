@@ -25,6 +25,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from resight.gallery import Gallery
+from resight.inference import Extractor
 from resight.serving import Keys, create_app
 from tests.serving.conftest import Shop
 
@@ -199,6 +200,26 @@ def test_dropping_and_pasting_a_picture_and_the_theme(visit: Visitor, shop: Shop
         page.get_by_role("button", name="Light or dark").click()
         expect(page.locator("html")).to_have_attribute("data-theme", theme)
         visit.accessible()
+
+
+def test_starting_from_a_record_of_the_gallery(visit: Visitor, shop: Shop) -> None:
+    page = visit.page
+    some = page.get_by_role("button", name=re.compile("^Search from "))
+    expect(some).to_have_count(len({sample.pid for sample in shop.samples}))  # one of each person
+    some.first.click()
+    expect(page.locator("#pictures li")).to_have_count(1)
+    expect(page.locator("#status")).to_contain_text("found in")
+
+
+def test_an_empty_gallery_says_so(tmp_path: Path, extractor: Extractor, browser: Browser) -> None:
+    Gallery.open(tmp_path / "people", model=extractor.model).close()
+    with Service(Shop(tmp_path / "people", extractor, [])) as service:
+        visitor = Visitor(browser, service.url)
+        expect(visitor.page.get_by_text("This gallery has no records yet.")).to_be_visible()
+        visitor.shot("empty-gallery")
+        visitor.page.locator("#results").get_by_role("button", name="Add people").click()
+        expect(visitor.page.locator("#view-add form")).to_be_visible()
+        visitor.leave()
 
 
 def test_opening_a_record(visit: Visitor, shop: Shop) -> None:

@@ -5,6 +5,7 @@ import { showDetail, showSide, thumb } from "./detail.js";
 import { $, cameraOf, currentLanguage, dialog, failed, h, nameOf, percent, problemBox, setLanguage, t, toast, translate, when } from "./dom.js";
 import { showAdd, showAdmin } from "./panels.js";
 
+const SOME = 12; // records shown to begin from
 const ROLES = ["search", "write", "admin"];
 const page = {
   gallery: null, role: "search", limits: { pictures: 16 }, galleries: [],
@@ -135,7 +136,9 @@ function showResults() {
   $("compare-bar").hidden = page.picked.size < 1;
   $("compare").textContent = t("compareChosen", { count: page.picked.size });
   if (!page.queries.length) {
-    $("results").replaceChildren(h("div", { class: "empty" }, h("img", { src: "/static/icon.svg", alt: "", width: 72, height: 72 }), h("h2", {}, t("empty")), h("p", {}, t("emptyHint"))));
+    const some = h("div", {});
+    $("results").replaceChildren(h("div", { class: "empty" }, h("img", { src: "/static/icon.svg", alt: "", width: 72, height: 72 }), h("h2", {}, t("empty")), h("p", {}, t("emptyHint")), some));
+    if (page.gallery) showSome(some);
     return;
   }
   const several = page.lists.length > 1;
@@ -146,6 +149,21 @@ function showResults() {
   $("results").replaceChildren(...parts);
   const again = focused && document.querySelector(`.card[data-id="${CSS.escape(focused)}"]`);
   if (again) ([...again.querySelectorAll("button")].find((one) => one.className === kind) ?? again.querySelector(".open")).focus();
+}
+
+// Some people of the gallery, to begin from where no picture is at hand.
+async function showSome(place) {
+  const { records } = await get("records", { gallery: page.gallery, limit: 100 }).catch(() => ({ records: null }));
+  if (!records) return;
+  if (!records.length) {
+    place.append(h("p", {}, h("strong", {}, t("emptyGallery"))));
+    if (page.may("write")) place.append(h("button", { type: "button", class: "primary", onclick: () => show("add") }, t("add")));
+    return;
+  }
+  const seen = new Set();
+  const some = records.filter((one) => one.picture && (one.pid === null || (!seen.has(one.pid) && seen.add(one.pid)))).slice(0, SOME);
+  const items = some.map((one) => h("li", {}, h("button", { type: "button", "aria-label": t("searchFromOf", { name: nameOf(one), camera: cameraOf(one) }), onclick: () => page.searchFrom(one) }, thumb(one.id, page.gallery, ""))));
+  if (items.length) place.append(h("h3", {}, t("startFrom")), h("ul", { class: "strip wrap" }, items));
 }
 
 // around it
