@@ -92,3 +92,16 @@ def test_the_description_names_no_key(shop: Shop, keyed: Any) -> None:
     with shop.client(keys) as client:
         text = client.get("/v1/openapi.json").text + client.get("/").text
     assert all(row["hash"] not in text for row in json.loads(keys.path.read_text())["keys"])
+
+
+def test_a_file_of_keys_that_breaks_is_no_way_in_and_tells_nothing(shop: Shop, keyed: Any) -> None:
+    keys, headers = keyed
+    admin = headers("admin")
+    whole = keys.path.read_text(encoding="utf-8")
+    with shop.client(keys) as client:
+        keys.path.write_text("{", encoding="utf-8")
+        found = error(client.get("/v1/galleries", headers=admin), 503, "busy")
+        assert str(keys.path) not in str(found)
+        assert client.get("/v1/health").status_code == 200
+        keys.path.write_text(whole, encoding="utf-8")
+        assert client.get("/v1/galleries", headers=admin).status_code == 200

@@ -13,6 +13,7 @@ import pytest
 from resight.serving.batching import EmbeddingQueue, QueueFullError
 from resight.serving.limits import Limits, RateLimiter
 from resight.serving.middleware import Guard, Metrics
+from resight.serving.service import streams_of
 from tests.serving.conftest import Shop
 from tests.serving.test_routes import ask, data, error
 
@@ -176,3 +177,8 @@ def test_several_streams_compute_at_a_time_and_all_end() -> None:
     queue.close()
     assert len(set(prepared)) == 3
     assert (queue.pictures, queue.batches) == (6, 6)
+
+
+@pytest.mark.parametrize(("threads", "streams", "each"), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (6, 3, 2), (16, 4, 4)])
+def test_a_cpu_computes_several_batches_at_a_time(extractor: Any, threads: int, streams: int, each: int) -> None:
+    assert streams_of(extractor, threads) == (streams, each)

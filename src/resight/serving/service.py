@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import io
+import logging
+import math
 import secrets
 import threading
 import time
@@ -19,6 +22,7 @@ import torch
 from fastapi import Request
 from torch import nn
 
+from resight.errors import UsageError
 from resight.gallery import Gallery, Record
 from resight.gallery.identity import identity
 from resight.serving.batching import EmbeddingQueue
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     from resight.inference import Extractor
 
+log = logging.getLogger("resight.serving")
 P = ParamSpec("P")
 T = TypeVar("T")
 UNDO_SECONDS = 30.0
@@ -78,7 +83,7 @@ class Service:
         self._attention = threading.Lock()
         self._torch_threads = torch.get_num_threads()
         threads = threads or self._torch_threads
-        streams, each = _streams(extractor, threads)
+        streams, each = streams_of(extractor, threads)
         if isinstance(extractor.model, nn.Module):
             extractor.model.eval()  # once, for all streams
         size = batch_size or (BATCH_CPU if extractor.device.type == "cpu" else BATCH)
@@ -113,15 +118,21 @@ class Service:
         return found
 
     def key_id(self, authorization: str) -> str | None:
-        """Of the key in this header; None where there is none, or it is not valid."""
-        key = self._key(authorization)
-        return None if key is None else key.id
+        """Of the key in this header; None where there is none, it is not valid, or cannot be looked up."""
+        with contextlib.suppress(RefusedError):
+            key = self._key(authorization)
+            return None if key is None else key.id
+        return None
 
     def _key(self, authorization: str) -> Key | None:
         kind, _, given = authorization.partition(" ")
         if self.keys is None or kind.lower() != "bearer":
             return None
-        return self.keys.find(given.strip())
+        try:
+            return self.keys.find(given.strip())
+        except UsageError as error:
+            log.error("%s", error)
+            raise RefusedError(503, "the file of keys cannot be read; the service's log says why.", retry=10) from error
 
     # where
 
@@ -244,7 +255,7 @@ class Service:
             self._forget()
 
 
-def _streams(extractor: Extractor, threads: int) -> tuple[int, int]:
+def streams_of(extractor: Extractor, threads: int) -> tuple[int, int]:
     """How many batches are computed at a time, and by how many threads each.
 
     On a CPU several batches on few threads each outrun one batch on all: where one thread waits, for its turn or for
@@ -252,5 +263,5 @@ def _streams(extractor: Extractor, threads: int) -> tuple[int, int]:
     """
     if extractor.device.type != "cpu" or not isinstance(extractor.model, nn.Module):
         return 1, threads
-    streams = min(threads, STREAMS)
-    return streams, threads // streams
+    each = math.ceil(threads / STREAMS)
+    return threads // each, each
