@@ -132,7 +132,12 @@ def test_marks_are_kept_replaced_and_forgotten(filled: Gallery) -> None:
 def test_lines_of_waiting_threads_go_to_disk_together(filled: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     database, transactions = filled.backend.database, []
     writing = database.writing
-    monkeypatch.setattr(database, "writing", lambda: (transactions.append(1), writing())[1])
+
+    def counted() -> Any:
+        transactions.append(1)
+        return writing()
+
+    monkeypatch.setattr(database, "writing", counted)
     with ThreadPoolExecutor(8) as pool:
         with writing():  # all eight wait for this one
             noted = [pool.submit(filled.note, "look", actor=f"a{number}") for number in range(8)]

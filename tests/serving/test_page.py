@@ -22,7 +22,7 @@ import pytest
 pytest.importorskip("playwright")
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from resight.gallery import Gallery
 from resight.inference import Extractor
@@ -144,7 +144,7 @@ def test_finding_a_person(visit: Visitor, shop: Shop) -> None:
     visit.shot("nobody")
     page.get_by_role("button", name="Start again").click()
     expect(page.locator("#results h2")).to_have_text("Start with a picture")
-    page.set_input_files("#files", [{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"x"}])
+    page.set_input_files("#files", FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"x"))
     expect(page.get_by_text("Not a picture: 1 of the files")).to_be_visible()
 
 

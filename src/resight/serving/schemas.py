@@ -190,7 +190,7 @@ class PersonOut(BaseModel):
 class SearchOut(BaseModel):
     """One list for each query: `hits`, or `persons` where grouped."""
 
-    queries: list[str] = Field([], description="Of each list the record, else a digest of the pictures.")
+    queries: Annotated[list[str], Field(description="Of each list the record, else a digest of the pictures.")] = []
     hits: list[list[HitOut]] = []
     persons: list[list[PersonOut]] = []
     seconds: float
