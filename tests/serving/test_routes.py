@@ -187,7 +187,7 @@ def test_no_picture_no_search(client: TestClient) -> None:
 
 def test_an_unknown_gallery_or_field(client: TestClient, picture: bytes) -> None:
     error(ask(client, [picture], gallery="other"), 404, "not_found")
-    assert "colour" in error(ask(client, [picture], color="red"), 422, "invalid")["message"]
+    assert "colour" in error(ask(client, [picture], colour="red"), 422, "invalid")["message"]
     assert "limit" in error(client.get("/v1/records", params={"limit": 0}), 422, "invalid")["message"]
 
 
