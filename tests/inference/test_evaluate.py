@@ -13,7 +13,7 @@ from resight import evaluation
 from resight.data import decode, load_dataset, open_pixels
 from resight.errors import CheckpointError, DatasetError, UsageError
 from resight.evaluation import Protocol, Reranking, evaluate_features
-from resight.inference import Expansion, RawPixels, Result, evaluate
+from resight.inference import Expansion, Extractor, RawPixels, Result, embed_samples, evaluate
 from resight.inference.distance_file import load_distances
 from resight.inference.embeddings import load_features
 from resight.inference.evaluate import evaluate_vectors
@@ -78,6 +78,22 @@ def test_unreadable_pictures_are_counted_not_fatal(tmp_path: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(DatasetError, match="no query picture could be read"):
         evaluate(RawPixels(), load_dataset("market", root=root), device="cpu")
+
+
+def test_names_are_made_once_a_picture(people: Path) -> None:
+    class Counted(type(Path())):  # type: ignore[misc]  # the class of paths of this system
+        asked = 0
+
+        @property
+        def stem(self) -> str:
+            Counted.asked += 1
+            return str(super().stem)
+
+    dataset = load_dataset("market", root=people)
+    samples = [replace(sample, path=Counted(sample.path)) for sample in dataset.gallery]
+    vectors, _ = embed_samples(Extractor(RawPixels(), "cpu"), samples, dataset.root)
+    assert vectors.ids == tuple(Path(sample.path).stem for sample in dataset.gallery)
+    assert Counted.asked == len(samples), "the time grows with the square of the pictures"
 
 
 @pytest.mark.parametrize("rerank", [None, Reranking(k1=4, k2=2, context="gallery_only")], ids=str)

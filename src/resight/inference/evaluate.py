@@ -179,9 +179,10 @@ def embed_samples(
     lost = {item.index for item in broken}
     kept = [row for row in range(len(samples)) if row not in lost]
     base = root.resolve() if root is not None else common_root(paths)
+    names = ids or [path.stem for path in paths]
     return Vectors(
         vectors=vectors,
-        ids=tuple((ids or [path.stem for path in paths])[row] for row in kept),
+        ids=tuple(names[row] for row in kept),
         paths=tuple(_relative(paths[row], base) for row in kept),
         pids=_column(samples, kept, "pid"),
         camids=_column(samples, kept, "camid"),
