@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resight import losses, models
+from resight.cli import VERBS
 from resight.data import DATASETS
 from resight.recipe import Recipe
 
@@ -69,3 +71,21 @@ def test_every_setting_on_a_methods_page_is_an_option(name: str, options: set[st
     settings = [span for span in spans(ROOT / "docs" / "methods" / f"{name}.md") if "=" in span]
     assert settings
     assert {span.split("=")[0].strip().rpartition(".")[2] for span in settings} - options == set()
+
+
+READMES = ("README.md", "README.zh-CN.md")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_a_readme_lists_every_verb_and_every_extra(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert {verb.name for verb in VERBS} - set(re.findall(r"^resight (\w+)", text, re.MULTILINE)) == set()
+    asked = {extra for found in re.findall(r"pip install '\.\[([\w,]+)\]'", text) for extra in found.split(",")}
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert asked == offered.keys()
+
+
+def test_the_readmes_lead_to_the_same_places() -> None:
+    links = [set(re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8"))) for name in READMES]
+    assert links[0] - {READMES[1]} == links[1] - {READMES[0]}
+    assert all((ROOT / link).exists() for link in links[0] | links[1] if not link.startswith("http"))
