@@ -74,3 +74,15 @@ def test_ceil_pooling_has_no_padding() -> None:
     network = ResNet("resnet10", width=4, ceil_pool=True)
     assert (network.maxpool.padding, network.maxpool.ceil_mode) == (0, True)
     assert network.maxpool(torch.zeros(1, 4, 192, 96)).shape == (1, 4, 96, 48)
+
+
+def test_a_stem_without_relu_lets_negative_values_through() -> None:
+    torch.manual_seed(0)
+    plain, linear = ResNet("resnet10", width=4).eval(), ResNet("resnet10", width=4, stem_relu=False).eval()
+    linear.load_state_dict(plain.state_dict())
+    images = torch.rand(2, 3, 64, 32)
+    with torch.no_grad():
+        normed = plain.bn1(plain.conv1(images))
+        torch.testing.assert_close(linear.stem(images), linear.maxpool(normed))
+        torch.testing.assert_close(plain.stem(images), plain.maxpool(normed.relu()))
+        assert not torch.equal(linear(images), plain(images))
