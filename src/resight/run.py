@@ -16,11 +16,11 @@ import torch
 from resight import data, models
 from resight._version import __version__
 from resight.data import Augmenter, Dataset, open_pixels
-from resight.data.doctor.label_checks import refuse_unusable
+from resight.data.doctor.label_checks import left_out, refuse_unusable
 from resight.dist import rank, world_size
 from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
-from resight.errors import CheckpointError, DatasetError, OptionError, RecipeError, UsageError
-from resight.files import write_atomically, write_text
+from resight.errors import DatasetError, ModelNotFoundError, OptionError, RecipeError, UsageError
+from resight.files import refuse_own_weights, write_atomically, write_text
 from resight.inference import evaluate, resolve_device
 from resight.inference.evaluate import environment
 from resight.models.separate_batch_norm import separate
@@ -64,10 +64,10 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """Raises CheckpointError where there is no run."""
+        """Raises ModelNotFoundError where there is no run."""
         folder = Path(folder)
         if not (folder / "recipe.toml").is_file():
-            raise CheckpointError(
+            raise ModelNotFoundError(
                 f"{folder} is not a run folder: it has no recipe.toml. Make one: resight train RECIPE --out {folder}"
             )
         return cls(folder)
@@ -127,6 +127,7 @@ def train(
         Interrupted: stopped by a signal; the same call resumes.
     """
     recipe, folder = Recipe.load(recipe) if isinstance(recipe, str) else recipe, Path(out)
+    refuse_own_weights(recipe.starts_from, folder)
     with process_group(device):
         shown = display if display is not None and rank() == 0 else Silent()
         dataset, validation = _validation(recipe, _sound(recipe, dataset or load_data(recipe), shown), device)
@@ -173,6 +174,8 @@ def _sound(recipe: Recipe, dataset: Dataset, display: Display) -> Dataset:
     if recipe.labels.source == "clusters" and recipe.labels.keep:
         return dataset
     if recipe.labels.source == "clusters":
+        for finding in left_out(dataset):
+            display.say(f"{finding.level}: {finding}")
         return replace(dataset, train=tuple(replace(sample, pid=UNKNOWN_PID) for sample in dataset.train))
     for finding in refuse_unusable(dataset, "train"):
         if finding.level != "note":

@@ -171,7 +171,7 @@ def test_pictures_in_train_and_test(tmp_path: Path) -> None:
 
 def test_a_folder_of_text_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(DatasetError, match=r"holds 1 files \(.txt\) and no picture"):
+    with pytest.raises(DatasetError, match=r"holds no picture, but 1 other file \(.txt\)"):
         examine(tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()

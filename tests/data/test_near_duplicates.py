@@ -14,6 +14,7 @@ from resight.data.doctor.examine import examine
 from resight.data.doctor.near_duplicates import SAME, THUMB, candidates, coarse, correlation, near_pairs, thumbnail
 from resight.data.loading.decode import decode, resize
 
+from .forms import table
 from .made import market
 
 if TYPE_CHECKING:
@@ -108,6 +109,13 @@ def test_the_doctor_looks_on_request(tmp_path: Path, shots: list[tuple[int, Pixe
     (finding,) = [finding for finding in examine(root, near=True).findings if finding.code == "near_duplicates"]
     assert "1 pair of pictures of train and test look alike" in finding.what
     assert "train/0002_c1s1_000451_03.jpg = query/0001_c1s1_001051_00.jpg" in finding.what
+
+
+def test_a_table_is_looked_at_by_the_name_of_its_file(tmp_path: Path, shots: list[tuple[int, Pixels8]]) -> None:
+    file = table(tmp_path) / "people.csv"
+    for name, quality in (("a.jpg", 95), ("d.jpg", 60)):  # train and gallery
+        Image.fromarray(shots[0][1]).save(tmp_path / name, quality=quality)
+    assert "near_duplicates" in {finding.code for finding in examine(file, near=True).findings}
 
 
 def test_pictures_that_are_not_alike_give_no_pair() -> None:

@@ -39,7 +39,7 @@ class Colors:
             try:
                 vectors.append(np.asarray(Image.open(io.BytesIO(data))).mean((0, 1)))
             except OSError as error:
-                broken.append(SimpleNamespace(index=index, reason=str(error)))
+                broken.append(SimpleNamespace(index=index, name=f"picture {index}", reason=str(error)))
         return np.array(vectors, np.float32).reshape(-1, 3), broken
 
 

@@ -17,7 +17,7 @@ from resight.data.datasets import cuhk03, dukemtmcreid, market1501, msmt17, pku_
 from resight.data.entry import DatasetEntry
 from resight.data.formats import csv_table, folder_per_person, image_list, market_style
 from resight.data.splits import hold_out, join
-from resight.errors import DatasetError, UnknownNameError
+from resight.errors import DatasetNotFoundError, UnknownNameError
 from resight.options import Option, call_options, check_call
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _root_of(name: str, names: list[str], root: str | Path | None) -> Path | Non
         return Path(root).expanduser()
     home = os.environ.get(DATA_HOME)
     if not home:
-        raise DatasetError(
+        raise DatasetNotFoundError(
             f"{name}: no root given and {DATA_HOME} is not set. Say where the data lie (--root, data.root), or set "
             f"{DATA_HOME} to the folder that holds your data sets."
         )

@@ -25,7 +25,7 @@ class TolerantEmbedder(Protocol):
     """What `resight.Extractor` is."""
 
     def tolerant(self, pictures: Any) -> tuple[Vectors, Any]:
-        """Vectors of the pictures that can be read, and a list of the others with `index` and `reason`."""
+        """Vectors of the pictures that can be read, and a list of the others with `index`, `name` and `reason`."""
         ...
 
 
@@ -83,7 +83,7 @@ def _record(picture: Picture) -> Record:
 
 def _add(gallery: Store, fresh: list[Picture], embed: TolerantEmbedder, done: Ingested) -> None:
     vectors, broken = embed.tolerant([picture.data for picture in fresh])
-    lost = {item.index: item.reason for item in broken}
+    lost = {item.index: item.reason.replace(item.name, fresh[item.index].source, 1) for item in broken}
     done.unreadable += [(fresh[at].source, reason) for at, reason in lost.items()]
     kept = [picture for at, picture in enumerate(fresh) if at not in lost]
     if kept:

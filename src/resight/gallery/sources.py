@@ -10,13 +10,13 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from resight.data.formats.csv_rows import rows_of
-from resight.data.formats.filenames import IMAGE_SUFFIXES
+from resight.data.formats.filenames import LeftOut, kind_of, reason_of, walk
 from resight.data.loading.decode import MAX_BYTES, read
-from resight.errors import DatasetError, ImageError, NotFoundError, UsageError
+from resight.errors import DatasetError, ImageError, NotFoundError, UsageError, printable
 from resight.files import read_text
 from resight.gallery.records import moment
 from resight.gallery.source_metadata import Known, NamePattern, from_exif
@@ -59,28 +59,38 @@ class Reading:
         return found
 
 
-def pictures_of(where: Path, reading: Reading, share: tuple[int, int] = (0, 1)) -> Iterator[Picture]:
+def pictures_of(
+    where: Path, reading: Reading, share: tuple[int, int] = (0, 1), left_out: LeftOut | None = None
+) -> Iterator[Picture]:
     """Every picture of a folder, table, list, archive or file, one after the other, in a fixed order.
 
-    share: (r, W) reads only every W-th picture, beginning with the r-th.
-    Raises NotFoundError and DatasetError for what cannot be read at all.
+    Args:
+        where: what to read.
+        reading: where camera, time and the rest come from.
+        share: (r, W) reads only every W-th picture, beginning with the r-th.
+        left_out: counts the files of a folder or archive that are not read.
+
+    Raises:
+        NotFoundError: there is no `where`.
+        DatasetError: it cannot be read at all.
     """
+    left_out = LeftOut() if left_out is None else left_out
     if not where.exists():
         raise NotFoundError(
             f"there is no {where}; give a picture, a folder, a .csv, .parquet or .txt list, or an archive."
         )
     suffix = where.suffix.lower()
     if where.is_dir():
-        yield from _files(((path, {}) for path in _walk(where)), where, reading, share)
+        yield from _files(((path, {}) for path in _walk(where, left_out, reading.sidecars)), where, reading, share)
     elif suffix in TABLES:
         yield from _files(_table(where), where.parent, reading, share)
     elif suffix in LISTS:
         paths = [where.parent / line.strip() for line in read_text(where).splitlines() if line.strip()]
         yield from _files(((path, {}) for path in paths), where.parent, reading, share)
     elif suffix == ".zip":
-        yield from _members(where, _zip(where, share), reading)
+        yield from _members(where, _zip(where, share, left_out), reading)
     elif suffix in ARCHIVES:
-        yield from _members(where, _tar(where, share), reading)
+        yield from _members(where, _tar(where, share, left_out), reading)
     else:
         yield from _files([(where, {})], where.parent, reading, share)
 
@@ -89,26 +99,22 @@ def count_of(where: Path) -> int | None:
     """How many pictures a folder, table or zip has, for the progress; None where that takes reading it all."""
     suffix = where.suffix.lower()
     if where.is_dir():
-        return sum(1 for _ in _walk(where))
+        return sum(1 for _ in _walk(where, LeftOut(), sidecars=True))
     if suffix in TABLES:
         return sum(1 for _ in _table(where))
     return None if suffix in (*ARCHIVES, *LISTS) else 1
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Pictures below a folder, sorted within each, hidden ones and links to folders left out."""
+def _walk(folder: Path, left_out: LeftOut, sidecars: bool) -> Iterator[Path]:
+    """Pictures below a folder, sorted within each; what else is there is counted in `left_out`."""
     try:
-        entries = sorted(folder.iterdir())
+        for kind, path in walk(folder, folder):
+            if kind == "pictures":
+                yield path
+            elif not (sidecars and path.suffix.lower() == ".json"):
+                left_out.add(reason_of(kind, path.name), path.relative_to(folder).as_posix())
     except OSError as error:
         raise DatasetError(f"{folder} cannot be listed: {error.strerror}.") from error
-    for path in entries:
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            if not path.is_symlink():
-                yield from _walk(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
 
 
 def _table(where: Path) -> Iterator[tuple[Path, Known]]:
@@ -153,14 +159,15 @@ def _files(listed: Any, root: Path, reading: Reading, share: tuple[int, int]) ->
     for number, (path, known) in enumerate(listed):
         if number % share[1] != share[0]:
             continue
-        source = str(path.absolute())
+        source = printable(str(path.absolute()))  # a name that is no UTF-8 cannot be kept as it is
         try:
             data = bytes(read(path))
         except ImageError as error:
             yield Picture(source, known, reason=str(error))
             continue
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        yield Picture(source, reading.complete(known, name, _sidecar(path) if reading.sidecars else {}, data), data)
+        sidecar = _sidecar(path) if reading.sidecars else {}
+        yield Picture(source, reading.complete(known, printable(name), sidecar, data), data)
 
 
 def _sidecar(path: Path) -> Known:
@@ -179,17 +186,27 @@ def _sidecar(path: Path) -> Known:
 def _members(where: Path, members: Iterator[tuple[str, bytes | str]], reading: Reading) -> Iterator[Picture]:
     """Pictures of an archive; a text in place of bytes says why a member was not read."""
     for name, data in members:
-        source = f"{where.absolute()}/{name}"
+        source = printable(f"{where.absolute()}/{name}")
         if isinstance(data, str):
             yield Picture(source, {}, reason=f"{where}: {name} {data}")
         else:
-            yield Picture(source, reading.complete({}, name, {}, data), data)
+            yield Picture(source, reading.complete({}, printable(name), {}, data), data)
 
 
-def _zip(where: Path, share: tuple[int, int]) -> Iterator[tuple[str, bytes | str]]:
+def _taken(name: str, left_out: LeftOut) -> bool:
+    """Whether a member of an archive is a picture; what is neither that nor hidden is counted."""
+    if any((part[0] == "." and part != "..") or part == "__MACOSX" for part in PurePosixPath(name).parts):
+        return False
+    kind = kind_of(name)
+    if kind != "pictures":
+        left_out.add(reason_of(kind, name), name)
+    return kind == "pictures"
+
+
+def _zip(where: Path, share: tuple[int, int], left_out: LeftOut) -> Iterator[tuple[str, bytes | str]]:
     try:
         with zipfile.ZipFile(where) as archive:
-            names = [info for info in archive.infolist() if Path(info.filename).suffix.lower() in IMAGE_SUFFIXES]
+            names = [info for info in archive.infolist() if not info.is_dir() and _taken(info.filename, left_out)]
             for info in names[share[0] :: share[1]]:
                 if info.flag_bits & 1:
                     yield info.filename, "is encrypted; decrypt the archive first."
@@ -205,12 +222,12 @@ def _zip(where: Path, share: tuple[int, int]) -> Iterator[tuple[str, bytes | str
         raise DatasetError(f"{where} is no zip archive that can be read: {error}.") from error
 
 
-def _tar(where: Path, share: tuple[int, int]) -> Iterator[tuple[str, bytes | str]]:
+def _tar(where: Path, share: tuple[int, int], left_out: LeftOut) -> Iterator[tuple[str, bytes | str]]:
     number = -1
     try:
         with tarfile.open(where, "r|*") as archive:
             for info in archive:
-                if not info.isreg() or Path(info.name).suffix.lower() not in IMAGE_SUFFIXES:
+                if not info.isreg() or not _taken(info.name, left_out):
                     continue
                 number += 1
                 if number % share[1] != share[0]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from resight.data.dataset_ops import number_persons
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.csv_rows import rows_of, whole_number, without_point_zero
-from resight.data.formats.filenames import IMAGE_SUFFIXES, left_out, list_pictures
+from resight.data.formats.filenames import left_out, list_pictures, no_pictures
 from resight.errors import DatasetError, NotFoundError
 from resight.files import read_text
 from resight.types import DISTRACTOR, UNKNOWN_CAMERA, UNKNOWN_PID, Sample
@@ -44,6 +44,8 @@ def find(
         listing = list_pictures(source, source, recursive=True)
         for note in left_out(listing, (), source, ""):
             say(note)
+        if not listing.pictures:
+            raise DatasetError(no_pictures(listing, source))
         return _of_paths(listing.pictures, source), source
     if not source.exists():
         raise NotFoundError(f"there is no {source}; give a picture, a folder of pictures, a .csv or a .txt list.")
@@ -60,7 +62,7 @@ def find(
 
 def _of_paths(paths: Sequence[Path], source: Path) -> list[Sample]:
     if not paths:
-        raise DatasetError(f"{source} holds no pictures; the endings known are {', '.join(sorted(IMAGE_SUFFIXES))}.")
+        raise DatasetError(f"{source} names no picture. Write one path a line.")
     return [_sample(path) for path in paths]
 
 

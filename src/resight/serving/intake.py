@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from resight.data.loading.decode import FORMATS, decode_bytes, resize
+from resight.data.loading.decode import decode_bytes, resize
+from resight.data.loading.image_formats import readable
 from resight.errors import ImageError
 from resight.serving.failures import RefusedError, spelled
 from resight.serving.limits import Limits
@@ -103,7 +104,7 @@ async def _form(request: Request, limits: Limits) -> tuple[str | None, list[byte
 def _claimed_size(data: bytes) -> tuple[int, int]:
     """(width, height) as the header says; (0, 0) where it says nothing, which the decoder then refuses."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=readable()) as image:
             return image.size
     except Exception:  # Pillow raises whatever its plug-ins meet
         return 0, 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from resight.data import DATASETS
 from resight.data.formats.csv_rows import columns_of
 from resight.data.formats.csv_table import tables_in
-from resight.data.formats.filenames import IMAGE_SUFFIXES, first_few, list_pictures
+from resight.data.formats.filenames import first_few, list_pictures, no_pictures
 from resight.data.formats.split_folders import FOLDERS, MARKET, has_test_folders
 from resight.data.formats.unsplit import CAMERA
 from resight.errors import DatasetError, DatasetNotFoundError, printable
@@ -160,22 +160,12 @@ def _unsplit(root: Path) -> DetectedFormat:
         )
     listing = list_pictures(root, root, recursive=True)
     if not listing.pictures:
-        raise DatasetError(_nothing(root, listing.others))
+        raise DatasetError(no_pictures(listing, root))
     people = sorted({path.relative_to(root).parts[0] for path in listing.pictures if path.parent != root})
     loose = any(path.parent == root for path in listing.pictures)
     if loose or len(people) < SEVERAL or all(CAMERA.fullmatch(name) for name in people):
         return DetectedFormat("flat", root, f"{len(listing.pictures):,} pictures without splits")
     return DetectedFormat("people", root, f"{len(people):,} folders of pictures, no splits")
-
-
-def _nothing(root: Path, files: tuple[Path, ...]) -> str:
-    if not files:
-        return f"{root} holds no picture and no table. Name the folder that holds the data set."
-    kinds = first_few(sorted({path.suffix or "no ending" for path in files}), 5)
-    return (
-        f"{root} holds {len(files):,} files ({kinds}) and no picture. "
-        f"Pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}; name the folder that holds them, or a CSV file."
-    )
 
 
 def _folders(root: Path) -> list[Path]:

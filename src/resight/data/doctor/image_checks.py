@@ -17,6 +17,7 @@ from resight.data.doctor.near_duplicates import near_pairs, thumbnail
 from resight.data.formats.filenames import counted, first_few
 from resight.data.loading import decode
 from resight.data.loading.base import default_workers
+from resight.data.loading.image_formats import readable
 from resight.errors import ImageError
 from resight.types import UNKNOWN_CAMERA
 
@@ -78,7 +79,7 @@ def _oddity(data: bytearray) -> str | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=decode.FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=readable()) as image:
             if image.getexif().get(0x0112, 1) != 1:
                 return "turned by EXIF"
             if getattr(image, "n_frames", 1) > 1:

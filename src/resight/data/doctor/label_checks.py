@@ -58,11 +58,20 @@ def refuse_unusable(dataset: Dataset, purpose: Literal["train", "evaluate"]) -> 
     Raises:
         DatasetError: there is nothing to train or evaluate on; the message says why and what to do.
     """
-    findings = check_labels(dataset)
+    findings = [*check_labels(dataset), *left_out(dataset)]
     for finding in findings:
         if finding.code in FATAL[purpose]:
             raise DatasetError(f"{dataset.name}: {finding}")
     return findings
+
+
+def left_out(dataset: Dataset) -> list[Finding]:
+    """What the reader noted of files it did not take; what was never to be taken, such as junk, is a note."""
+    notes = [note for note in dataset.notes if "left out" in note]
+    return [
+        Finding("note" if note.startswith("left out junk") else "warning", "left_out", f"{note[0].upper()}{note[1:]}.")
+        for note in notes
+    ]
 
 
 def _training(dataset: Dataset) -> Iterable[Finding]:

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Literal, get_args
 
+from resight.data.loading.image_formats import SUFFIXES, unread
 from resight.errors import DatasetError, DatasetNotFoundError, printable
 from resight.types import Sample, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"}
-)
+IMAGE_SUFFIXES = frozenset(SUFFIXES)
 ENDING = rf"(?:\.(?i:{'|'.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))}))+"  # .jpg, .PNG, .jpg.jpg
 SYSTEM_FILES = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
+FEW = 3  # names a note gives
+Kind = Literal["pictures", "others", "links", "closed", "broken", "unread"]  # fields of a Listing
+_REASONS: dict[Kind, str] = {
+    "others": "files that are not pictures",
+    "links": "links to folders or out of the data set's root",
+    "closed": "folders that may not be read",
+    "broken": "links that lead nowhere",
+    "unread": "{ending} pictures, which cannot be decoded here ({cure})",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,8 @@ class Listing:
     others: tuple[Path, ...] = ()  # not pictures by their suffix
     links: tuple[Path, ...] = ()  # not followed: to a folder, or out of the root
     closed: tuple[Path, ...] = ()  # folders that may not be read
+    broken: tuple[Path, ...] = ()  # links that lead nowhere
+    unread: tuple[Path, ...] = ()  # pictures of a format that is not read here
 
 
 def list_pictures(folder: Path, root: Path, *, recursive: bool = False) -> Listing:
@@ -86,19 +97,39 @@ def list_pictures(folder: Path, root: Path, *, recursive: bool = False) -> Listi
 
     Hidden files and folders, such as `.ipynb_checkpoints`, are ignored.
     """
-    pictures: list[Path] = []
-    others: list[Path] = []
-    links: list[Path] = []
-    closed: list[Path] = []
-    for entry in _entries(folder, recursive, closed):
+    found: dict[Kind, list[Path]] = {kind: [] for kind in get_args(Kind)}
+    for kind, path in walk(folder, root, recursive=recursive):
+        found[kind].append(path)
+    return Listing(**{kind: tuple(sorted(paths)) for kind, paths in found.items()})
+
+
+def walk(folder: Path, root: Path, *, recursive: bool = True) -> Iterator[tuple[Kind, Path]]:
+    """What `list_pictures` lists, one after the other, files and folders in the order of their names."""
+    waiting = _entries(folder)
+    while waiting:
+        entry = waiting.pop()
         path = Path(entry.path)
-        if entry.is_symlink() and (entry.is_dir() or leaves_root(path, root)):
-            links.append(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            pictures.append(path)
-        elif path.name.lower() not in SYSTEM_FILES:
-            others.append(path)
-    return Listing(*(tuple(sorted(found)) for found in (pictures, others, links, closed)))
+        if entry.is_dir(follow_symlinks=False):
+            try:
+                waiting += _entries(path) if recursive else []
+            except OSError:
+                yield "closed", path
+        elif entry.name.lower() not in SYSTEM_FILES:
+            yield _kind(entry, path, root), path
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, without hidden files, last name first."""
+    with os.scandir(folder) as found:
+        return sorted((entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name, reverse=True)
+
+
+def kind_of(name: str) -> Kind:
+    """Whether a file is a picture by its name, one that is not read here, or none."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        return "others"
+    return "unread" if unread(suffix) else "pictures"
 
 
 def leaves_root(path: Path, root: Path) -> bool:
@@ -106,34 +137,16 @@ def leaves_root(path: Path, root: Path) -> bool:
     return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
 
 
-def _entries(folder: Path, recursive: bool, closed: list[Path]) -> Iterable[os.DirEntry[str]]:
-    """Files and links of a folder, or of all below it; folders that may not be read are added to `closed`."""
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        try:
-            entries = os.scandir(here)
-        except OSError:
-            if here == folder:
-                raise
-            closed.append(here)
-            continue
-        with entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    waiting += [Path(entry.path)] if recursive else []
-                elif _opens(entry):
-                    yield entry
-
-
-def _opens(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file or folder, not a pipe, a socket or a broken link."""
+def _kind(entry: os.DirEntry[str], path: Path, root: Path) -> Kind:
     try:
-        return entry.is_file() or entry.is_dir()
-    except OSError:
-        return False
+        folder, file = entry.is_dir(), entry.is_file()
+    except OSError:  # a circle of links
+        return "broken"
+    if entry.is_symlink() and not (file or folder):
+        return "broken"
+    if folder or (entry.is_symlink() and leaves_root(path, root)):
+        return "links"
+    return kind_of(entry.name) if file else "others"  # a pipe, a socket
 
 
 def read_names(
@@ -166,23 +179,64 @@ def read_names(
 
 def left_out(listing: Listing, strange: Sequence[Path], folder: Path, reason: str) -> list[str]:
     """Notes on files of a folder that were not read, one per reason; `reason` is that of the `strange` ones."""
-    reasons = [
-        (strange, reason),
-        (listing.others, "files that are not pictures"),
-        (listing.links, "links to folders or out of the data set's root"),
-        (listing.closed, "folders that may not be read"),
-    ]
-    return [
-        f"{printable(folder.name)}: left out {reason} ({len(paths):,}): {first_few([path.name for path in paths])}"
-        for paths, reason in reasons
-        if paths
-    ]
+    tally = LeftOut()
+    for path in strange:
+        tally.add(reason, path.name)
+    for kind in get_args(Kind):
+        for path in getattr(listing, kind) if kind != "pictures" else ():
+            tally.add(reason_of(kind, path.name), path.name)
+    return tally.notes(folder.name)
 
 
-def first_few(names: Sequence[str], limit: int = 3) -> str:
+def no_pictures(listing: Listing, folder: Path) -> str:
+    """The sentences of an error where a folder holds no picture that is read: what it holds instead."""
+    notes = left_out(replace(listing, others=()), (), folder, "")
+    if notes:
+        return " ".join(f"{note}." for note in (f"{folder} holds no picture that is read here", *notes))
+    if not listing.others:
+        return f"{folder} holds no picture and no table. Name the folder that holds them."
+    kinds = first_few(sorted({path.suffix or "no ending" for path in listing.others}), 5)
+    return (
+        f"{folder} holds no picture, but {counted(len(listing.others), 'other file', 'other files')} ({kinds}). "
+        f"Pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}; name the folder that holds them, a CSV file or a list."
+    )
+
+
+def reason_of(kind: Kind, name: str) -> str:
+    """Why `walk` does not count a file among the pictures, as a note says it."""
+    ending = PurePath(name).suffix.lower()
+    return _REASONS[kind].format(ending=ending, cure=unread(ending))
+
+
+class LeftOut:
+    """Counts files that were not read by reason, and keeps the first few names of each."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        self._counts[reason] += 1
+        names = self._names.setdefault(reason, [])
+        if len(names) < FEW:
+            names.append(name)
+
+    def notes(self, where: str) -> list[str]:
+        """A sentence for each reason."""
+        return [
+            f"{printable(where)}: left out {reason} ({self._counts[reason]:,}): {_few(names, self._counts[reason])}"
+            for reason, names in self._names.items()
+        ]
+
+
+def first_few(names: Sequence[str], limit: int = FEW) -> str:
     """The first few names and the number of the others, as in `a, b, c and 7 more`."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(map(printable, names[:limit])) + more
+    return _few(names[:limit], len(names))
+
+
+def _few(names: Sequence[str], total: int) -> str:
+    more = f" and {total - len(names):,} more" if total > len(names) else ""
+    return ", ".join(map(printable, names)) + more
 
 
 def counted(number: int, one: str, several: str) -> str:

@@ -75,9 +75,12 @@ def _read_folders(
     people = {split: by_person(listing.pictures, folders[split]) for split, listing in listings.items()}
     loose = {split: named.pop("", []) for split, named in people.items()}
     if not any(people.values()):
+        there = "".join(
+            f" {note}." for split, found in listings.items() for note in left_out(found, (), folders[split], "")
+        )
         raise DatasetError(
             f"folder: {root} has no folder per person in {' or '.join(folders[split].name for split in listings)}. "
-            f"Expected train/PERSON/picture.jpg."
+            f"Expected train/PERSON/picture.jpg.{there}"
         )
     numbers = number_person_folders(name for named in people.values() for name in named)
     splits = {

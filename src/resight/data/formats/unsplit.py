@@ -21,7 +21,7 @@ from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.csv_table import samples_of
 from resight.data.formats.filename_pattern import Pattern, read_people, try_pattern
-from resight.data.formats.filenames import first_few, left_out, list_pictures
+from resight.data.formats.filenames import first_few, left_out, list_pictures, no_pictures
 from resight.data.formats.folder_per_person import by_person
 from resight.data.formats.split_folders import FOLDERS
 from resight.data.splits import choose_queries
@@ -50,7 +50,7 @@ def read_unsplit(root: Path, *, pattern: str | None = None, camera: str | None =
         raise DatasetNotFoundError(f"{root} does not exist. Name the folder that holds the pictures, or a CSV file.")
     listing = list_pictures(root, root, recursive=True)
     if not listing.pictures:
-        raise DatasetError(f"{root} holds no picture. Name the folder that holds them.")
+        raise DatasetError(no_pictures(listing, root))
     notes = left_out(listing, (), root, "")
     if pattern is not None:
         compiled = Pattern(pattern)

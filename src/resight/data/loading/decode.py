@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resight.data.loading.image_formats import readable, unread_bytes
 from resight.errors import ImageError, ImageNotFoundError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 MAX_PIXELS = 64 * 2**20  # no crop of a person is larger; a bomb is
 MAX_BYTES = 256 * 2**20
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # none that runs another program
 NEUTRAL = (124, 116, 104)  # ImageNet's mean color, shown through what is transparent
 
 
@@ -59,6 +59,8 @@ def read(path: str | os.PathLike[str]) -> bytearray:
     """The bytes of an ordinary file of reasonable size."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as broken:  # a NUL in the name
+        raise ImageError(f"{path} is no name of a file: {broken}.") from broken
     except OSError as missing:
         kind = ImageNotFoundError if isinstance(missing, FileNotFoundError) else ImageError
         raise kind(f"{path} cannot be opened: {missing.strerror}.") from missing
@@ -132,11 +134,14 @@ def _decode_anything(data: bytearray, name: str) -> Pixels8:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=readable()) as image:
             return upright(image, name)
     except ImageError:
         raise
     except Exception as broken:  # Pillow raises whatever its plug-ins meet: OSError, SyntaxError, struct.error...
+        missing = unread_bytes(data)
+        if missing:
+            raise ImageError(f"{name} cannot be decoded here. {missing}.") from broken
         raise ImageError(f"{name} cannot be decoded: {_reason(broken)}. Remove it or fetch it again.") from broken
 
 
@@ -167,7 +172,7 @@ def _reason(broken: Exception) -> str:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(broken, UnidentifiedImageError):
-        return f"it is none of {', '.join(FORMATS)}"
+        return f"it is none of {', '.join(readable())}"
     if isinstance(broken, Image.DecompressionBombError):
         return f"it claims more than {MAX_PIXELS:,} pixels"
     return str(broken).rstrip(".") or type(broken).__name__
