@@ -23,7 +23,7 @@ from resight.data import Dataset, load_dataset, open_pixels
 from resight.dist import rank
 from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
 from resight.errors import CheckpointError, DatasetError, TrainingError
-from resight.files import write_atomically, write_text
+from resight.files import refuse_own_weights, write_atomically, write_text
 from resight.inference import Extractor, embed_samples, evaluate, resolve_device
 from resight.inference.image_sources import find, with_cameras
 from resight.inference.search import search
@@ -129,16 +129,17 @@ def adapt(
         Interrupted: stopped on request, with everything saved.
     """
     folder = Path(out)
+    refuse_own_weights(model, folder)
     if not statistics_only:
         require_scikit_learn()
     with process_group(device):
         shown = display if display is not None and rank() == 0 else Silent()
+        source = models.load_model(model, num_ids=0)
         if len(pictures.train) < FEWEST_PICTURES:
             raise DatasetError(
                 f"{pictures.root} holds {len(pictures.train)} pictures; adapting needs at least {FEWEST_PICTURES}, and "
                 f"learns from some thousands. Use the model as it is."
             )
-        source = models.load_model(model, num_ids=0)
         plan = plan_for(source, Recipe.load(recipe).override(*settings), len(pictures.train), keep=keep is not None)
         start = _start(source, plan, pictures, folder, device, shown, fresh=fresh)
         if statistics_only:

@@ -10,10 +10,10 @@ from typing import Any
 
 from resight import models
 from resight.errors import UsageError
-from resight.files import write_atomically, write_text
+from resight.files import refuse_overwriting, write_atomically, write_text
 from resight.inference.evaluate import environment
 from resight.models.checkpoints import Converted, convert
-from resight.models.model_file import locate
+from resight.models.model_file import FILE, locate
 from resight.recipe import ModelConfig, Recipe
 from resight.run import Run
 
@@ -45,6 +45,7 @@ def import_checkpoint(
     folder, path = Path(out), locate(checkpoint)
     if (folder / "recipe.toml").exists():
         raise UsageError(f"{folder} holds a run already. Name another folder with --out, or remove it first.")
+    refuse_overwriting([folder / FILE], [path])
     converted = convert(path, family, arch, **(options or {}))
     spec = converted.model.spec
     recipe = Recipe(

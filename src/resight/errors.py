@@ -15,7 +15,7 @@ ResightError                     something failed                        exit co
         UnknownNameError         no such model, loss, data set, recipe
         MissingExtraError        an optional dependency is not installed
         NotFoundError            a file, folder or model that was named does not exist
-            DatasetNotFoundError, ImageNotFoundError, ModelNotFoundError
+            DatasetNotFoundError, ImageNotFoundError, ModelNotFoundError, GalleryNotFoundError
     Interrupted                  stopped on request, can be resumed      exit code 75
 
 Every message is a sentence or two: what was found, what was expected, what to do.
@@ -174,6 +174,12 @@ class ImageNotFoundError(ImageError, NotFoundError):
 
 class ModelNotFoundError(CheckpointError, NotFoundError):
     """There is no model under the name or path given."""
+
+    code = "not_found"
+
+
+class GalleryNotFoundError(GalleryError, NotFoundError):
+    """There is no such gallery, no such backup of one, or no such record in it."""
 
     code = "not_found"
 

@@ -82,12 +82,15 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path} cannot be read: {error.strerror}.") from error
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path} is not UTF-8 text: byte {data[error.start]:#04x} at position {error.start:,}. "
             f"Save it again as UTF-8 (spreadsheets call it 'CSV UTF-8')."
         ) from error
+    if "\0" in text:
+        raise DatasetError(f"{path} is not text: line {text[: text.index(chr(0))].count(chr(10)) + 1} holds a NUL.")
+    return text
 
 
 def check_output(path: Path, *, folder: bool = False, option: str = "--out") -> None:
@@ -120,6 +123,19 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[str | os.PathLi
     for output in outputs:
         if output.resolve() in there:
             raise UsageError(f"{output} is read and would be overwritten; write to another place.")
+
+
+def refuse_within(output: Path, inputs: Iterable[str | os.PathLike[str] | None], what: str) -> None:
+    """Raises UsageError where an output is a folder that is read, or lies in it; `what` is read there."""
+    for source in (Path(path) for path in inputs if path is not None):
+        if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+            raise UsageError(f"{output} lies in {source}, which holds {what}; name another place.")
+
+
+def refuse_own_weights(weights: str | os.PathLike[str], run: Path) -> None:
+    """Raises UsageError where training would start from weights that lie in the run folder it writes to."""
+    if Path(weights).exists() and Path(weights).resolve().is_relative_to(run.resolve()):
+        raise UsageError(f"{weights} is where training starts from, and {run} is written to; choose another --out.")
 
 
 def _takes_files(place: Path) -> bool:

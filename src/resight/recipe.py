@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from resight import models, options
 from resight.data import Augment
-from resight.errors import OptionError, RecipeError, UnknownNameError
+from resight.errors import DatasetError, OptionError, RecipeError, UnknownNameError
+from resight.files import read_text
 from resight.options import plain, read
 from resight.overrides import assign, exchanges
 from resight.training.batches import SourceConfig
@@ -95,6 +96,10 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     validate: ValidateConfig = field(default_factory=ValidateConfig)
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise RecipeError(f"seed is {self.seed}; at least 0.")
+
     @classmethod
     def load(cls, where: str | Path) -> Recipe:
         """A name of `recipes()`, or a TOML file.  Raises RecipeError with the path of the wrong key."""
@@ -102,7 +107,7 @@ class Recipe:
         if path.suffix == ".toml" or path.is_file():
             if not path.is_file():
                 raise RecipeError(f"there is no recipe file {path}.")
-            return cls.from_toml(path.read_text(encoding="utf-8"), str(path))
+            return cls.from_toml(text_of(path), str(path))
         if str(where) not in recipes():
             raise UnknownNameError("recipe", str(where), recipes(), listing="resight train --list")
         return cls.from_toml(_packaged(str(where)), str(where))
@@ -179,6 +184,14 @@ class Recipe:
         for key in ASIDE:
             values["train"].pop(key)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def text_of(path: Path) -> str:
+    """The text of a TOML file.  Raises RecipeError where it is none."""
+    try:
+        return read_text(path)
+    except DatasetError as error:
+        raise RecipeError(str(error)) from error
 
 
 def recipes() -> list[str]:

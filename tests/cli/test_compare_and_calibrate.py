@@ -15,6 +15,7 @@ from PIL import Image
 
 from resight import models
 from resight.cli.calibrate import command as calibrate
+from resight.cli.compare import MOST_FLIPS
 from resight.cli.compare import command as compare
 from resight.cli.run_folder import NAME as KEPT
 from resight.cli.run_folder import calibration_for, newest
@@ -23,6 +24,7 @@ from resight.evaluation import Calibration, Reranking, evaluate_features
 from resight.inference import Result
 from resight.inference.embeddings import Vectors
 from resight.recipe import Recipe
+from resight.reporting import write_report
 from resight.reporting.run_comparison import different_rules
 from tests.people import write_people
 
@@ -63,6 +65,27 @@ def test_compare_says_which_is_better(tmp_path: Path) -> None:
         assert sheet.height > 4 * 192  # two gained and up to two lost, each answered twice
     call(compare, a, a, "--draws", 500, "--sheet", tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_runs_keep_their_names_and_a_sheet_its_size(tmp_path: Path) -> None:
+    """Both runs are of one recipe; however many queries flip, the sheet shows MOST_FLIPS of them, each twice."""
+    for name, noise in (("plain", 2.0), ("better", 0.5)):
+        kept = judged(tmp_path / name, noise) / "evaluation" / "made_up"
+        result = Result.load(kept)
+        replace(result, context=result.context | {"run": name, "model": "strong_baseline"}).save(kept)
+    words = [tmp_path / "plain", tmp_path / "better", "--draws", 500]
+    done = CliRunner().invoke(compare, [*map(str, words), "--show", "100", "--sheet", str(tmp_path / "flips.png")])
+    assert "first:  plain (strong_baseline) on made up" in done.stdout
+    assert "second: better (strong_baseline) on made up" in done.stdout
+    flipped = len(json.loads(call(compare, *words, "--json"))["gained"])
+    assert flipped > MOST_FLIPS and f"(the first {MOST_FLIPS} of" in done.stderr
+    with Image.open(tmp_path / "flips.png") as sheet:
+        assert sheet.height < 5_500, "a page that no screen shows"
+        assert sheet.width < 2_000
+    other = ("plain", Result.load(tmp_path / "plain" / "evaluation" / "made_up"))
+    page = write_report(tmp_path / "page", Result.load(tmp_path / "better" / "evaluation" / "made_up"), other=other)
+    text = page.read_text()
+    assert "plain" in text and "better" in text
 
 
 def test_compare_refuses_what_cannot_be_compared(tmp_path: Path) -> None:

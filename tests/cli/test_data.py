@@ -137,6 +137,53 @@ def test_training_stops_where_nothing_could_be_evaluated(
     assert code == 0, said
 
 
+def test_findings_are_printed_and_kept(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person in train and test, and a picture that cannot be decoded here: said by `train` and by `evaluate`."""
+    root = write_people(tmp_path / "set")
+    for path in (root / "bounding_box_train").glob("0001_*"):
+        path.rename(path.with_name("0007" + path.name[4:]))  # 7 is a test person
+    for folder in ("bounding_box_train", "bounding_box_test"):
+        (root / folder / "0007_c1s1_999999_00.jpg").symlink_to("nowhere.jpg")
+    settings = [f"data.root={root}", *TINY, "train.steps_per_epoch=1"]
+    made = ["train", trained.parent / "tiny.toml", *(f"--set={setting}" for setting in settings)]
+    code, _, said = run(capsys, *made, "--out", tmp_path / "run")
+    assert code == 0 and "1 person is in train and in the test" in said
+    assert "Bounding_box_train: left out links that lead nowhere (1): 0007_c1s1_999999_00.jpg." in said
+    code, _, said = run(capsys, "evaluate", tmp_path / "run")
+    assert code == 0 and "1 person is in train and in the test" in said
+    assert "Bounding_box_test: left out links that lead nowhere (1)" in said
+    kept = json.loads((tmp_path / "run/evaluation/market/result.json").read_text())["context"]["findings"]
+    assert any("1 person is in train and in the test" in finding for finding in kept)
+    assert any("links that lead nowhere" in finding for finding in kept)
+
+
+def test_a_relative_root_is_found_from_another_folder_and_tables_stand_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(tiny(write_people(Path("data/a"))).to_toml())
+    settings = ["train.epochs=1", "train.steps_per_epoch=1"]
+    assert run(capsys, "train", "a.toml", *(f"--set={setting}" for setting in settings), "--out", "run")[0] == 0
+    for name, seed in (("a", 0), ("b", 1)):
+        people = write_people(tmp_path / "tables" / name, seed=seed)
+        written = ["data", "convert", people, "--form", "csv", "--out", people / f"{name}.csv"]
+        assert run(capsys, *written)[0] == 0
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    code, _, said = run(capsys, "evaluate", "../run")
+    assert code == 0, said
+    for name in ("a", "b"):
+        code, _, said = run(capsys, "evaluate", "../run", "--dataset", "csv", "--root", f"../tables/{name}")
+        assert code == 0, said
+    kept = {path.parent: json.loads(path.read_text()) for path in tmp_path.glob("run/evaluation/csv*/result.json")}
+    assert sorted(Path(record["context"]["root"]).name for record in kept.values()) == ["a", "b"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "recipe.toml").write_text(tiny("data/a").to_toml())  # as the library leaves it
+    monkeypatch.chdir("elsewhere")
+    code, _, said = run(capsys, "evaluate", "../run")
+    assert code == 0, said
+
+
 def test_another_set_is_evaluated_on_by_name_and_options(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

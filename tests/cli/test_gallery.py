@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,29 @@ def test_a_query_finds_its_own_person_in_other_cameras(mall: Path, tmp_path: Pat
     assert "similarity" in call("search", mall, query, "-k", 3, *camera)
 
 
+def test_hits_of_a_gallery_as_a_table_and_a_page(mall: Path, tmp_path: Path) -> None:
+    """Full paths of the hits; the page shows pictures the gallery kept of files that are gone."""
+    copy, crops = tmp_path / "g", tmp_path / "crops"
+    crops.mkdir()
+    for path in sorted((mall.parent / "crops").glob("*.jpg"))[:4]:
+        (crops / path.name).write_bytes(path.read_bytes())
+    call("index", "synth_small", crops, "--gallery", copy, "--device", "cpu")
+    query = tmp_path / "query.jpg"
+    query.write_bytes(sorted(crops.glob("*.jpg"))[0].read_bytes())
+    call("search", copy, query, "-k", 3, "--table", tmp_path / "hits.csv")
+    rows = list(csv.DictReader((tmp_path / "hits.csv").open()))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"] and {row["query"] for row in rows} == {str(query)}
+    assert {Path(row["path"]).parent for row in rows} == {crops} and all(Path(row["path"]).is_file() for row in rows)
+    for path in crops.iterdir():
+        path.unlink()
+    call("search", copy, query, "-k", 3, "--table", tmp_path / "hits.html")
+    page = (tmp_path / "hits.html").read_text()
+    assert page.count("data:image/jpeg") == 4, "a query and three hits"
+    call("search", copy, query, "-k", 3, "--table", tmp_path / "again.csv")
+    gone = [row["path"] for row in csv.DictReader((tmp_path / "again.csv").open())]
+    assert gone == [row["path"] for row in rows] and all(path in page for path in gone), "their own paths still"
+
+
 def test_search_from_a_record_for_persons_and_as_one_person(mall: Path) -> None:
     record = asked("gallery", "list", mall, "--limit", 1)["records"][0]
     (answer,) = asked("search", mall, "--record", record["id"], "-k", 2)
@@ -89,7 +113,7 @@ def test_reembedding(mall: Path, tmp_path: Path) -> None:
 def test_a_folder_is_searched_without_a_gallery_and_remembered(mall: Path) -> None:
     crops = mall.parent / "crops"
     query = sorted(crops.glob("*.jpg"))[0]
-    results = [CliRunner().invoke(group, ["search", str(crops), str(query), "-k", "2", "--device", "cpu", *more])
+    results = [CliRunner().invoke(group, ["search", str(crops), str(query), "-k", "2", "--precision", "fp32", *more])
                for more in ([], ["--no-keep"], [])]  # fmt: skip
     assert [result.exit_code for result in results] == [0, 0, 0]
     assert len({result.stdout for result in results}) == 1

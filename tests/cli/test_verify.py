@@ -101,6 +101,17 @@ def test_the_packaged_weights_answer_out_of_the_box(pictures: list[Path]) -> Non
     assert said["by"] == "calibration" and said["same"] in (True, False) and said["fmr"] == 0.01
 
 
+def test_no_answer_depends_on_the_current_folder(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = asked(*pictures[:2])
+    for place in (tmp_path, tmp_path / "runs" / "synth_small"):
+        place.mkdir(parents=True, exist_ok=True)
+        calibration("other", "cosine", (0.99, 0.98)).save(place / "calibration.json")
+    monkeypatch.chdir(tmp_path)
+    assert asked(*pictures[:2]) == before
+
+
 @pytest.mark.parametrize("name", ["baseline", "pyramid"])
 def test_a_calibration_kept_with_the_model_decides(name: str, homes: dict[str, Path], pictures: list[Path]) -> None:
     """At the looser rate unless told otherwise; a distance counts as minus itself."""

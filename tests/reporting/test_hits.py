@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.errors import UsageError
-from resight.reporting.contact_sheet import check_sheet, search_sheet
-from resight.reporting.hits import check_table, save_hits
+from resight.reporting.contact_sheet import search_sheet
+from resight.reporting.hits import save_hits
 
 
 @pytest.fixture
@@ -41,17 +40,6 @@ def test_a_page_shows_pictures_and_full_paths_and_fetches_nothing(
     page = (tmp_path / "hits.html").read_text()
     assert page.count("data:image/jpeg") == 2 and "http" not in page
     assert "a&amp;b/one.png" in page
-
-
-def test_endings_and_inputs_are_checked_before_the_work(answers: list[dict[str, object]], tmp_path: Path) -> None:
-    query = Path(str(answers[0]["query"]))
-    with pytest.raises(UsageError, match=r"ends in \.csv or \.html"):
-        check_table(tmp_path / "hits.txt")
-    with pytest.raises(UsageError, match="a sheet ends in"):
-        check_sheet(tmp_path / "hits")
-    with pytest.raises(UsageError, match="would be overwritten"):
-        check_sheet(query, [query])
-    check_sheet(tmp_path / "hits.PNG", [query])
 
 
 def test_a_long_list_is_wrapped() -> None:

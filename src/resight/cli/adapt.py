@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         "resight adapt runs/first crops.csv --statistics-only --out runs/statistics",
     )
 )
-@click.argument("model", type=click.Path())
+@click.argument("model", type=common.MODEL)
 @click.argument("crops", type=common.FILE)
-@click.option("--out", type=common.FILE, required=True, help="Run folder.")
+@click.option("--out", type=common.OUT_FOLDER, required=True, help="Run folder.")
 @click.option(
     "--recipe", default="cluster_contrast_small", show_default=True, help="The method: a name or a TOML file."
 )
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
               help="Draw so many groups that stayed and so many that fell apart, in report/.")  # fmt: skip
 @click.option("--queries", "asked", type=common.PICTURE, multiple=True, metavar="PICTURE",
               help="Show what is found for this picture among CROPS before and after; may be repeated.")  # fmt: skip
-@click.option("--seed", type=int, help="Seed of everything that is drawn.  Default: the recipe's.")
+@click.option("--seed", type=common.SEED, help="Seed of everything that is drawn.  Default: the recipe's.")
 @click.option("--fresh", is_flag=True, help="Throw away what is in the run folder and start again.")
 @common.device_option
 @common.json_option
 @common.distributed
 def command(
-    model: str, crops: Path, out: Path, recipe: str, settings: tuple[str, ...], keep: str | None,
+    model: Path, crops: Path, out: Path, recipe: str, settings: tuple[str, ...], keep: str | None,
     keep_root: Path | None, camera: str | None, statistics_only: bool, seed: int | None, fresh: bool, device: str,
     as_json: bool, sheets: int, asked: tuple[Path, ...],
 ) -> None:  # fmt: skip

@@ -117,7 +117,7 @@ def embed(
     from resight.bench.embedding import compare_runtimes, load, runtimes_named, runtimes_table
     from resight.data import load_dataset
 
-    chosen, dataset = runtimes_named(names), load_dataset(proof, root)
+    chosen, dataset = runtimes_named(names), common.say_left_out(load_dataset(proof, root))
     speeds = compare_runtimes(
         load(model), dataset, chosen, batch_size=batch_size, steps=steps, threads=threads,
         say=lambda text: click.echo(text, err=True),

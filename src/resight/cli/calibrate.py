@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Of the cross-validation.")
 @click.option("--pairs", type=click.IntRange(min=1000), default=2_000_000, show_default=True,
               help="Different-person pairs to keep at most.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of the folds and the sample of pairs.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Of the folds and the sample of pairs.")
 @common.json_option
 def command(
     vectors: tuple[Path, ...], model: Path | None, dataset: str | None, root: Path | None, split: Any,
@@ -113,7 +113,7 @@ def _embedded(model: str, dataset: str, root: Path | None, split: Any) -> Vector
     from resight.data import load_dataset
     from resight.inference import Extractor, embed_samples
 
-    data = load_dataset(dataset, root)
+    data = common.say_left_out(load_dataset(dataset, root))
     vectors, unreadable = embed_samples(Extractor(model, precision="fp32"), data.split(split), data.root)
     for item in unreadable:
         click.echo(f"left out: {item.reason}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from resight.cli import common
+from resight.files import refuse_overwriting, refuse_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ PAIR = {"nargs": 2, "type": str, "multiple": True, "metavar": "PICTURE PICTURE"}
 )
 @click.argument("crops", type=common.FILE)
 @common.model_option
-@click.option("--out", type=common.FILE, default=Path("groups"), show_default=True, help="Folder to write.")
+@click.option("--out", type=common.OUT_FOLDER, default=Path("groups"), show_default=True, help="Folder to write.")
 @click.option("--camera", metavar="REGEX", help="Finds the camera's number in file names, as '_c([0-9]+)'.")
 @click.option("--center-cameras", is_flag=True, help="Subtract each camera's mean vector first; needs known cameras.")
 @click.option("--method", type=click.Choice(["dbscan", "agglomerative"]), default="dbscan", show_default=True,
@@ -64,8 +65,11 @@ def command(
     afterwards.  Pictures of one camera and frame (CSV columns `camid` and `frame`) are never put together.
     """
     from resight import clustering
-    from resight.clustering.files import write_links, write_table
+    from resight.clustering.files import LINKS, TABLE, write_links, write_table
 
+    refuse_within(out, [crops], "the pictures: they would be found twice")
+    refuse_within(crops, [out / LINKS], "the groups that are written anew")
+    refuse_overwriting([out / TABLE], [crops])
     clustering.require_scikit_learn()
     threshold = _threshold(model, method, eps, fmr)
     vectors, frames = _vectors(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from resight.errors import MissingExtraError, NotFoundError, ResightError, UsageError, suggestion
-from resight.files import check_output
+from resight.files import check_output, refuse_overwriting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.console import Console
 
+    from resight.data import Dataset
     from resight.training.progress import Bar, Display
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -32,8 +33,8 @@ F = TypeVar("F", bound="Callable[..., Any]")
 FILE = click.Path(path_type=Path)
 JSON_FILE = "resight.json"
 TRAINED = "synth_small"  # the weights that come with the package
-SHEETS = (".png", ".jpg", ".jpeg")
-JPEG_LIMIT = 65_500  # pixels on a side
+SHEETS = (".png", ".jpg", ".jpeg", ".webp")
+JPEG_LIMIT, WEBP_LIMIT = 65_500, 16_383  # pixels on a side
 WEIGHTS = (".safetensors", ".onnx", ".pt2", ".xml", ".pth", ".pt")  # endings of files that can be a model
 HUB_ID = re.compile(r"(?:hf:/{1,2}.+|[\w.-]+/[\w.-]+)")
 
@@ -42,7 +43,7 @@ class Output(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
     """A file or folder to write, refused while the command line is read if it cannot be written.
 
     Args:
-        folder: a folder, not a file.
+        folder: a folder, not a file; None: a file where the name has one of the endings, else a folder.
         endings: what a file may end in; any ending where left out.
         extras: ending -> (module, extra) that writing it needs.
     """
@@ -50,7 +51,11 @@ class Output(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
     name = "path"
 
     def __init__(
-        self, *, folder: bool = False, endings: Sequence[str] = (), extras: Mapping[str, tuple[str, str]] | None = None
+        self,
+        *,
+        folder: bool | None = False,
+        endings: Sequence[str] = (),
+        extras: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.folder, self.endings, self.extras = folder, tuple(endings), extras or {}
 
@@ -58,12 +63,13 @@ class Output(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
         path, option = Path(value), param.opts[0] if param is not None else "--out"
         option = option if option.startswith("-") else option.upper()
         ending = path.suffix.lower()
-        if self.endings and ending not in self.endings:
+        folder = ending not in self.endings if self.folder is None else self.folder
+        if self.endings and ending not in self.endings and not folder:
             raise UsageError(f"{option} {path}: the file must end in {' or '.join(self.endings)}.")
         module, extra = self.extras.get(ending, ("", ""))
         if module and importlib.util.find_spec(module) is None:
             raise MissingExtraError(f"a {ending} file", extra)
-        check_output(path, folder=self.folder, option=option)
+        check_output(path, folder=folder, option=option)
         return path
 
 
@@ -106,8 +112,11 @@ def packaged_weights() -> list[str]:
 
 EMBEDDINGS = Output(endings=(".npz", ".parquet"), extras={".parquet": ("pyarrow", "parquet")})
 SHEET = Output(endings=SHEETS)
+TABLE = Output(endings=(".csv", ".html"))
+PAGE = Output(folder=None, endings=(".html", ".htm"))
 OUT_FILE, OUT_FOLDER = Output(), Output(folder=True)
 MODEL, PICTURE = Model(), Picture()
+SEED = click.IntRange(min=0)
 
 
 def device_option(function: F) -> F:
@@ -115,11 +124,34 @@ def device_option(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    """`--json` prints the result as JSON instead of words; `--json FILE` writes it there."""
+    """`--json` prints the result as JSON instead of words; `--json FILE` writes it there.
+
+    Before the verb runs, every file it is to write is compared with all it is to read.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: Any, **options: Any) -> Any:
+        refuse_overwriting(*_files_of(click.get_current_context()))
+        return function(*args, **options)
+
     return click.option(
         "--json", "as_json", is_flag=False, flag_value="-", metavar="[FILE]", callback=_json_target,
         help="The result as JSON, on standard output or in FILE.",
-    )(function)  # fmt: skip
+    )(checked)  # type: ignore[return-value]  # fmt: skip
+
+
+def _files_of(context: click.Context) -> tuple[list[Path], list[Path]]:
+    """The files a command writes and what it reads, of its parameters."""
+    outputs: list[Path | None] = [context.meta.get(JSON_FILE)]
+    inputs: list[Path] = []
+    for param in context.command.params:
+        value = context.params.get(param.name or "")
+        found = [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, Path)]
+        if not isinstance(param.type, Output):
+            inputs += found
+        elif not param.type.folder:
+            outputs += found
+    return [path for path in outputs if path is not None], inputs
 
 
 def _json_target(context: click.Context, _: click.Parameter, value: str | None) -> bool:
@@ -283,18 +315,28 @@ def print_json(value: Any) -> None:
 
 
 def save_sheet(image: Image, path: Path) -> Path:
-    """Save a sheet; a picture too large for JPEG as PNG beside it, and a line says so.
+    """Save a sheet; a picture too large for its format as PNG beside it, and a line says so.
 
     Returns:
         The file written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if max(image.size) > JPEG_LIMIT and path.suffix.lower() != ".png":
+    name, limit = ("WebP", WEBP_LIMIT) if path.suffix.lower() == ".webp" else ("JPEG", JPEG_LIMIT)
+    if max(image.size) > limit and path.suffix.lower() != ".png":
         width, height = image.size
-        click.echo(f"{path}: JPEG allows {JPEG_LIMIT:,} pixels a side, the sheet has {width:,} x {height:,}", err=True)
+        click.echo(f"{path}: {name} allows {limit:,} pixels a side, the sheet has {width:,} x {height:,}", err=True)
         path = path.with_suffix(".png")
     image.save(path)
     return path
+
+
+def say_left_out(dataset: Dataset) -> Dataset:
+    """The data set, once what its reader left out is printed on standard error."""
+    from resight.data.doctor.label_checks import left_out
+
+    for finding in left_out(dataset):
+        click.echo(str(finding), err=True)
+    return dataset
 
 
 def next_step(*commands: str) -> None:

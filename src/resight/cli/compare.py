@@ -27,7 +27,7 @@ if TYPE_CHECKING:
               help="What is drawn: people with all their queries, or single queries.")  # fmt: skip
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of the intervals.")
 @click.option("--draws", type=click.IntRange(min=100), default=5000, show_default=True, help="Random draws.")
-@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Of the draws.")
 @click.option("--show", type=click.IntRange(min=0), default=10, show_default=True, help="Flipped queries to name.")
 @click.option("--sheet", type=common.SHEET, help="Write a picture of them: each query's list by FIRST, then by SECOND.")
 @common.json_option
@@ -41,13 +41,10 @@ def command(
     """
     from resight.cli.run_folder import result_of
     from resight.evaluation import compare
-    from resight.reporting.contact_sheet import check_sheet
     from resight.reporting.run_comparison import as_record, different_rules, same_pictures
 
     a, b = result_of(first), result_of(second)
     same_pictures(first, a, second, b)
-    if sheet is not None:
-        check_sheet(sheet)
     differ = different_rules(a, b)
     if differ:
         click.echo(f"note: {differ}", err=True)

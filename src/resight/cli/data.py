@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
-from resight.files import check_output
+from resight.errors import UsageError
+from resight.files import check_output, refuse_overwriting, refuse_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ def check(
     help="ignore: declare cameras unknown, so that any other picture of a person is a match.",
 )
 @click.option("--test", type=float, default=0.5, show_default=True, help="Fraction of the persons to test on.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which persons these are.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Which persons these are.")
 @click.option("--form", type=click.Choice(FORMS), default="csv", show_default=True, help="What to write.")
 @click.option("--out", type=common.FILE, help="Where to.  Default: split.csv in SOURCE.")
 @click.option("--copy", is_flag=True, help="Copy pictures instead of linking them (not for csv).")
@@ -106,10 +107,9 @@ def split(
     """
     from resight.data.formats import unsplit
     from resight.data.formats.filename_pattern import Pattern, try_pattern
-    from resight.errors import UsageError
 
     out = _out(source, form, out)
-    check_output(out, folder=form != "csv")
+    _check_out(out, form, source)
     if source.is_file() and (pattern or camera):
         raise UsageError(f"--pattern and --camera are for names; {source} is a table, whose columns say all.")
     if pattern and camera:
@@ -148,9 +148,8 @@ def convert(
     """Write the data set SOURCE in another form; pictures are linked, never changed."""
     from resight.data import canonical_name, load_dataset, options_of
     from resight.data.doctor.detect_format import DetectedFormat, detect_format
-    from resight.errors import UsageError
 
-    check_output(out, folder=form != "csv")
+    _check_out(out, form, source)
     found = detect_format(source) if name is None else DetectedFormat(canonical_name(name), source, "as asked")
     if not found.is_split:
         raise UsageError(f"{found.root} has no splits. Split it first: resight data split {_quoted(found.root)}")
@@ -159,8 +158,17 @@ def convert(
     _write(load_dataset(found.name, found.root, **options), form, out, copy, replace, as_json)
 
 
+def _check_out(out: Path, form: str, source: Path) -> None:
+    """UsageError, before the work, for an output that cannot be written, is the source, or lies among its pictures."""
+    check_output(out, folder=form != "csv")
+    if form == "csv" and out.suffix.lower() != ".csv":
+        raise UsageError(f"--out {out}: the file must end in .csv, as in {out.with_suffix('.csv').name}.")
+    refuse_overwriting([out], [source])
+    if form != "csv":
+        refuse_within(out, [source], "the pictures: they would be found twice")
+
+
 def _out(source: Path, form: str, out: Path | None) -> Path:
-    from resight.errors import UsageError
 
     if out is not None:
         return out
@@ -170,12 +178,15 @@ def _out(source: Path, form: str, out: Path | None) -> Path:
 
 
 def _pictures(source: Path) -> tuple[Path, ...]:
-    from resight.data.formats.filenames import list_pictures
-    from resight.errors import DatasetError
+    from resight.data.formats.filenames import list_pictures, no_pictures
+    from resight.errors import DatasetError, DatasetNotFoundError
 
     if not source.is_dir():
-        raise DatasetError(f"{source} does not exist. Name the folder that holds the pictures, or a CSV file.")
-    return list_pictures(source, source, recursive=True).pictures
+        raise DatasetNotFoundError(f"{source} does not exist. Name the folder that holds the pictures, or a CSV file.")
+    listing = list_pictures(source, source, recursive=True)
+    if not listing.pictures:
+        raise DatasetError(no_pictures(listing, source))
+    return listing.pictures
 
 
 def _write(dataset: Dataset, form: str, out: Path, copy: bool, replace: bool, as_json: bool) -> None:

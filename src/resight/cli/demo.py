@@ -25,7 +25,7 @@ RECIPE = "strong_baseline_sample"
     show_default=True,
     help="Folder for everything made.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option("--fresh", is_flag=True, help="Throw an earlier demo in that folder away first.")
 @common.device_option
 @common.json_option

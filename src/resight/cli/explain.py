@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from resight.cli import common
+from resight.files import refuse_overwriting
 
 
 @click.command(
@@ -25,7 +26,7 @@ from resight.cli import common
 @click.option("--hits", is_flag=True, help="With --people: against a picture of theirs from another camera.")
 @click.option("--dataset", help="That --people are drawn from.  Default: the one of the run's recipe.")
 @click.option("--root", type=common.FILE, help="Where the data set lies.")
-@click.option("--seed", default=0, show_default=True, help="Which people are drawn.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Which people are drawn.")
 @click.option("--height", default=256, show_default=True, help="Of a picture on the sheet, in pixels.")
 @common.device_option
 @common.json_option
@@ -43,10 +44,11 @@ def command(
     from resight.models import read_model
 
     paths, towards = _asked(run, images, against, people, hits, dataset, root, seed)
+    folder = out or (run if run.is_dir() else run.parent) / "explain"
+    refuse_overwriting([folder / "explain.png"], paths)
     model = read_model(run)
     shown = explain(model, paths, towards, device)
     sheet = explanation_sheet(shown, height=height, title=f"{model.spec.name}: {run}")
-    folder = out or (run if run.is_dir() else run.parent) / "explain"
     folder.mkdir(parents=True, exist_ok=True)
     sheet.save(folder / "explain.png")
     save_arrays(shown, folder / "explain.npz")
@@ -77,5 +79,5 @@ def _asked(
     from resight.cli.run_folder import dataset_for
     from resight.explain.explain import drawn_people
 
-    pairs = drawn_people(dataset_for(run, dataset, root, {})[0], people, seed)
+    pairs = drawn_people(common.say_left_out(dataset_for(run, dataset, root, {})[0]), people, seed)
     return [query for query, _ in pairs], [hit for _, hit in pairs] if hits else against

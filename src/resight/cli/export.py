@@ -20,19 +20,19 @@ if TYPE_CHECKING:
         "resight export synth_small --to onnx --raw --out deepstream",
     )
 )
-@click.argument("model", type=common.FILE)
+@click.argument("model", type=common.MODEL)
 @click.option("--to", type=click.Choice(["onnx", "openvino", "pt2"]), default="onnx", show_default=True,
               help="Format.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "int8"]), default="fp32", show_default=True,
               help="bf16: openvino and pt2.  int8: onnx and openvino.")  # fmt: skip
 @click.option("--raw", is_flag=True,
               help="Input is float in [0, 1] at the model's size, for engines that resize themselves.")  # fmt: skip
-@click.option("--out", type=common.FILE, help="Folder to write.  Default: MODEL/export/FORMAT-PRECISION.")
+@click.option("--out", type=common.OUT_FOLDER, help="Folder to write.  Default: MODEL/export/FORMAT-PRECISION.")
 @click.option("--proof", default="sample", show_default=True, metavar="DATASET",
               help="Proved on its query and gallery; its training pictures calibrate int8.")  # fmt: skip
 @click.option("--root", type=common.FILE, help="Folder of that data set.")
 @common.reader_option
-@click.option("--seed", default=0, show_default=True, help="Of the draw of calibration pictures.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Of the draw of calibration pictures.")
 @common.json_option
 def command(
     model: Path, to: Any, precision: Any, raw: bool, out: Path | None, proof: str, root: Path | None,
@@ -55,7 +55,7 @@ def command(
     folder = out or home(model) / "export" / f"{to}-{precision}{'-raw' if raw else ''}"
     exported = export_model(
         network, folder, to=to, precision=precision, raw=raw, card=_card(model), seed=seed,
-        proof=load_dataset(proof, root, **common.reader_options(settings)),
+        proof=common.say_left_out(load_dataset(proof, root, **common.reader_options(settings))),
         progress=common.counting(common.bar(), "embedding"),
     )  # fmt: skip
     calibration = calibration_of(model, network.fingerprint())

@@ -29,7 +29,7 @@ FAMILIES = ("torchreid", "fastreid", "strong-baseline", "transreid", "personvit"
 @click.option("--from", "family", type=click.Choice(FAMILIES),
               help="The project the file comes from.  Default: detected from the names of its tensors.")  # fmt: skip
 @click.option("--arch", metavar="NAME", help="The project's own name of the network.  Default: detected likewise.")
-@click.option("--out", type=common.FILE, required=True, help="Run folder to make.")
+@click.option("--out", type=common.OUT_FOLDER, required=True, help="Run folder to make.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
               help="An option of the model, as in input_size=[384,128]; may be repeated.")  # fmt: skip
 @click.option("--data", metavar="TEXT", help="What the weights saw, and on which terms, for the card.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
+from resight.errors import DatasetError, NotFoundError
 
 if TYPE_CHECKING:
     from resight.gallery import Gallery
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
         "torchrun --nproc-per-node 4 -m resight index runs/first crops/ --gallery galleries/mall",
     )
 )
-@click.argument("model", type=common.FILE)
+@click.argument("model", type=common.MODEL)
 @click.argument("sources", type=common.FILE, nargs=-1, required=True)
-@click.option("--gallery", "folder", type=common.FILE, required=True, help="Folder of the gallery; made if need be.")
+@click.option(
+    "--gallery", "folder", type=common.OUT_FOLDER, required=True, help="Folder of the gallery; made if need be."
+)
 @click.option("--camera", help="Camera of all pictures.")
 @click.option("--time", help="Time of all pictures: 2026-03-01T14:05, in UTC where no zone is named.")
 @click.option("--label", help="A word to find all of them by.")
@@ -65,6 +68,9 @@ def command(
     from resight.inference import Extractor
     from resight.models import load_model
 
+    for source in sources:
+        if not source.exists():
+            raise NotFoundError(f"there is no {source}; give a picture, a folder, a table, a list, or an archive.")
     given = {"camera": camera, "time": moment(time), "label": label}
     reading = Reading(
         {name: value for name, value in given.items() if value is not None},
@@ -89,6 +95,7 @@ def _index(gallery: Gallery, sources: tuple[Path, ...], reading: Reading, extrac
 
 
 def _index_one(gallery: Gallery, source: Path, reading: Reading, extractor: Extractor) -> Ingested:
+    from resight.data.formats.filenames import LeftOut
     from resight.dist import rank, world_size
     from resight.gallery.ingest import ingest
     from resight.gallery.sources import count_of, pictures_of
@@ -96,10 +103,16 @@ def _index_one(gallery: Gallery, source: Path, reading: Reading, extractor: Extr
     display = common.bar()
     display.begin(f"indexing {source.name}", (count_of(source) or 0) if common.first() else 0)
     try:
-        pictures = pictures_of(source, reading, (rank(), world_size()))
-        return ingest(gallery, pictures, extractor, lambda seen: display.advance(seen * world_size()))
+        left_out = LeftOut()
+        pictures = pictures_of(source, reading, (rank(), world_size()), left_out)
+        found = ingest(gallery, pictures, extractor, lambda seen: display.advance(seen * world_size()))
     finally:
         display.end()
+    if common.first():
+        nothing = [] if found.seen else [f"{source}: no picture found"]
+        for note in (*nothing, *left_out.notes(source.name)):
+            click.echo(note, err=True)
+    return found
 
 
 def _say(gallery: Gallery, everything: list[Ingested], extractor: Extractor, as_json: bool) -> None:
@@ -114,6 +127,8 @@ def _say(gallery: Gallery, everything: list[Ingested], extractor: Extractor, as_
             "images_per_second": round(extractor.rate, 1),
         })  # fmt: skip
         return
+    if broken and not added + known:
+        raise DatasetError(f"none of the {len(broken):,} pictures can be read; nothing was added to {gallery.folder}.")
     click.echo(
         f"{gallery.folder}: {added:,} pictures added, {known:,} were there, {len(broken):,} left out; "
         f"{len(gallery):,} records"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli import common
+from resight.files import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ def command() -> None:
 def create(name: str, role: Any, days: float, never_expires: bool, path: Path | None, as_json: bool) -> None:
     """Make a key for NAME and print it, once."""
     keys = _open(path)
+    check_output(keys.path, option="--file")
     key = keys.create(name, role, None if never_expires else days)
     if as_json:
         common.print_json({"key": key, "name": name, "role": role, "file": str(keys.path)})

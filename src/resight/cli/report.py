@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("run", type=common.FILE)
-@click.option("--out", type=common.OUT_FILE, help="File to write.  Default: RUN/report/index.html.")
+@click.option("--out", type=common.PAGE, help="Page to write (.html), or its folder.  Default: RUN/report.")
 @click.option("--evaluation", type=common.FILE, help="Folder of one evaluation.  Default: the newest of the run.")
 @click.option("--against", type=common.FILE, help="A run or evaluation to compare with: paired test, flipped queries.")
 @click.option("--beside", type=common.FILE, multiple=True,
               help="A run whose feature space is drawn beside this one's; may be repeated.")  # fmt: skip
 @click.option("--queries", default=12, show_default=True, type=click.IntRange(min=0), help="Ranked lists to show.")
-@click.option("--seed", default=0, show_default=True, help="Which queries are drawn.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Which queries are drawn.")
 @click.option("--assets", is_flag=True,
               help="Also write figures (SVG, PNG), tables, their data (CSV, JSON) and a Markdown summary.")  # fmt: skip
 @common.json_option

@@ -11,6 +11,7 @@ import click
 from resight.cli import common
 from resight.cli.gallery.search import GallerySearch, gallery_options
 from resight.errors import UsageError
+from resight.files import refuse_within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
 @click.option("--prior", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Chance beforehand that a picture of WHERE shows the person asked for.  Default: one in the number "
               "of its people, or of its pictures where they are not named.")  # fmt: skip
-@click.option("--sheet", type=common.FILE, help="Write a picture of the queries and their hits (.png or .jpg).")
+@click.option("--sheet", type=common.SHEET, help="Write a picture of the queries and their hits (.png or .jpg).")
 @click.option("--no-keep", is_flag=True, help="Keep no vectors of a folder's pictures for the next search.")
 @click.option("--center-cameras", is_flag=True,
               help="Subtract each camera's mean on both sides; WHERE is a folder or file with cameras.")  # fmt: skip
 @click.option("--query-camera", type=int, help="Camera of PICTURES, for --center-cameras.  Default: not known.")
 @gallery_options
-@click.option("--table", type=common.FILE, help="Write the hits with their full paths (.csv, or .html with pictures).")
+@click.option("--table", type=common.TABLE, help="Write the hits with their full paths (.csv, or .html with pictures).")
 @common.batch_option
 @common.precision_option
 @common.device_option
@@ -69,14 +70,10 @@ def command(
     from resight.inference.kept_vectors import KeptVectors
     from resight.inference.search import find_nearest, gallery_vectors
     from resight.models import load_model
-    from resight.reporting.contact_sheet import check_sheet
-    from resight.reporting.hits import check_table
 
-    if sheet is not None:
-        check_sheet(sheet, pictures)
-    if table is not None:
-        check_table(table, pictures)
     in_gallery = (where / NAME).exists()
+    if sheet is not None and sheet.exists() and not in_gallery:
+        refuse_within(sheet, [where], "the pictures that are searched")
     if not in_gallery and asked:
         raise UsageError(
             f"{where} is no gallery, and {', '.join(asked.given)} choose among the records of one. "
@@ -159,10 +156,13 @@ def _show(
         common.print_json(answers)
         return
     for answer in answers:
-        common.table_console().print(hits_table(answer))
+        if answer["hits"]:
+            common.table_console().print(hits_table(answer))
+        else:
+            click.echo(f"{answer['query']}: no record meets the conditions")
         if answer.get("answer") == "unknown":
             click.echo(f"unknown: no hit is as similar as a false-match rate of {answer['fmr']:g} asks for")
-    if answers and "prior" in answers[0]:
+    if "prior" in next((answer for answer in answers if answer["hits"]), {}):
         click.echo(
             f"right %: the share expected to be right among hits this similar, in a gallery of {size:,} pictures of "
             f"which one in {1 / answers[0]['prior']:,.0f} shows the person asked for (--prior sets another share)"

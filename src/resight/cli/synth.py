@@ -60,7 +60,7 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--garments", type=FOLDER, help="MakeHuman's assets: meshes of clothes, shoes and hair.")
 @click.option("--train-share", type=click.FloatRange(0, 1), metavar="0..1", help="Share of the people to train on.")
-@click.option("--seed", type=click.IntRange(min=0), help="Who the people are.  Default: the preset's.")
+@click.option("--seed", type=common.SEED, help="Who the people are.  Default: the preset's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  Default: one per core.")
 @click.option("--parquet", is_flag=True, help="Write the table as attributes.parquet too.")
 @common.json_option

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Change one value of the recipe; may be repeated.",
 )
-@click.option("--seed", type=int, help="Seed of everything that is drawn.  Default: the recipe's.")
+@click.option("--seed", type=common.SEED, help="Seed of everything that is drawn.  Default: the recipe's.")
 @click.option("--fresh", is_flag=True, help="Throw away what is in the run folder and start again.")
 @click.option(
     "--list", "show_list", is_flag=True, help="List the recipes that come with resight, and what each starts from."

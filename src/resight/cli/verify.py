@@ -118,7 +118,8 @@ def _asked(pictures: tuple[Path, ...], pairs: Path | None) -> list[tuple[Path, P
         raise UsageError(f"{len(pictures)} pictures given; give two, or a file of pairs with --pairs alone.")
     missing = next((path for path in pictures if not path.is_file()), None)
     if missing is not None:
-        raise NotFoundError(f"there is no picture {missing}.")
+        folder = missing.is_dir()
+        raise NotFoundError(f"{missing} is a folder; name a picture." if folder else f"there is no picture {missing}.")
     return [(pictures[0], pictures[1])]
 
 

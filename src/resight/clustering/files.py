@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.errors import DatasetError
+from resight.errors import DatasetError, printable
 from resight.files import write_atomically, write_text
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_table(folder: Path, names: Sequence[str], clusters: Clusters) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "group", "confidence"))
     for name, number, sure in zip(names, group.tolist(), clusters.confidence.tolist(), strict=True):
-        writer.writerow((name, number or "", f"{sure:.3f}" if number else ""))
+        writer.writerow((printable(name), number or "", f"{sure:.3f}" if number else ""))
     write_atomically(folder / TABLE, lambda partial: write_text(partial, text.getvalue()))
     return folder / TABLE
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from resight.data import canonical_name
 from resight.errors import OptionError, RecipeError, UnknownNameError
 from resight.options import read
-from resight.recipe import Recipe
+from resight.recipe import Recipe, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class Sweep:
         if path.suffix == ".toml" or path.is_file():
             if not path.is_file():
                 raise RecipeError(f"there is no sweep file {path}.")
-            return cls.from_toml(path.read_text(encoding="utf-8"), str(path), path.parent)
+            return cls.from_toml(text_of(path), str(path), path.parent)
         if str(where) not in sweeps():
             raise UnknownNameError("sweep", str(where), sweeps(), listing="resight sweep --list")
         return cls.from_toml((resources.files("resight.sweeps") / f"{where}.toml").read_text("utf-8"), str(where))

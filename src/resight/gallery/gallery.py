@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from resight.errors import GalleryError, UsageError
+from resight.errors import GalleryNotFoundError, UsageError
 from resight.gallery import ranking, transfer
 from resight.gallery.intake import checked_vectors
 from resight.gallery.ranking import Fuse, SameCamera
@@ -150,7 +150,7 @@ class Gallery(Store):
         Said again for the same query and record it replaces what was said.  Marks go when their record is deleted.
         """
         if self.get(id) is None:
-            raise GalleryError(f"there is no record {id!r} in {self.folder}.")
+            raise GalleryNotFoundError(f"there is no record {id!r} in {self.folder}.")
         query = text(query, "query") or ""
         with self.backend.database.writing() as sql:
             sql.execute("DELETE FROM marks WHERE id=? AND query=?", (id, query))

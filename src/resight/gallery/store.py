@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from resight.errors import GalleryError, UsageError
+from resight.errors import GalleryError, GalleryNotFoundError, UsageError
 from resight.gallery.backend import Backend, Vectors
 from resight.gallery.database import NAME, Database
 from resight.gallery.embedded import Embedded
@@ -81,7 +81,7 @@ class Store:
         database = Database.open(folder / NAME)
         if database is None:
             if "dim" not in wanted:
-                raise GalleryError(
+                raise GalleryNotFoundError(
                     f"there is no gallery in {folder}. Make one with: resight index MODEL PICTURES --gallery {folder}"
                 )
             if thumbnail < 0:
@@ -254,10 +254,10 @@ class Store:
         return sorted(found, key=lambda pair: (-pair[1], pair[0] is None, pair[0] or ""))
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
-        """Vectors (N, D) of records.  Raises GalleryError for an id that is not there."""
+        """Vectors (N, D) of records.  Raises GalleryNotFoundError for an id that is not there."""
         found = self.backend.vectors(ids)
         if missing := [id for id in ids if id not in found]:
-            raise GalleryError(f"there is no record {missing[0]!r} in {self.folder}.")
+            raise GalleryNotFoundError(f"there is no record {missing[0]!r} in {self.folder}.")
         return np.stack([found[id] for id in ids]) if ids else np.empty((0, self.dim), np.float32)
 
     def picture(self, id: str) -> bytes | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.errors import GalleryError, ImageError, MissingExtraError
-from resight.files import write_atomically
+from resight.errors import GalleryError, GalleryNotFoundError, ImageError, MissingExtraError
+from resight.files import refuse_overwriting, write_atomically
 from resight.gallery.database import NAME, Database
 from resight.gallery.identity import check_identity
 from resight.gallery.intake import checked_vectors, record_of
@@ -79,6 +79,7 @@ def export_parquet(gallery: Store, path: Path, progress: Progress | None = None)
                 if progress is not None:
                     progress(done)
 
+    refuse_overwriting([path], gallery.folder.rglob("*"))
     write_atomically(path, write)
     return done
 
@@ -91,6 +92,8 @@ def import_parquet(gallery: Store, path: Path, progress: Progress | None = None)
     """
     arrow, parquet = _pyarrow()
     done = 0
+    if not path.exists():
+        raise GalleryNotFoundError(f"there is no file {path}.")
     try:
         with parquet.ParquetFile(path) as file:
             meta = file.schema_arrow.metadata or {}
@@ -131,6 +134,7 @@ def backup(gallery: Store, path: Path) -> None:
             "the vectors of this gallery are on a Milvus server, which has a backup tool of its own; "
             "or write everything into one file: resight gallery export"
         )
+    refuse_overwriting([path], gallery.folder.rglob("*"))
     write_atomically(path, lambda partial: gallery.backend.database.backup(partial))
 
 
@@ -139,11 +143,14 @@ def restore(path: Path, folder: Path) -> None:
     if (folder / NAME).exists():
         raise GalleryError(f"there is a gallery in {folder} already; restore into another folder.")
     if not path.is_file():
-        raise GalleryError(f"there is no backup {path}.")
+        raise GalleryNotFoundError(f"there is no backup {path}.")
 
     def write(partial: Path) -> None:
         shutil.copyfile(path, partial)
-        database = Database.open(partial)
+        try:
+            database = Database.open(partial)
+        except GalleryError as error:
+            raise GalleryError(f"{path} is no backup of a gallery, or a damaged one. Use another.") from error
         if database is None:
             raise GalleryError(f"{path} is empty; it is no backup of a gallery.")
         try:

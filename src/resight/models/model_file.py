@@ -279,7 +279,9 @@ def locate(where: str | Path) -> Path:
     if path.is_file():
         return path
     if Path(where).is_dir():
-        raise CheckpointError(f"there is no model at {where}: the folder holds no {FILE}. Name a run folder or a file.")
+        raise ModelNotFoundError(
+            f"there is no model at {where}: the folder holds no {FILE}. Name a run folder or a file."
+        )
     text = where if isinstance(where, str) else where.as_posix()
     if (hub := re.fullmatch(r"hf:/{1,2}(.+)", text)) is not None:  # a Path holds one slash where two were written
         return from_hub(hub[1], FILE)

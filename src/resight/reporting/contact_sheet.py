@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import UsageError
-from resight.files import check_output, refuse_overwriting
 from resight.reporting.ranked_lists import answered_rows, ranked_rows, sample_queries
 from resight.reporting.text import FLAG_WORDS, Measure, camera, closeness, person, printable
 from resight.reporting.thumbnails import WIDEST, thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
@@ -118,17 +116,6 @@ def contact_sheet(
             pen.hit(3 * layout.gap + (1 + column) * wide, y + line * high, hit, row.measure, image)
         y += deep * high
     return sheet
-
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-
-
-def check_sheet(path: Path, inputs: Sequence[Path] = (), option: str = "--sheet") -> None:
-    """Raises UsageError, before any work, where a sheet cannot be written there or would replace an input."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{option} {path.name!r}: a sheet ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
-    check_output(path, option=option)
-    refuse_overwriting([path], inputs)
 
 
 def search_sheet(answers: Sequence[Mapping[str, Any]], *, height: int = 192, title: str = "") -> Image:

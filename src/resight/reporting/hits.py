@@ -7,29 +7,19 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.errors import UsageError
-from resight.files import check_output, refuse_overwriting, write_atomically, write_text
+from resight.files import write_atomically, write_text
 from resight.reporting.text import NONE, printable
 from resight.reporting.thumbnails import Album
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ENDINGS = (".csv", ".html")
 COLUMNS = ("rank", "similarity", "distance", "probability", "accepted", "pid", "camera", "id", "path")
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>resight search</title>
 <style>body{{font:14px sans-serif;margin:2em}}table{{border-collapse:collapse}}
 td,th{{padding:.3em .8em;text-align:left}}
 tr{{border-top:1px solid #ddd}}img{{max-height:128px}}</style><body>{body}</body></html>
 """
-
-
-def check_table(path: Path, inputs: Sequence[Path] = (), option: str = "--table") -> None:
-    """Raises UsageError, before any work, where the hits cannot be written there."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{option} {path.name!r}: a table of hits ends in {' or '.join(ENDINGS)}.")
-    check_output(path, option=option)
-    refuse_overwriting([path], inputs)
 
 
 def save_hits(answers: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -61,13 +51,15 @@ def _section(answer: Mapping[str, Any], album: Album) -> str:
     columns = _known([answer])
     head = "".join(f"<th>{escape(name)}</th>" for name in ("picture", *columns))
     rows = "".join(
-        f"<tr><td>{_picture(hit['path'], album)}</td>"
+        f"<tr><td>{_picture(hit.get('picture', hit['path']), album)}</td>"
         + "".join(f"<td>{escape(printable(hit.get(name, NONE), 5000))}</td>" for name in columns)
         + "</tr>"
         for hit in answer["hits"]
     )
     query = escape(printable(answer["query"], 5000))
-    return f"<h2>{query}</h2>{_picture(answer['query'], album)}<table><tr>{head}</tr>{rows}</table>"
+    return (
+        f"<h2>{query}</h2>{_picture(answer.get('picture', answer['query']), album)}<table><tr>{head}</tr>{rows}</table>"
+    )
 
 
 def _picture(path: str, album: Album) -> str:

@@ -97,7 +97,7 @@ def answered_rows(answers: Sequence[Mapping[str, Any]]) -> list[RankedRow]:
     """The answers of a search as rows; right or wrong only where its own "pid" says who was looked for.
 
     An answer is {"query": path, "hits": [hit, ...]}, a hit {"rank", "path", "similarity" or "distance"} and,
-    where they are known, "pid" and "camera".
+    where they are known, "pid" and "camera"; "picture" is the file to show where it is not the path's.
     """
     return [_answered(answer) for answer in answers]
 
@@ -162,7 +162,9 @@ def _answered(answer: Mapping[str, Any]) -> RankedRow:
 
 
 def _named(path: str, known: Mapping[str, Any]) -> Picture:
-    return Picture(Path(path), known.get("pid"), known.get("camera", UNKNOWN_CAMERA), Path(path).name)
+    return Picture(
+        Path(known.get("picture", path)), known.get("pid"), known.get("camera", UNKNOWN_CAMERA), Path(path).name
+    )
 
 
 def _same(query: Picture, found: Picture) -> Flag:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 import numpy as np
 
-from resight.errors import ResightError
+from resight.data.loading.decode import read
+from resight.errors import ResightError, UsageError
 from resight.gallery.records import Hit, Person, Record, moment
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Client:
             for hit in gallery.search("query.jpg", k=10, exclude_cameras=["c3"])[0]:
                 print(hit.id, hit.pid, hit.camera, hit.similarity)
 
-    gallery: which one, where the service has several.  timeout: seconds.  Raises ServiceError in every method.
+    gallery: which one, where the service has several.  timeout: seconds.  Raises UsageError for an address that is
+    none, ServiceError in every method, and ImageError, before anything is sent, for a picture that cannot be read.
     """
 
     def __init__(
@@ -61,7 +63,12 @@ class Client:
     ) -> None:  # fmt: skip
         self.gallery = gallery
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"{url!r} is no address of a service; expected such as http://127.0.0.1:8000.")
+        try:
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{url!r} is no address of a service: {error}.") from error
 
     def close(self) -> None:
         self._http.close()
@@ -188,7 +195,7 @@ def _several(pictures: Picture | Sequence[Picture]) -> list[Picture]:
 
 
 def _bytes(picture: Picture) -> bytes:
-    return picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    return picture if isinstance(picture, bytes) else bytes(read(picture))
 
 
 def _text(name: str, value: Any) -> Any:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from resight.errors import (
     GalleryBusyError,
     GalleryError,
+    GalleryNotFoundError,
     ImageError,
     MissingExtraError,
     ResightError,
@@ -30,6 +31,7 @@ STATUS: tuple[tuple[type[ResightError], int], ...] = (  # the first that fits
     (GalleryBusyError, 503),
     (ImageError, 422),
     (MissingExtraError, 501),
+    (GalleryNotFoundError, 404),
     (UsageError, 400),
     (GalleryError, 409),
     (ResightError, 500),
@@ -51,7 +53,7 @@ HINTS = {
     "too_many_requests": "Wait as long as Retry-After says.",
     "busy": "Ask again after the seconds in Retry-After.",
     "gallery_busy": "Ask again after the seconds in Retry-After.",
-    "image": "Send a whole JPEG, PNG, WebP, BMP, TIFF or GIF file of a reasonable size.",
+    "image": "Send a whole JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file of a reasonable size.",
     "usage": "See /v1/openapi.json for what may be asked.",
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from resight.errors import GalleryError, UsageError
+from resight.errors import GalleryError, GalleryNotFoundError, UsageError
 from resight.evaluation import Calibration
 from resight.gallery import Gallery
 from resight.inference.precision import Precision
@@ -118,7 +118,7 @@ def _open(path: Path, model: Any, calibration: Calibration | None) -> Gallery:
     from resight.gallery.database import NAME
 
     if not (path / NAME).is_file():
-        raise GalleryError(
+        raise GalleryNotFoundError(
             f"there is no gallery in {path}. Make one with: resight index MODEL PICTURES --gallery {path}"
         )
     return Gallery.open(path, model=model, calibration=calibration)

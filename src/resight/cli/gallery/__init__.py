@@ -149,7 +149,7 @@ def verify(where: Path, as_json: bool) -> None:
 @WHERE
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Neighbors looked for.")
 @click.option("--queries", default=100, show_default=True, type=click.IntRange(min=1), help="Records that ask.")
-@click.option("--seed", default=0, show_default=True, help="Which records are drawn.")
+@click.option("--seed", type=common.SEED, default=0, show_default=True, help="Which records are drawn.")
 @common.json_option
 def recall(where: Path, k: int, queries: int, seed: int, as_json: bool) -> None:
     """What share of the exact answer searches find on this very gallery, and how long they take."""
@@ -160,6 +160,8 @@ def recall(where: Path, k: int, queries: int, seed: int, as_json: bool) -> None:
     if as_json:
         common.print_json([asdict(line) for line in found])
         return
+    if not found:
+        click.echo(f"{where} holds no record to look for", err=True)
     for line in found:
         click.echo(
             f"{line.condition}: recall@{line.k} {line.recall:.4f} of {line.records:,} records, {line.ms:.2f} ms a "

@@ -88,25 +88,24 @@ class GallerySearch:
 
     @contextlib.contextmanager
     def with_pictures(self, where: Path, answers: list[Answer]) -> Iterator[list[Answer]]:
-        """The answers for a sheet: a file that is gone, or a record that was asked with, shows the picture kept."""
+        """The answers for a sheet or page, with the `picture` kept where a file is gone or a record was asked with."""
         from resight.gallery import Gallery
 
         with tempfile.TemporaryDirectory() as folder, Gallery.open(where) as gallery:
 
-            def shown(path: str, id: str) -> str:
+            def shown(path: str, id: str) -> dict[str, str]:
                 kept = None if Path(path).is_file() else gallery.picture(id)
                 if kept is None:
-                    return path
-                handle, name = tempfile.mkstemp(".jpg", dir=folder)
-                with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor
-                    file.write(kept)
-                return name
+                    return {}
+                place = Path(tempfile.mkdtemp(dir=folder)) / Path(path).parent.name  # its caption is that of the file
+                place.mkdir(exist_ok=True)
+                file = place / (Path(path).name[-100:] or "picture")
+                file.write_bytes(kept)
+                return {"picture": str(file)}
 
             yield [
-                answer | {
-                    "query": shown(answer["query"], answer["query"]),
-                    "hits": [hit | {"path": shown(hit["path"], hit["id"])} for hit in answer["hits"]],
-                }
+                answer | shown(answer["query"], answer["query"])
+                | {"hits": [hit | shown(hit["path"], hit["id"]) for hit in answer["hits"]]}
                 for answer in answers
             ]  # fmt: skip
 

@@ -9,6 +9,7 @@ import click
 
 from resight.cli import common
 from resight.errors import printable
+from resight.files import refuse_overwriting
 
 if TYPE_CHECKING:
     from resight.gallery import Gallery
@@ -24,7 +25,7 @@ def open_gallery(where: Path) -> Gallery:
 
 @click.command(epilog=common.example("resight gallery backup galleries/mall mall.backup"))
 @WHERE
-@click.argument("file", type=common.FILE)
+@click.argument("file", type=common.OUT_FILE)
 @common.json_option
 def backup(where: Path, file: Path, as_json: bool) -> None:
     """Write one FILE with everything, while others may go on writing."""
@@ -35,7 +36,7 @@ def backup(where: Path, file: Path, as_json: bool) -> None:
 
 @click.command(epilog=common.example("resight gallery restore mall.backup galleries/mall"))
 @click.argument("file", type=common.FILE)
-@WHERE
+@click.argument("where", type=common.OUT_FOLDER)
 @common.json_option
 def restore(file: Path, where: Path, as_json: bool) -> None:
     """Make a gallery in the folder WHERE from a backup."""
@@ -48,7 +49,7 @@ def restore(file: Path, where: Path, as_json: bool) -> None:
 
 @click.command(epilog=common.example("resight gallery export galleries/mall mall.parquet"))
 @WHERE
-@click.argument("file", type=common.FILE)
+@click.argument("file", type=common.Output(endings=(".parquet",), extras={".parquet": ("pyarrow", "parquet")}))
 @common.json_option
 def export(where: Path, file: Path, as_json: bool) -> None:
     """Write records, vectors and pictures into a Parquet FILE."""
@@ -72,7 +73,7 @@ def import_(where: Path, file: Path, as_json: bool) -> None:
     epilog=common.example("resight gallery copy galleries/mall galleries/cluster --server http://localhost:19530")
 )
 @WHERE
-@click.argument("to", type=common.FILE)
+@click.argument("to", type=common.OUT_FOLDER)
 @click.option("--server", default="", help="Keep the copy's vectors on this Milvus server.")
 @click.option("--collection", default="", help="Its collection there.")
 @click.option("--index", default="FLAT", show_default=True, help="Its index there.")
@@ -81,6 +82,7 @@ def copy(where: Path, to: Path, server: str, collection: str, index: str, as_jso
     """Copy a gallery into the folder TO, in a folder or on a Milvus server; the same command goes on after a stop."""
     from resight.gallery import Gallery
 
+    refuse_overwriting([to], [where])
     with open_gallery(where) as source:
         same: dict[str, Any] = {
             name: source.settings[name] for name in ("dim", "metric", "fingerprint", "thumbnail", "audit")
@@ -95,8 +97,8 @@ def copy(where: Path, to: Path, server: str, collection: str, index: str, as_jso
 
 @click.command(epilog=common.example("resight gallery reembed galleries/mall galleries/mall2 --model runs/better"))
 @WHERE
-@click.argument("to", type=common.FILE)
-@click.option("--model", type=common.FILE, required=True, help="The new model.")
+@click.argument("to", type=common.OUT_FOLDER)
+@click.option("--model", type=common.MODEL, required=True, help="The new model.")
 @common.batch_option
 @common.device_option
 @common.json_option
@@ -106,6 +108,7 @@ def reembed(where: Path, to: Path, model: Path, batch_size: int, device: str, as
     from resight.inference import Extractor
     from resight.models import load_model
 
+    refuse_overwriting([to], [where])
     extractor = Extractor(load_model(model), device, batch_size)
     with open_gallery(where) as source:
         kept: dict[str, Any] = {name: source.settings[name] for name in ("thumbnail", "audit")}

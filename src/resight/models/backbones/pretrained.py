@@ -107,6 +107,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         pickle.UnpicklingError,
     ) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to execute the file
+            reason = "it is not PyTorch's format, or holds more than tensors"
         raise CheckpointError(
             f"{path} cannot be read as weights ({reason[:200]}). Expected safetensors, or a PyTorch file "
             f"that holds nothing but tensors; save the state dict alone and try again."
