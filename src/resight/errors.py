@@ -15,7 +15,8 @@ ResightError                     something failed                        exit co
         UnknownNameError         no such model, loss, data set, recipe
         MissingExtraError        an optional dependency is not installed
         NotFoundError            a file, folder or model that was named does not exist
-            DatasetNotFoundError, ImageNotFoundError, ModelNotFoundError, GalleryNotFoundError
+            DatasetNotFoundError, ImageNotFoundError, ModelNotFoundError, GalleryNotFoundError,
+            CalibrationNotFoundError
     Interrupted                  stopped on request, can be resumed      exit code 75
 
 Every message is a sentence or two: what was found, what was expected, what to do.
@@ -180,6 +181,12 @@ class ModelNotFoundError(CheckpointError, NotFoundError):
 
 class GalleryNotFoundError(GalleryError, NotFoundError):
     """There is no such gallery, no such backup of one, or no such record in it."""
+
+    code = "not_found"
+
+
+class CalibrationNotFoundError(EvaluationError, NotFoundError):
+    """There is no file of a calibration under the path given."""
 
     code = "not_found"
 

@@ -70,7 +70,7 @@ def test_compare_says_which_is_better(tmp_path: Path) -> None:
 def test_runs_keep_their_names_and_a_sheet_its_size(tmp_path: Path) -> None:
     """Both runs are of one recipe; however many queries flip, the sheet shows MOST_FLIPS of them, each twice."""
     for name, noise in (("plain", 2.0), ("better", 0.5)):
-        kept = judged(tmp_path / name, noise) / "evaluation" / "made_up"
+        kept = evaluated(tmp_path / name, noise) / "evaluation" / "made_up"
         result = Result.load(kept)
         replace(result, context=result.context | {"run": name, "model": "strong_baseline"}).save(kept)
     words = [tmp_path / "plain", tmp_path / "better", "--draws", 500]

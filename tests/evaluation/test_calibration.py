@@ -148,7 +148,7 @@ def test_wrong_use() -> None:
         with pytest.raises(UsageError):
             calibrate(pairs, **parameters)
     calibration = calibrate(pairs)
-    with pytest.raises(UsageError, match="there are 0.0001, 0.001, 0.01"):
+    with pytest.raises(EvaluationError, match="there are 0.0001, 0.001, 0.01"):
         calibration.threshold(0.5)
     with pytest.raises(UsageError):
         calibration.probability(0.5, prior=1)

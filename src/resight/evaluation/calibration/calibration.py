@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from resight.errors import EvaluationError, NotFoundError, UsageError
+from resight.errors import CalibrationNotFoundError, EvaluationError, UsageError
 from resight.files import write_atomically, write_text
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Calibration:
             if np.isclose(point.fmr, fmr, rtol=1e-9):
                 return point.threshold
         rates = ", ".join(f"{point.fmr:g}" for point in self.operating)
-        raise UsageError(f"no threshold was calibrated for a false-match rate of {fmr:g}; there are {rates}.")
+        raise EvaluationError(f"no threshold was calibrated for a false-match rate of {fmr:g}; there are {rates}.")
 
     @property
     def too_rare(self) -> tuple[float, ...]:
@@ -126,11 +126,13 @@ class Calibration:
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
-        """A file written by `save`.  Raises NotFoundError where there is none, EvaluationError for any other."""
+        """A file written by `save`.  Raises CalibrationNotFoundError, or EvaluationError for another file."""
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise NotFoundError(f"there is no calibration {path}. Make one with: resight calibrate") from None
+            raise CalibrationNotFoundError(
+                f"there is no calibration {path}. Make one with: resight calibrate"
+            ) from None
         except OSError as error:
             raise EvaluationError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, AttributeError, EvaluationError) as error:
