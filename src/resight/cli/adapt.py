@@ -89,7 +89,7 @@ def command(
 
 
 def _draw(
-    done: Adaptation, model: str, pictures: Dataset, sheets: int, asked: tuple[Path, ...], device: str
+    done: Adaptation, model: Path, pictures: Dataset, sheets: int, asked: tuple[Path, ...], device: str
 ) -> list[Path]:
     """Sheets of groups, and of the named queries."""
     from resight.adapt import ask
