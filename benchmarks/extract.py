@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from measure import seconds
+from peers import torchreid_package
 from resight import Extractor, evaluate, load_dataset
 from resight.data import decode
 from resight.models import read_model
@@ -61,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=1000, help="pictures; the folder's are repeated to reach it")
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement; the best counts")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--compile", action="store_true", help="compile the model, in float32 too")
     parser.add_argument("--peer", action="store_true", help="measure torchreid's FeatureExtractor on the same weights")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -76,7 +78,8 @@ def _pictures(folder: Path | None, count: int) -> list[Path]:
 def _row(
     model: ReIDModel, ready: torch.Tensor, paths: list[Path], precision: str, options: argparse.Namespace
 ) -> dict[str, Any]:
-    embed = Extractor(model, "cpu", CHUNK, precision=cast("Precision", precision))
+    embed = Extractor(model, "cpu", CHUNK, precision=cast("Precision", precision), compile=options.compile)
+    embed(paths[: 2 * CHUNK])  # unmeasured: kernels are chosen and threads started
     kept: dict[str, Any] = {}
     calls: dict[str, Callable[[], Any]] = {
         "bare": lambda: kept.update(bare=_bare(embed, ready)),
@@ -84,12 +87,12 @@ def _row(
     }
     if options.peer:
         peer = _peer(model)
+        _in_chunks(peer, paths[:CHUNK])
         calls["torchreid"] = lambda: kept.update(torchreid=_in_chunks(peer, paths))
-    for call in calls.values():
-        call()  # once unmeasured
     best = {name: min(seconds(call) for _ in range(options.repeats)) for name, call in calls.items()}
     result = evaluate(model, load_dataset("sample"), device="cpu", precision=cast("Precision", precision))
-    row: dict[str, Any] = {"precision": precision, "pictures": len(paths), "threads": options.threads}
+    row: dict[str, Any] = {"precision": precision, "compiled": options.compile, "pictures": len(paths),
+                           "threads": options.threads}  # fmt: skip
     row |= {f"{name}/s": round(len(paths) / took, 1) for name, took in best.items()}
     row["evaluate/s"] = result.context["embedding"]["images_per_second"]
     row["embed : bare"] = round(best["bare"] / best["embed"], 3)
@@ -108,10 +111,10 @@ def _bare(embed: Extractor, ready: torch.Tensor) -> np.ndarray[Any, np.dtype[np.
 
 def _peer(model: ReIDModel) -> Any:
     """torchreid's FeatureExtractor with our network in place of its own: its reading, resizing and calling."""
-    from torchreid.utils import FeatureExtractor
-
-    peer = FeatureExtractor(model_name="shufflenet", device="cpu", image_size=model.input_size,
-                            pixel_mean=[0.0] * 3, pixel_std=[1.0] * 3, verbose=False)  # fmt: skip
+    peer = torchreid_package().utils.FeatureExtractor(
+        model_name="shufflenet", device="cpu", image_size=model.input_size, pixel_mean=[0.0] * 3, pixel_std=[1.0] * 3,
+        verbose=False,
+    )  # fmt: skip
 
     class Ours(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

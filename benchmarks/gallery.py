@@ -5,8 +5,9 @@
 
 A filter is a camera's name in ours and a selector in Flat's, whose bits are made from the cameras in the call, as any
 search by camera has to.  Each search is timed in turn with Flat's, so that a busy moment hits both.  Figures mean
-something on idle cores only.  Memory is what a fresh process holds after its first searches, without pages that are
-mapped from files; Flat's is its vectors.
+something on idle cores only.  Memory is what a fresh process holds (RssAnon of /proc/self/status, which leaves out the
+pages of mapped files) after its first searches, beyond what it held with everything imported; Flat's is its vectors.
+A folder that holds the gallery of an earlier run is searched as it is.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def fill(folder: Path, vectors: Vectors, cameras: npt.NDArray[np.int64]) -> dict
 
 
 MEASURED_APART = """
-import json, sys, time, numpy as np
+import json, sys, time, faiss, numpy as np
 from pathlib import Path
 from resight.gallery import Gallery
 def anonymous():
@@ -154,7 +155,8 @@ def measured(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
                 distractors=asked.records // 10, dim=asked.dim)  # fmt: skip
     split = clustered(size)
     cameras = cameras_of(asked.records, np.random.default_rng(1))
-    report: dict[str, Any] = {"records": asked.records, "dim": asked.dim, **fill(folder, split.gallery, cameras)}
+    report: dict[str, Any] = {"records": asked.records, "dim": asked.dim}
+    report |= {} if folder.exists() else fill(folder, split.gallery, cameras)
     report |= apart(folder, split.query) | {"MiB of Flat": split.gallery.nbytes / 2**20}
     flat = faiss.IndexFlatIP(asked.dim)
     flat.add(split.gallery)

@@ -48,6 +48,7 @@ def test_recall_with_and_without_filters(large: Gallery, options: dict[str, Any]
     assert large.stats()["segments"] and large.stats()["search"] != "exact"
     large.optimize()
     assert len(large.stats()["segments"]) == 1
+    assert len({path.stem for path in (large.folder / "index").iterdir()}) == 1  # no file of a segment it replaced
     assert recall(large, **options) >= 0.98
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.gallery import Gallery
-from resight.gallery import searcher as tuning
+from resight.gallery import Gallery, index, searcher
 
 DIM = 32
 IDS = [f"p{i:03}" for i in range(120)]
@@ -28,7 +27,7 @@ def vector_of(id: str, version: int) -> Any:
 
 
 def main(folder: str, journal: str, seed: str) -> None:
-    tuning.SEGMENT, tuning.EXACT_UP_TO = 20, 30
+    index.SEGMENT, searcher.EXACT_UP_TO = 20, 30
     draw = random.Random(int(seed))
     with Gallery.open(folder, dim=DIM, thumbnail=16) as gallery, Path(journal).open("a", encoding="utf-8") as log:
 

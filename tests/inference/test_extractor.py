@@ -52,6 +52,15 @@ def test_every_kind_of_picture_gives_the_same_vector(model: ReIDModel, picture: 
     np.testing.assert_allclose(embed(torch.stack([tensor, tensor])), np.repeat(expected, 2, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_same_vectors(model: ReIDModel) -> None:
+    pictures = list(np.random.default_rng(1).integers(0, 256, (7, 50, 20, 3), dtype=np.uint8))
+    embed = Extractor(model, device="cpu", batch_size=4, precision="fp32", compile=True)
+    expected = Extractor(model, device="cpu", precision="fp32")(pictures)
+    np.testing.assert_allclose(embed(pictures), expected, atol=1e-5)  # of which the last batch is not full
+    np.testing.assert_allclose(embed(pictures[5]), expected[5:6], atol=1e-5)
+
+
 def test_vectors_have_unit_length_whatever_the_batch(model: ReIDModel) -> None:
     pictures = list(np.random.default_rng(1).integers(0, 256, (7, 50, 20, 3), dtype=np.uint8))
     whole = Extractor(model, device="cpu", batch_size=7)(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from resight.gallery.neighbors import Mask, Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from sqlite3 import Cursor
 
     from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 NAMED = ("pid", "camera", "label")
 FEW = 12  # values compared one after the other
+BLOCK = 16_384  # lines read at a time
 BLANK = -1  # code of None
 
 
@@ -74,9 +77,12 @@ class Columns:
         found[found] = self.rows[at[found]] == rows[found]
         return at, found
 
-    def set(self, lines: Iterable[Sequence[Any]]) -> None:
+    def set(self, found: Cursor) -> None:
         """Lines (row, pid, camera, label, time, added); rows that are not here yet are left for later."""
-        lines = list(lines)
+        while lines := found.fetchmany(BLOCK):
+            self._set(lines)
+
+    def _set(self, lines: Sequence[Sequence[Any]]) -> None:
         at, found = self.positions(np.array([line[0] for line in lines], np.int64))
         at, lines = at[found], [line for line, is_here in zip(lines, found, strict=True) if is_here]
         for column, name in enumerate(NAMED, start=1):
@@ -87,9 +93,9 @@ class Columns:
         self._times["time"][at] = [np.nan if line[4] is None else line[4] for line in lines]
         self._times["aged"][at] = [line[5] if line[4] is None else line[4] for line in lines]
 
-    def fill(self, lines: Iterable[Sequence[Any]]) -> None:
+    def fill(self, found: Cursor) -> None:
         """All lines, for the first time."""
-        self.set(lines)
+        self.set(found)
         self.filled = True
 
     def live(self) -> Mask:
@@ -107,10 +113,12 @@ class Columns:
         if where.exclude_pair is not None:
             one, two = (self._among(name, [v]) for name, v in zip(NAMED[:2], where.exclude_pair, strict=True))
             mask &= ~(one & two)
-        time, aged = self._times["time"][:n], self._times["aged"][:n]
-        mask &= True if where.after is None else time >= where.after
-        mask &= True if where.before is None else time < where.before
-        mask &= True if where.older_than is None else aged < where.older_than
+        if where.after is not None:
+            mask &= self._times["time"][:n] >= where.after
+        if where.before is not None:
+            mask &= self._times["time"][:n] < where.before
+        if where.older_than is not None:
+            mask &= self._times["aged"][:n] < where.older_than
         return mask
 
     def mask_of_rows(self, rows: Positions) -> Mask:
@@ -126,7 +134,6 @@ class Columns:
         codes = [known[value] for value in wanted if value in known]
         if len(codes) > FEW:
             return np.isin(column, codes)
-        mask = np.zeros(self.n, np.bool_)
-        for code in codes:
-            mask |= column == code
-        return mask
+        if not codes:
+            return np.zeros(self.n, np.bool_)
+        return functools.reduce(np.logical_or, (column == code for code in codes))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +84,7 @@ class Embedded:
             sql.execute("UPDATE state SET next_row=?", (row,))
             shown = [(record.id, picture) for record, picture in zip(records, pictures, strict=True) if picture]
             sql.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?)", shown)
-        self.searcher.grow()
+        self.searcher.index.grow()
         return len(records) - len(known)
 
     def update(self, ids: Sequence[str], changes: dict[str, Any]) -> int:
@@ -155,13 +154,14 @@ class Embedded:
         self.searcher.optimize()
 
     def compact(self) -> None:
-        self.searcher.discard()
+        self.searcher.index.discard()
+        self.searcher.close()  # lets go of the files
         self.database.compact()
         self.searcher.optimize()
         self.database.checkpoint()
 
     def problems(self) -> list[str]:
-        return [*self.database.damage(), *self.searcher.problems()]
+        return [*self.database.damage(), *self.searcher.index.problems()]
 
     def stats(self) -> dict[str, Any]:
         return self.searcher.stats()
@@ -190,4 +190,5 @@ def _line(record: Record, row: int, seq: int) -> dict[str, Any]:
 
 
 def _record(row: Sequence[Any]) -> Record:
-    return replace(Record(**dict(zip(COLUMNS, row, strict=False))), picture=bool(row[-1]))
+    *known, picture = row
+    return Record(**dict(zip(COLUMNS, known, strict=True)), picture=bool(picture))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time as clock
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -117,11 +116,7 @@ class Gallery(Store):
         chances: Sequence[float | None] = [None] * len(kept)
         if self.calibration is not None and kept:
             chances = self.calibration.probability([s for _, s in kept], self.prior()).tolist()
-        return [
-            Hit(**{field.name: getattr(record, field.name) for field in fields(Record)}, similarity=similarity,
-                probability=chance)
-            for (record, similarity), chance in zip(kept, chances, strict=True)
-        ]  # fmt: skip
+        return [Hit.of(record, similarity, chance) for (record, similarity), chance in zip(kept, chances, strict=True)]
 
     # looking after
 

@@ -6,6 +6,8 @@ A score is larger for what is nearer: the inner product, or minus the squared Eu
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,7 @@ Mask = npt.NDArray[np.bool_]
 BLOCK = 16_384  # rows compared at a time by numpy, or gathered from a subset
 SPARSE = 0.6  # for many queries a subset smaller than this share is gathered before it is compared, and ...
 RARE = 0.02  # ... for few queries one smaller than this; else the others are skipped where they lie
+SHARE = 4096  # rows a further thread is worth its start for
 FEW = 20  # queries from which on a matrix product is quicker than one query after another
 NOTHING = -1  # a position where there were fewer than k
 
@@ -43,20 +46,21 @@ def exact(
 
     Where fewer than k are kept, scores end in minus infinity and positions in NOTHING.
     """
-    if keep is not None and keep.all():
+    kept = len(vectors) if keep is None else int(np.count_nonzero(keep))
+    if kept == len(vectors):
         keep = None
     best = nothing(len(queries), k)
     few = faiss() is not None and len(queries) < FEW
-    if keep is not None and keep.mean() < (RARE if few else SPARSE):
-        kept = np.flatnonzero(keep)
-        for start in range(0, len(kept), BLOCK):
-            rows = kept[start : start + BLOCK]
+    if keep is not None and kept < len(vectors) * (RARE if few else SPARSE):
+        chosen = np.flatnonzero(keep)
+        for start in range(0, kept, BLOCK):
+            rows = chosen[start : start + BLOCK]
             scores, at = exact(queries, np.ascontiguousarray(vectors[rows]), k, metric)
             best = merge(best, (scores, np.where(at < 0, NOTHING, rows[at])), k)
         return best
     expands = metric != "cosine" and len(queries) >= FEW  # FAISS: |q|^2 + |v|^2 - 2 q.v, inexact far from 0
     if faiss() is not None and len(vectors) and not expands and (keep is None or len(queries) < FEW):
-        return _with_faiss(queries, vectors, k, metric, keep)
+        return _shared_out(queries, vectors, k, metric, keep, kept)
     for start in range(0, len(vectors), BLOCK):
         some = None if keep is None else keep[start : start + BLOCK]
         scores, at = _plain(queries, vectors[start : start + BLOCK], k, metric, some)
@@ -77,6 +81,25 @@ def score(query: Vectors, vectors: Vectors, metric: Metric) -> Vectors:
         return np.asarray(vectors @ query)
     difference = vectors - query
     return np.asarray(-np.einsum("nd,nd->n", difference, difference))
+
+
+def _shared_out(
+    queries: Vectors, vectors: Vectors, k: int, metric: Metric, keep: Mask | None, kept: int
+) -> tuple[Vectors, Positions]:
+    """By faiss, which has a thread work on a query of its own; where queries are fewer, rows are shared out as well."""
+    threads = min(faiss().omp_get_max_threads() // max(1, len(queries)), kept // SHARE)
+    if threads < 2:
+        return _with_faiss(queries, vectors, k, metric, keep)
+    edges = np.linspace(0, len(vectors), threads + 1, dtype=np.int64)
+    parts = [slice(start, end) for start, end in pairwise(edges.tolist())]
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(
+            lambda part: _with_faiss(queries, vectors[part], k, metric, None if keep is None else keep[part]), parts
+        )
+        best = nothing(len(queries), k)
+        for part, (scores, at) in zip(parts, found, strict=True):
+            best = merge(best, (scores, np.where(at < 0, NOTHING, at + part.start)), k)
+    return best
 
 
 def _with_faiss(

@@ -44,7 +44,7 @@ def search_part(
     queries: Vectors, part: Part, k: int, metric: Metric, keep: Mask, candidates: int
 ) -> tuple[Vectors, Positions]:
     """Scores and positions (Q, k) in one part; candidates: scored exactly for each query, 0 for all."""
-    kept = int(keep.sum())
+    kept = int(np.count_nonzero(keep))
     if part.codes is None or not candidates or kept <= FEW:
         return exact(queries, part.vectors, k, metric, keep)
     need = min(kept, candidates)
@@ -53,7 +53,7 @@ def search_part(
     while len(waiting) and wide <= len(keep) // WIDEST:
         found = part.codes.candidates(queries[waiting], wide)
         passed = keep[found]
-        enough = passed.sum(1) >= need
+        enough = np.count_nonzero(passed, axis=1) >= need
         for query, row, passes in zip(waiting[enough], found[enough], passed[enough], strict=True):
             scores[query], positions[query] = _rescored(queries[query], part.vectors, row[passes][:need], k, metric)
         waiting, wide = waiting[~enough], 4 * wide

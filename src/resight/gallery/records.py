@@ -36,6 +36,9 @@ class Record:
     picture: bool = False  # a thumbnail is kept
 
 
+RECORD_FIELDS = tuple(field.name for field in fields(Record))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit(Record):
     """A record found by a search.
@@ -46,6 +49,11 @@ class Hit(Record):
 
     similarity: float
     probability: float | None = None
+
+    @classmethod
+    def of(cls, record: Record, similarity: float, probability: float | None) -> Hit:
+        return cls(**{name: getattr(record, name) for name in RECORD_FIELDS}, similarity=similarity,
+                   probability=probability)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,16 @@ compared exactly; for a large one so many more candidates are taken that enough 
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.errors import GalleryError
 from resight.gallery import segments
 from resight.gallery.columns import Columns
-from resight.gallery.database import many, next_seq
+from resight.gallery.database import many, next_seq, numbers
+from resight.gallery.index import Index
 from resight.gallery.neighbors import Mask, faiss, merge, nothing
 from resight.gallery.parts import Part, Tail, search_part
 from resight.gallery.records import Filter
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from resight.gallery.segments import Segment
     from resight.types import Metric
 
-LOG = logging.getLogger(__name__)
 EXACT_UP_TO = 50_000  # rows
-SEGMENT = 16_384  # rows of the tail that become a segment
 CANDIDATES = 1_000  # scored exactly for each query, until `optimize` has measured how many it takes; more for k > DEPTH
 MOST = 16_000  # candidates `optimize` goes up to
 RECALL = 0.998  # it looks for, over TRIED records of the gallery and the DEPTH nearest of each
@@ -48,6 +45,7 @@ class Searcher:
 
     def __init__(self, folder: Path, database: Database, dim: int, metric: Metric) -> None:
         self.folder, self.database, self.dim, self.metric = folder, database, dim, metric
+        self.index = Index(folder, database, dim, metric)
         self._lock = threading.RLock()
         self._reset()
 
@@ -68,7 +66,7 @@ class Searcher:
             parts, rows = [*self._parts, self._tail.part(self._columns)], self._columns.rows
             mask = self._mask(where)
             candidates = candidates or self._candidates * max(k, DEPTH) // DEPTH
-        matching = int(mask.sum())
+        matching = int(np.count_nonzero(mask))
         k = min(k, matching)
         if k == 0:
             return [[] for _ in queries]
@@ -94,8 +92,8 @@ class Searcher:
         if where.ids is not None or where.sources is not None:
             clause, values = clause_of(where)
             with self.database.reading() as sql:
-                found = [row for (row,) in sql.execute(f"SELECT row FROM records WHERE {clause}", values)]
-            return self._columns.mask_of_rows(np.array(sorted(found), np.int64))
+                found = numbers(sql.execute(f"SELECT row FROM records WHERE {clause}", values))
+            return self._columns.mask_of_rows(found)
         if not self._columns.filled:
             with self.database.reading() as sql:
                 self._columns.fill(sql.execute(CHANGED, (-1,)))
@@ -115,10 +113,17 @@ class Searcher:
             whole = self._take_segments(sql) and self._take_rows(sql, self._seen[1])
         if whole:
             self._seen = (epoch, seq)
-        else:  # files are missing or damaged: write them again
-            self.discard()
-            self.grow()
-            self._sync()
+            return
+        if not self._changed_since(seq):  # files are missing or damaged: write them again
+            self.index.discard()
+            self._reset()
+            self.index.grow()
+        self._sync()
+
+    def _changed_since(self, seq: int) -> bool:
+        """Whether somebody has written meanwhile, and may have put other segments in place of those listed."""
+        with self.database.reading() as sql:
+            return bool(sql.execute("SELECT seq FROM state").fetchone()[0] != seq)
 
     def _take_segments(self, sql: sqlite3.Connection) -> bool:
         """Open segments that are new and forget those that are gone; False where one cannot be opened."""
@@ -135,14 +140,11 @@ class Searcher:
     def _take_rows(self, sql: sqlite3.Connection, since: int) -> bool:
         columns = self._columns
         last = columns.last
-        live = np.array(
-            [row for (row,) in sql.execute("SELECT row FROM records WHERE row > ? ORDER BY row", (last,))], np.int64
-        )
+        live = numbers(sql.execute("SELECT row FROM records WHERE row > ? ORDER BY row", (last,)))
         parts = [segment.rows[segment.rows > last] for segment in self._segments.values()]
         rows = np.unique(np.concatenate([live, *parts]))
         columns.append(rows, np.isin(rows, live))
-        removed = np.array([row for (row,) in sql.execute("SELECT row FROM removed WHERE seq > ?", (since,))], np.int64)
-        columns.remove(removed)
+        columns.remove(numbers(sql.execute("SELECT row FROM removed WHERE seq > ?", (since,))))
         if columns.filled:
             columns.set(sql.execute(CHANGED, (since,)))
         self._parts = [Part.of(s.vectors, columns.positions(s.rows)[0], s.codes) for s in self._segments.values()]
@@ -151,42 +153,12 @@ class Searcher:
         self._tail.append(sql.execute(NEW, (max(covered, self._tail.last),)))
         return True
 
-    # writing segments
-
-    def grow(self) -> None:
-        """Turn a long tail into a segment; where that fails, the tail is searched as it is."""
-        try:
-            self._grow()
-        except (OSError, GalleryError) as error:
-            LOG.warning("the index of %s was not brought up to date: %s", self.folder, error)
-
-    def _grow(self) -> None:
-        """Together with the segments before it that are not much larger."""
-        with self.database.reading() as sql:
-            if _tail_length(sql) < SEGMENT:
-                return
-        with self.database.writing() as sql:
-            length = _tail_length(sql)
-            if length < SEGMENT:
-                return  # another process was quicker
-            first, absorbed = _last_row(sql) + 1, []
-            for name, start, count in sql.execute(
-                "SELECT name, first, count FROM segments ORDER BY first DESC"
-            ).fetchall():
-                if count > 2 * length:
-                    break
-                first, length = start, length + count
-                absorbed.append((name,))
-            self._replace(sql, absorbed, first)
-
     def optimize(self) -> None:
         """One segment of all rows, if there are so many that a search is not exact anyway; then measure recall."""
-        with self.database.writing() as sql:
-            names = sql.execute("SELECT name FROM segments").fetchall()
+        with self.database.reading() as sql:
             if sql.execute("SELECT count(*) FROM records").fetchone()[0] <= EXACT_UP_TO:
                 return
-            if len(names) != 1 or _tail_length(sql):
-                self._replace(sql, names, 0)
+        self.index.unite()
         if faiss() is not None:
             measured = self._measured()
             with self.database.writing() as sql:
@@ -209,50 +181,10 @@ class Searcher:
     def _sample(self, count: int) -> Vectors:
         """Vectors of records spread evenly over the gallery."""
         with self.database.reading() as sql:
-            rows = [row for (row,) in sql.execute("SELECT row FROM records ORDER BY row")]
-            chosen = many(rows[:: max(1, len(rows) // count)][:count])
+            rows = numbers(sql.execute("SELECT row FROM records ORDER BY row"))
+            chosen = many(rows[:: max(1, len(rows) // count)][:count].tolist())
             found = sql.execute("SELECT vector FROM vectors WHERE row IN (SELECT value FROM json_each(?))", (chosen,))
             return np.frombuffer(b"".join(blob for (blob,) in found), np.float32).reshape(-1, self.dim)
-
-    def _replace(self, sql: sqlite3.Connection, names: list[tuple[str]], first: int) -> None:
-        """In place of some segments one of all rows from `first` on."""
-        kept = {name for (name,) in sql.execute("SELECT name FROM segments")}
-        segments.sweep(self.folder, kept)
-        sql.executemany("DELETE FROM segments WHERE name=?", names)
-        segments.write(sql, self.folder, first, self.dim, self.metric, next_seq(sql))
-
-    def discard(self) -> None:
-        """Remove every derived file; the record stays.  Whoever searches starts anew."""
-        with self.database.writing() as sql:
-            sql.execute("DELETE FROM segments")
-            sql.execute("DELETE FROM removed")
-            sql.execute("UPDATE state SET epoch = epoch + 1")
-            next_seq(sql)
-            segments.sweep(self.folder, set())
-        with self._lock:
-            self._reset()
-
-    # looking after
-
-    def problems(self) -> list[str]:
-        """Differences between segments and the record, one sentence each."""
-        found = []
-        with self.database.reading() as sql:
-            for name, count, digest in sql.execute("SELECT name, count, digest FROM segments").fetchall():
-                segment = segments.load(self.folder, name, count, digest, self.dim)
-                if segment is None:
-                    found.append(f"index/{name} is missing or damaged; the next search writes it again.")
-                elif not self._agrees(sql, segment):
-                    found.append(f"index/{name} differs from the record. Write it again: resight gallery compact.")
-        return found
-
-    def _agrees(self, sql: sqlite3.Connection, segment: Segment) -> bool:
-        for row, blob in sql.execute("SELECT row, vector FROM vectors WHERE row BETWEEN ? AND ?",
-                                     (int(segment.rows[0]), int(segment.rows[-1]))):  # fmt: skip
-            at = int(np.searchsorted(segment.rows, row))
-            if segment.rows[at] != row or segment.vectors[at].tobytes() != blob:
-                return False
-        return True
 
     def stats(self) -> dict[str, Any]:
         with self._lock:
@@ -267,12 +199,3 @@ class Searcher:
     def close(self) -> None:
         with self._lock:
             self._reset()
-
-
-def _last_row(sql: sqlite3.Connection) -> int:
-    """Of all segments."""
-    return int(sql.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()[0])
-
-
-def _tail_length(sql: sqlite3.Connection) -> int:
-    return int(sql.execute("SELECT count(*) FROM vectors WHERE row > ?", (_last_row(sql),)).fetchone()[0])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resight.gallery.database import numbers
 from resight.gallery.neighbors import Codes, Positions
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ class Segment:
 
 def write(sql: sqlite3.Connection, folder: Path, first: int, dim: int, metric: Metric, seq: int) -> None:
     """Put every vector from row `first` on into a new segment, registered in the transaction of `sql`."""
-    rows = np.array(
-        [row for (row,) in sql.execute("SELECT row FROM vectors WHERE row >= ? ORDER BY row", (first,))], np.int64
-    )
+    rows = numbers(sql.execute("SELECT row FROM vectors WHERE row >= ? ORDER BY row", (first,)))
     if not len(rows):
         return
     name = secrets.token_hex(8)
