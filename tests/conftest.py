@@ -34,6 +34,12 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def float32_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`precision="auto"` takes float32: which of two is faster for a model of milliseconds depends on the load."""
+    monkeypatch.setattr("resight.inference.precision.SHORT", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the user's cache."""
     monkeypatch.setenv("RESIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -67,7 +67,7 @@ def test_it_is_an_embedder_that_says_what_it_is(done: export.Exported, model: Re
     assert again.description.card == CARD
     assert again.description.model == "strong_baseline"
     images = [picture.permute(1, 2, 0).numpy() for size in ((64, 32), (90, 41)) for picture in pictures(size, 3)]
-    ours, theirs = Extractor(again, "cpu", 4)(images), Extractor(model, "cpu")(images)
+    ours, theirs = (Extractor(of, "cpu", 4, precision="fp32")(images) for of in (again, model))
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 

@@ -78,7 +78,7 @@ def test_a_port_in_use_or_no_gallery_is_a_sentence(shop: Shop, capsys: pytest.Ca
     assert "Choose another --port" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stopped:
         main(["serve", "--gallery", str(shop.folder / "nothing"), "--port", "0"])
-    assert stopped.value.code == 1
+    assert stopped.value.code == 2
     assert "there is no gallery" in capsys.readouterr().err
 
 
