@@ -68,7 +68,7 @@ class Layout:
     @property
     def cell(self) -> tuple[int, int]:
         """A picture in its frame with three lines below, and the space around it."""
-        wide = max(self.width + 2 * self.frame, round(6.2 * self.text))
+        wide = max(self.width + 2 * self.frame, round(8 * self.text))
         return wide + self.gap, self.height + 2 * self.frame + 3 * self.line + 2 * self.gap
 
 
