@@ -92,6 +92,20 @@ def test_train_evaluate_embed_search_report(run: Path, people: Path, tmp_path: P
     assert (run / "report" / "index.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
 
 
+def test_results_of_other_rules_stand_beside_the_plain_one(run: Path) -> None:
+    folder = run / "evaluation"
+    assert resight("evaluate", run).returncode == 0
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    there = {path.name for path in folder.iterdir()}
+    for rule in ("rerank", "flip"):
+        done = resight("evaluate", run, f"--{rule}")
+        assert done.returncode == 0, done.stderr
+        (new,) = {path.name for path in folder.iterdir()} - there
+        assert rule in new
+        there.add(new)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
 def test_json_goes_to_a_file_where_one_is_named(tmp_path: Path) -> None:
     done = resight("models", "strong_baseline", "--json", tmp_path / "models.json")
     assert done.returncode == 0, done.stderr
