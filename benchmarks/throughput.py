@@ -105,9 +105,9 @@ class Resight:
     """Our side: the package's trainer, asked for an epoch more each time."""
 
     def __init__(self, case: Case, setting: Setting, precision: str, compiled: bool) -> None:
+        from resight.assembly import build_trainer, load_data
         from resight.bench import prepared
         from resight.inference import resolve_device
-        from resight.run import build_trainer, load_data
         from resight.training.progress import Silent
 
         planes = case.planes and precision == "fp32" and setting.device == "cpu"

@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from resight import models
+from resight.assembly import starting_model
 from resight.checkpoint_import import import_checkpoint
 from resight.cli.import_ import FAMILIES, command
 from resight.data import Dataset
 from resight.errors import CheckpointError, UsageError
 from resight.models import checkpoints
 from resight.recipe import Recipe, starting_weights
-from resight.run import Run, starting_model
+from resight.run import Run
 from resight.types import Sample
 from tests.models.checkpoints.peers import record, state
 

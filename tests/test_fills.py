@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resight import data
-from resight.run import build_trainer
+from resight.assembly import build_trainer
 from resight.training.progress import Silent
 from tests.tiny import tiny
 

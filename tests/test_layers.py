@@ -17,6 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("reporting",),
     ("checkpoint_import",),
     ("run", "export"),
+    ("assembly",),
     ("recipe", "recipes", "sweeps"),
     ("overrides",),
     ("training", "tracks", "gallery"),

@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from resight import losses
+from resight.assembly import build_model, build_objective
 from resight.data import DATASETS, Dataset
 from resight.data.samplers import PKSampler, RandomSampler
 from resight.errors import DatasetError
 from resight.models import MODELS, PRESETS
 from resight.recipe import ModelConfig, Recipe, recipes
-from resight.run import build_model, build_objective, train
+from resight.run import train
 from resight.training.clock import Clock
 from resight.training.mutual import MutualStep, TwoNetworks
 from resight.training.objective import Objective, Step, TermConfig, flatten

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from resight.assembly import load_data
 from resight.cli.data import command
 from resight.data import load_dataset
 from resight.data.dataset import Dataset
@@ -21,7 +22,6 @@ from resight.data.doctor.label_checks import check_labels, refuse_unusable
 from resight.data.doctor.statistics import camera_pairs, five_numbers
 from resight.errors import DatasetError, ResightError, UsageError
 from resight.recipe import Recipe
-from resight.run import load_data
 from resight.types import Sample
 
 from . import forms

@@ -19,6 +19,7 @@ import torch
 from click.testing import CliRunner
 
 from resight import models
+from resight.assembly import build_model, build_objective, load_data
 from resight.cli.sweep import command
 from resight.data import hold_out, load_dataset
 from resight.data.formats.writer import write
@@ -33,7 +34,7 @@ from resight.experiments.sweep import Sweep, SweepDataset, budgeted, sweeps
 from resight.experiments.tables import comma_separated, markdown, page, write_tables
 from resight.inference import Result
 from resight.recipe import Recipe
-from resight.run import build_model, build_objective, load_data, train
+from resight.run import train
 from tests.people import write_people
 from tests.tiny import tiny
 

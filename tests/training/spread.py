@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-import resight.run
+import resight.assembly
+from resight.assembly import build_objective
 from resight.data import Dataset
 from resight.data.augment import random_patch
 from resight.dist import rank
@@ -19,7 +20,7 @@ from resight.errors import ResightError
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.registry import MODELS
 from resight.recipe import Recipe
-from resight.run import build_objective
+from resight.run import train
 from resight.training import parallel
 from resight.training.batches import Feed
 from resight.training.trainer import Trainer
@@ -56,7 +57,7 @@ CONTROLLER = {
     "feed": {"other": {"sampler": "random", "batch_size": 12}},
     "train": {"epochs": 4},
 }
-run: Any = resight.run  # of which parts are replaced below
+assembly: Any = resight.assembly  # of which parts are replaced below
 STOPPED = ("in pieces", "plain", "clustered")
 READY = 5  # patches in the pool before any is pasted
 
@@ -116,9 +117,9 @@ class Kept(Trainer):
 def prepare() -> None:
     """In a process of its own: float64, a model without statistics, pools and blocks small enough to be used."""
     MODELS["plain"] = Plain
-    run.Trainer = Kept
-    run._placed = lambda model, *_, **__: model.double()
-    run.build_objective = lambda *given: build_objective(*given).double()
+    assembly.Trainer = Kept
+    assembly._placed = lambda model, *_, **__: model.double()
+    assembly.build_objective = lambda *given: build_objective(*given).double()
     random_patch.READY = READY
     parallel.BLOCK = 500
 
@@ -142,8 +143,8 @@ def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def trained(plan: Recipe, folder: str) -> dict[str, Any]:
     """What this process ends with: weights, average, what losses own, and what the journal says."""
-    dataset = half_known(run.load_data(plan)) if plan.labels.keep else None
-    journal = run.train(plan, folder, dataset=dataset).journal
+    dataset = half_known(assembly.load_data(plan)) if plan.labels.keep else None
+    journal = train(plan, folder, dataset=dataset).journal
     last = Kept.last
     assert last.average is not None
     tensors = {f"model.{name}": value for name, value in last.parallel.state(last.model, everywhere=True).items()}
@@ -197,13 +198,13 @@ class Told(Feed):
 
 def stopped(plan: Recipe, folder: str) -> str:
     """Trains until one process is told to stop; what this one then says."""
-    run.Feed = Told
+    assembly.Feed = Told
     return refused(plan, folder)
 
 
 def refused(plan: Recipe, folder: str) -> str:
     try:
-        run.train(plan, folder)
+        train(plan, folder)
     except ResightError as error:
         return f"{type(error).__name__}: {error}"
     return "nothing was said"

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from resight import data
+from resight.assembly import build_trainer
 from resight.data import Dataset
 from resight.errors import RecipeError
 from resight.recipe import Recipe
-from resight.run import build_trainer, train
+from resight.run import train
 from resight.training.batches import Halves
 from resight.training.progress import Silent
 from resight.training.trainer import Trainer

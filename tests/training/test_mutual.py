@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from resight import data, models
+from resight.assembly import build_trainer
 from resight.errors import RecipeError
-from resight.run import build_trainer, train
+from resight.run import train
 from resight.training.mutual import MutualStep, TwoNetworks
 from resight.training.progress import Silent
 from resight.training.trainer import Trainer

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from resight import data, models
+from resight.assembly import build_trainer
 from resight.clustering import centered
 from resight.errors import CheckpointError, Interrupted, RecipeError, TrainingError
 from resight.recipe import Recipe
-from resight.run import Run, build_trainer, train
+from resight.run import Run, train
 from resight.training.progress import Silent
 from resight.training.trainer import Trainer
 from tests.people import write_people

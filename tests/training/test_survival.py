@@ -295,7 +295,7 @@ def test_going_back_does_not_forget_the_best_score_so_far(
         return SimpleNamespace(report=SimpleNamespace(mAP=1 / len(evaluated), rank=lambda _: 0.0))
 
     monkeypatch.setattr(CrossEntropy, "forward", breaks_once)
-    monkeypatch.setattr("resight.run.evaluate", ever_worse)
+    monkeypatch.setattr("resight.assembly.evaluate", ever_worse)
     held = ("validate.on=held_out", "validate.fraction=0.34", "validate.every=1", "train.recover=1")
     run = train(recipe(people, *held), tmp_path / "run")
     assert [(line["step"], line["broke"]) for line in events(run, "recovery")] == [(3, 4)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from resight.run import empty_model
+from resight.assembly import empty_model
 
 if TYPE_CHECKING:
     from resight.data import Dataset

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from resight.assembly import build_trainer
 from resight.bench.flops import peak_of, training_flops
 from resight.bench.memory import peak_memory
 from resight.bench.synthetic_data import MadeUpPixels, made_up
@@ -18,7 +19,6 @@ from resight.data.loading.device import PixelsOnDevice
 from resight.errors import UsageError
 from resight.inference import resolve_device
 from resight.recipe import Recipe
-from resight.run import build_trainer
 from resight.training.progress import Silent
 
 if TYPE_CHECKING:

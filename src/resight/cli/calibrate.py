@@ -122,8 +122,9 @@ def _embedded(model: str, dataset: str, root: Path | None, split: Any) -> Vector
 
 def trained_on(model: Path, parts: list[Vectors]) -> str | None:
     """A sentence where some of the pictures are those a run was trained on; None where none is, or it is not known."""
+    from resight.assembly import load_data
     from resight.errors import ResightError
-    from resight.run import Run, load_data
+    from resight.run import Run
 
     try:
         run = Run.open(model)

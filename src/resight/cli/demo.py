@@ -34,11 +34,12 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
 
     Nothing is downloaded and no real person is shown.  Minutes on a laptop; Ctrl-C is safe, the same command goes on.
     """
+    from resight.assembly import load_data
     from resight.inference import RawPixels, evaluate
     from resight.models import load_model
     from resight.recipe import Recipe
     from resight.reporting import write_report
-    from resight.run import load_data, train
+    from resight.run import train
 
     recipe = Recipe.load(RECIPE).override(f"seed={seed}")
     dataset = load_data(recipe)

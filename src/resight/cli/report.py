@@ -79,8 +79,8 @@ def command(
 
 def _dataset(run: Run, result: Result | None) -> Dataset | None:
     """The recipe's data set, if it is the one evaluated and still where it was: for the page's counts of training."""
+    from resight.assembly import load_data
     from resight.errors import ResightError
-    from resight.run import load_data
 
     if result is not None and result.context.get("dataset") != run.recipe.data.name:
         return None

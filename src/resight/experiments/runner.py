@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from resight import models
+from resight.assembly import load_data
 from resight.data import hold_out, load_dataset
 from resight.errors import CheckpointError, EvaluationError, Interrupted, RecipeError, TrainingError, UsageError
 from resight.evaluation import Report
@@ -20,7 +21,7 @@ from resight.experiments.sweep import Sweep, SweepDataset, Trial, budgeted
 from resight.files import write_atomically
 from resight.inference import Result, evaluate
 from resight.recipe import Recipe
-from resight.run import Run, load_data, train
+from resight.run import Run, train
 from resight.training.progress import Silent
 
 if TYPE_CHECKING:
