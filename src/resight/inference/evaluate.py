@@ -110,25 +110,36 @@ def evaluate(
         return report, {"findings": [*map(str, findings), *same], "intervals": intervals(report)}
 
     report, about = on_rank_zero(scored) if extractor.shared else scored()
-    made = {
-        "dim": model.embedding_dim, "input": list(model.input_size), "flip": flip,
-        "center_cameras": center_cameras,
-        "precision": getattr(model, "precision", extractor.chosen.name), "precision_chosen": str(extractor.chosen),
-        "images_per_second": round(extractor.rate, 1),
-    }  # fmt: skip
+    how = {"flip": flip, "center_cameras": center_cameras}
     origin = {
-        "dataset": dataset.name,
-        "version": dataset.version,
-        "terms": dataset.terms,
-        "model": _name(model),
+        **_origin(dataset, extractor, how),
         "fingerprint": query.fingerprint,
-        "embedding": made,
         "multi_query": multi_query,
         "unreadable": [{"path": item.name, "reason": item.reason} for item in lost_query + lost_gallery],
     }
     took = {"seconds": round(time.perf_counter() - began, 2)}
     everything = {**origin, **about, **took, **environment(), **(context or {})}
     return Result(report, asked, gallery, everything, rerank, expansion)
+
+
+def _origin(dataset: Dataset, extractor: Extractor, how: dict[str, Any]) -> dict[str, Any]:
+    """Entries of a result's context: data set, model, and how the pictures were embedded."""
+    model = extractor.model
+    embedding = {
+        "dim": model.embedding_dim,
+        "input": list(model.input_size),
+        **how,
+        "precision": getattr(model, "precision", extractor.chosen.name),
+        "precision_chosen": str(extractor.chosen),
+        "images_per_second": round(extractor.rate, 1),
+    }
+    return {
+        "dataset": dataset.name,
+        "version": dataset.version,
+        "terms": dataset.terms,
+        "model": _name(model),
+        "embedding": embedding,
+    }
 
 
 def evaluate_vectors(

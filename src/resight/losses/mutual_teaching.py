@@ -35,7 +35,7 @@ class MutualIdentity(PseudoLabelLoss):
         p = softmax(C F),  without a bias
 
     F is the feature after the neck.  The classifiers C_1 and C_2 belong to the loss; they begin each clustering as the
-    clusters' unit means, and `follow` moves their averages, which judge the features of E_1 and E_2.
+    clusters' unit means, and `follow` moves their averages, which classify the features of E_1 and E_2.
 
     soft             l_id
     label_smoothing  of L_id
