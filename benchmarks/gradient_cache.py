@@ -21,13 +21,15 @@ import torch
 
 from measure import MIB, peak_beyond
 from resight import models
-from resight.training.backward import FullBatch, GradientCache
 from resight.training.clock import Clock
-from resight.training.objective import Objective, Step, TermConfig, offered
+from resight.training.objective.objective import Objective
+from resight.training.objective.step import Step
+from resight.training.objective.terms import TermConfig, offered
+from resight.training.optimization.backward import FullBatch, GradientCache
 from resight.types import Batch
 
 if TYPE_CHECKING:
-    from resight.training.backward import GradientStrategy
+    from resight.training.optimization.backward import GradientStrategy
 
 PICTURES = 4  # of each identity
 

@@ -108,7 +108,7 @@ class Resight:
         from resight.assembly import build_trainer, load_data
         from resight.bench import prepared
         from resight.inference import resolve_device
-        from resight.training.progress import Silent
+        from resight.training.monitoring.progress import Silent
 
         planes = case.planes and precision == "fp32" and setting.device == "cpu"
         recipe = prepared(

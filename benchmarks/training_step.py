@@ -25,15 +25,18 @@ from torch import Tensor, nn
 from resight import models
 from resight.data import Augment, Augmenter
 from resight.losses import TriHard
-from resight.training.batches import Feed, Labels, SourceConfig
+from resight.training.batches.feed import Feed, TrainingLabels
+from resight.training.batches.sources import SourceConfig
 from resight.training.clock import Clock
 from resight.training.config import TrainConfig
-from resight.training.lr_schedule import ScheduleConfig
-from resight.training.objective import Objective, Step, TermConfig, offered
-from resight.training.optimizer import OptimConfig, build_optimizer, named_parameters
+from resight.training.monitoring.progress import Silent
+from resight.training.objective.objective import Objective
+from resight.training.objective.step import Step
+from resight.training.objective.terms import TermConfig, offered
+from resight.training.optimization.lr_schedule import ScheduleConfig
+from resight.training.optimization.optimizer import OptimConfig, build_optimizer, named_parameters
+from resight.training.optimization.precision import supports_bf16
 from resight.training.parallel import Parallel
-from resight.training.precision import supports_bf16
-from resight.training.progress import Silent
 from resight.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ def ours(images: Tensor, pids: Tensor, folder: Path) -> Callable[[int], None]:
         TermConfig("triplet", "trihard", "features.global"),
     ]
     objective = Objective(terms, offers, IDS)
-    labels = Labels(pids, torch.zeros_like(pids), {})
+    labels = TrainingLabels(pids, torch.zeros_like(pids), {})
     augmenter = Augmenter(Augment(flip=0.5, crop="pad", pad=10))
     feed = Feed(Memory(images), labels, {"main": SourceConfig()}, augmenter, seed=0, device=torch.device("cpu"))  # type: ignore[arg-type]
     config = TrainConfig(epochs=10_000, save_seconds=1e9, log_every=10)

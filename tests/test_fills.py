@@ -9,7 +9,7 @@ import torch
 
 from resight import data
 from resight.assembly import build_trainer
-from resight.training.progress import Silent
+from resight.training.monitoring.progress import Silent
 from tests.tiny import tiny
 
 ODD = ("model.mean=[0.5, 0.4, 0.3]", "model.std=[0.5, 0.25, 0.2]")

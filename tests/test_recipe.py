@@ -6,7 +6,7 @@ import pytest
 
 from resight.errors import RecipeError, UnknownNameError
 from resight.recipe import Recipe, recipes
-from resight.training.optimizer import OptimConfig
+from resight.training.optimization.optimizer import OptimConfig
 
 SMALL = """
 name = "small"

@@ -19,7 +19,8 @@ from resight.losses import (
     TriHard,
 )
 from resight.recipe import Recipe
-from resight.training.objective import Objective, offered
+from resight.training.objective.objective import Objective
+from resight.training.objective.terms import offered
 from resight.types import Batch, ReIDOutput
 from tests.losses.batches import SQUARE, labels, numbers
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from resight.recipe import Recipe
 from resight.run import Run, train
-from resight.training.progress import Silent
+from resight.training.monitoring.progress import Silent
 
 TINY = """
 name = "tiny"

@@ -21,15 +21,19 @@ from resight.errors import DatasetError, OptionError, RecipeError, UsageError
 from resight.inference import evaluate
 from resight.models.separate_batch_norm import separate
 from resight.recipe import Recipe
-from resight.training import backward
-from resight.training.batches import Feed, Labels, check_processes, mix
+from resight.training.batches.feed import Feed, TrainingLabels
+from resight.training.batches.pseudo_labels import PseudoLabels
+from resight.training.batches.sources import check_processes
 from resight.training.clock import Clock
 from resight.training.components import Components, Validation
-from resight.training.mutual import MutualStep, TwoNetworks, check_mutual
-from resight.training.objective import Objective, Step, offered
-from resight.training.optimizer import build_optimizer, named_parameters, sparse_parameters
+from resight.training.determinism import mix
+from resight.training.objective.mutual import MutualStep, TwoNetworks, check_mutual
+from resight.training.objective.objective import Objective
+from resight.training.objective.step import Step
+from resight.training.objective.terms import offered
+from resight.training.optimization import backward
+from resight.training.optimization.optimizer import build_optimizer, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
-from resight.training.pseudo_labels import PseudoLabels
 from resight.training.trainer import Trainer
 from resight.types import UNKNOWN_PID
 
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from resight.data import Pixels
     from resight.inference.evaluate import TestPixels
     from resight.models import ReIDModel
-    from resight.training.progress import Display
+    from resight.training.monitoring.progress import Display
     from resight.types import Sample
 
 T = TypeVar("T")
@@ -266,13 +270,13 @@ def _pixels(
     return pixels
 
 
-def _labels(recipe: Recipe, samples: Sequence[Sample], dataset: Dataset) -> Labels:
+def _labels(recipe: Recipe, samples: Sequence[Sample], dataset: Dataset) -> TrainingLabels:
     """Row by row of what is trained on; classes are those of the whole training set, none where clusters are to be."""
     known = {sample.pid for sample in dataset.train}
     if recipe.labels.source == "clusters":
         known = {pid for pid in known if recipe.labels.keep and pid > 0}
     label = {pid: number for number, pid in enumerate(sorted(known))}
-    return Labels(
+    return TrainingLabels(
         pids=torch.tensor([label.get(sample.pid, -1) for sample in samples]),
         camids=torch.tensor([sample.camid for sample in samples]),
         attributes={name: torch.from_numpy(values) for name, values in data.attribute_columns(samples).items()},

@@ -23,13 +23,13 @@ from resight.errors import DatasetError, OptionError, RecipeError, UnknownNameEr
 from resight.files import read_text
 from resight.options import plain, read
 from resight.overrides import assign, exchanges
-from resight.training.batches import SourceConfig
+from resight.training.batches.pseudo_labels import LabelsConfig
+from resight.training.batches.sources import SourceConfig
 from resight.training.config import TrainConfig
-from resight.training.lr_schedule import ScheduleConfig
-from resight.training.objective import TermConfig
-from resight.training.optimizer import OptimConfig
-from resight.training.pseudo_labels import LabelsConfig
-from resight.training.weighting import WeightingConfig
+from resight.training.objective.terms import TermConfig
+from resight.training.objective.weighting import WeightingConfig
+from resight.training.optimization.lr_schedule import ScheduleConfig
+from resight.training.optimization.optimizer import OptimConfig
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,14 @@ from resight.files import refuse_own_weights, write_atomically, write_text
 from resight.inference import resolve_device
 from resight.inference.evaluate import environment
 from resight.recipe import Recipe
-from resight.training import journal
-from resight.training.profiler import TrainingProfile, take_profile
-from resight.training.progress import Silent
+from resight.training.monitoring import journal
+from resight.training.monitoring.profiler import TrainingProfile, take_profile
+from resight.training.monitoring.progress import Silent
 from resight.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from resight.models import ReIDModel
-    from resight.training.progress import Display
+    from resight.training.monitoring.progress import Display
 
 OWN = ("recipe.toml", "model.safetensors", "last.safetensors", "state.pt", "state.pt.next", "state.pt.previous",
        "journal.jsonl", "clusters", "card.json", "calibration.json", "evaluation", "profile", "report",

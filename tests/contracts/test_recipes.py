@@ -23,12 +23,14 @@ from resight.errors import DatasetError
 from resight.models import MODELS, PRESETS
 from resight.recipe import ModelConfig, Recipe, recipes
 from resight.run import train
+from resight.training.batches.pseudo_labels import memories
 from resight.training.clock import Clock
-from resight.training.mutual import MutualStep, TwoNetworks
-from resight.training.objective import Objective, Step, TermConfig, flatten
-from resight.training.optimizer import build_optimizer, named_parameters
-from resight.training.pseudo_labels import memories
-from resight.training.weighting import DynamicFocal
+from resight.training.objective.mutual import MutualStep, TwoNetworks
+from resight.training.objective.objective import Objective
+from resight.training.objective.step import Step
+from resight.training.objective.terms import TermConfig, flatten
+from resight.training.objective.weighting import DynamicFocal
+from resight.training.optimization.optimizer import build_optimizer, named_parameters
 from resight.types import Batch, Sample
 from tests.people import write_people
 

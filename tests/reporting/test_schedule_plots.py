@@ -12,7 +12,7 @@ from resight.recipe import Recipe
 from resight.reporting import write_report
 from resight.reporting.schedule_plots import controller_figures, steering_figures
 from tests.reporting.people import make_journal
-from tests.training.test_weighting import TRACE, controller, measured
+from tests.training.objective.test_weighting import TRACE, controller, measured
 
 if TYPE_CHECKING:
     from pathlib import Path

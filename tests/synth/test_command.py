@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from resight.cli import common, synth
 from resight.synth import DIALS, PRESETS, Summary, SynthConfig
-from resight.training.progress import Silent
+from resight.training.monitoring.progress import Silent
 
 TINY = [
     "--identities", "4", "--cameras", "2", "--images", "1", "--distractors", "0", "--junk", "0", "--samples", "1",

@@ -22,9 +22,9 @@ from resight.models.registry import MODELS
 from resight.recipe import Recipe
 from resight.run import train
 from resight.training import parallel
-from resight.training.batches import Feed
+from resight.training.batches.feed import Feed
+from resight.training.objective.weighting import DynamicFocal
 from resight.training.trainer import Trainer
-from resight.training.weighting import DynamicFocal
 from resight.types import UNKNOWN_PID, Batch, ReIDOutput
 
 BASE = """

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from resight.cli import main
-from resight.training.objective import Objective, TermConfig, offered
+from resight.training.objective.objective import Objective
+from resight.training.objective.terms import TermConfig, offered
 from resight.types import IGNORE, Batch, ReIDOutput
 from tests.people import write_people
 from tests.ranks import averaged, backward, launch, own_share, run

@@ -18,7 +18,7 @@ from resight.errors import CheckpointError, DatasetError, Interrupted, RecipeErr
 from resight.inference import evaluate
 from resight.recipe import Recipe
 from resight.run import Run, train
-from resight.training.progress import Silent
+from resight.training.monitoring.progress import Silent
 from tests.people import write_people
 from tests.tiny import StopAt, tiny
 

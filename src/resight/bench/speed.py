@@ -19,7 +19,7 @@ from resight.data.loading.device import PixelsOnDevice
 from resight.errors import UsageError
 from resight.inference import resolve_device
 from resight.recipe import Recipe
-from resight.training.progress import Silent
+from resight.training.monitoring.progress import Silent
 
 if TYPE_CHECKING:
     from resight.data import Pixels

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from resight.data import Dataset
-    from resight.training.progress import Bar, Display
+    from resight.training.monitoring.progress import Bar, Display
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -281,7 +281,7 @@ def table_console() -> Console:
 
 def bar() -> Bar:
     """A progress bar on standard error."""
-    from resight.training.progress import Bar
+    from resight.training.monitoring.progress import Bar
 
     return Bar(console())
 

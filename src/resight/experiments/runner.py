@@ -22,7 +22,7 @@ from resight.files import write_atomically
 from resight.inference import Result, evaluate
 from resight.recipe import Recipe
 from resight.run import Run, train
-from resight.training.progress import Silent
+from resight.training.monitoring.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from resight.data import Dataset
     from resight.models import ReIDModel
-    from resight.training.progress import Display
+    from resight.training.monitoring.progress import Display
 
 
 @dataclass

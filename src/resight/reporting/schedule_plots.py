@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from resight.training.objective import TermConfig
+    from resight.training.objective.terms import TermConfig
 
 TOGETHER = "joint"  # the mode that learns both tasks
 MEASURES = (

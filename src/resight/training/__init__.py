@@ -1,1 +1,1 @@
-"""Training: loop, objective, batches, optimizer, checkpoints."""
+"""Training: the loop, and in rooms beside it batches, objective, optimization, checkpointing, monitoring."""

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from resight.training import backward
-from resight.training.ema import MovingAverage
-from resight.training.mutual import MutualStep, TwoNetworks
-from resight.training.nan_recovery import Recovery
-from resight.training.precision import faster_precision
+from resight.training.checkpointing.nan_recovery import Recovery
+from resight.training.objective.mutual import MutualStep, TwoNetworks
+from resight.training.optimization import backward
+from resight.training.optimization.ema import MovingAverage
+from resight.training.optimization.precision import faster_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from resight.models import ReIDModel
-    from resight.training.batches import Feed
+    from resight.training.batches.feed import Feed
+    from resight.training.batches.pseudo_labels import PseudoLabels
     from resight.training.clock import Clock
     from resight.training.config import TrainConfig
-    from resight.training.lr_schedule import ScheduleConfig
-    from resight.training.objective import Step
+    from resight.training.monitoring.progress import Display
+    from resight.training.objective.step import Step
+    from resight.training.optimization.lr_schedule import ScheduleConfig
     from resight.training.parallel import Parallel
-    from resight.training.progress import Display
-    from resight.training.pseudo_labels import PseudoLabels
 
 
 @dataclass(frozen=True)

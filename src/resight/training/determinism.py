@@ -1,4 +1,4 @@
-"""Deterministic kernels on CUDA, so that a step repeats bit for bit."""
+"""Steps that repeat bit for bit: seeds, and deterministic kernels on CUDA."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products over several streams may differ
+
+
+def mix(*numbers: int) -> int:
+    """One 63-bit seed out of several numbers, well spread."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
     from resight.models import ReIDModel
-    from resight.training.objective import Objective, Step
+    from resight.training.objective.objective import Objective
+    from resight.training.objective.step import Step
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -1,7 +1,7 @@
 """The training loop.  The loop does not depend on a method; recipes choose one.
 
-`Trainer.train_step` is the algorithm; `Trainer.run` repeats it.  Beside the loop: saving and resuming (`run_state`),
-recovery from losses that are not finite (`nan_recovery`), signals (`signals`), what is written and shown (`monitor`).
+`Trainer.train_step` is the algorithm; `Trainer.run` repeats it.  Beside the loop, each in a room of its own: batches,
+objective, optimization, checkpointing (saving, resuming, going back, signals), monitoring (what is written and shown).
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ import torch
 from resight.dist import rank
 from resight.dist.processes import max_over_ranks
 from resight.errors import DatasetError, Interrupted, NotFiniteError
-from resight.training.batches import mix
+from resight.training.checkpointing.nan_recovery import check_weights, finite_gradients
+from resight.training.checkpointing.run_state import RunState
+from resight.training.checkpointing.signals import stop_on_signal
 from resight.training.components import Components
-from resight.training.determinism import repeatable
-from resight.training.monitor import Monitor
-from resight.training.nan_recovery import check_weights, finite_gradients
-from resight.training.optimizer import set_rate
-from resight.training.run_state import RunState
-from resight.training.signals import stop_on_signal
-from resight.training.timing import phase
+from resight.training.determinism import mix, repeatable
+from resight.training.monitoring.monitor import Monitor
+from resight.training.monitoring.timing import phase
+from resight.training.optimization.optimizer import set_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from resight.training.loss_report import LossReport
+    from resight.training.objective.loss_report import LossReport
 
 CONTINUE, SAVE, STOP = range(3)
 

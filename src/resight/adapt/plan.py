@@ -1,0 +1,67 @@
+"""What an adaptation trains on: pictures without labels, and the recipe with the model's own network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resight import losses
+from resight.data import Dataset
+from resight.errors import DatasetError
+from resight.inference.image_sources import find, with_cameras
+from resight.recipe import Recipe
+from resight.types import UNKNOWN_PID
+
+if TYPE_CHECKING:
+    from resight.models import ReIDModel
+
+FEWEST_STEPS = 20  # an epoch, where the recipe does not say: few crops are shown often before they are grouped anew
+FEWEST_KEPT = 2  # persons of a data set to keep
+
+
+def crops(source: str | Path, camera: str | None = None) -> Dataset:
+    """Pictures without labels as a data set to adapt to: persons that a table names are dropped.
+
+    Args:
+        source: a folder, a CSV with `path` (and `camid`, `frame` if known), or a text list.
+        camera: finds the camera in file names, as "_c(\\d+)".
+    """
+    samples, root = find(Path(source))
+    unnamed = [replace(sample, pid=UNKNOWN_PID, split="train") for sample in with_cameras(samples, root, camera)]
+    return Dataset("crops", Path(source).resolve().name, root, train=tuple(unnamed), terms="the pictures' owner's")
+
+
+def together(pictures: Dataset, kept: Dataset) -> Dataset:
+    """Pictures without labels, and a data set whose training pictures keep their persons and cameras of their own."""
+    first = max(sample.camid for sample in pictures.train) + 1
+    known = [sample for sample in kept.train if sample.pid > 0]
+    if len({sample.pid for sample in known}) < FEWEST_KEPT:
+        raise DatasetError(
+            f"{kept.name}: {len(known)} training pictures of known persons in {kept.root}; keeping what a model knows "
+            f"needs at least {FEWEST_KEPT} persons."
+        )
+    moved = [sample if sample.camid < 0 else replace(sample, camid=first + sample.camid) for sample in known]
+    return replace(pictures, train=(*pictures.train, *moved), version=f"{pictures.version} and {kept.name}")
+
+
+def plan_for(source: ReIDModel, recipe: Recipe, pictures: int, *, keep: bool = False) -> Recipe:
+    """The recipe with the model of `source` and a memory for each feature it compares by.
+
+    Terms without a memory stay on the output they name where the recipe is written for this network.
+    """
+    values = recipe.to_dict()
+    values["model"] = {"name": source.spec.name, "second": recipe.model.second, **source.spec.options}
+    names, same = source.retrieval, recipe.model.name == source.spec.name
+    values["objective"]["terms"] = [
+        {**term, "name": term["name"] + (f".{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
+        if issubclass(losses.LOSSES[term["loss"]], losses.PseudoLabelLoss) or not same
+        else term
+        for term in values["objective"]["terms"]
+        for name in names
+    ]
+    values["labels"]["keep"] = keep
+    if recipe.train.steps_per_epoch is None:
+        batch_size = next(iter(recipe.feed.values())).size // (2 if keep else 1)
+        values["train"]["steps_per_epoch"] = max(pictures // batch_size, FEWEST_STEPS)
+    return Recipe.from_dict(values)

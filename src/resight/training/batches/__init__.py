@@ -1,0 +1,1 @@
+"""Batches for the steps: sources, samplers, and labels found by clustering."""

@@ -1,0 +1,1 @@
+"""What is saved, resumed and gone back to."""

@@ -1,0 +1,1 @@
+"""What a step minimizes: named losses on named outputs, and their weights."""

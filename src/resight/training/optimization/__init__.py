@@ -1,0 +1,1 @@
+"""From the losses to new weights: gradients, optimizers, schedules, averages, precision."""
