@@ -15,7 +15,7 @@ from torch import Tensor
 from resight import models
 from resight.assembly import starting_model
 from resight.checkpoint_import import import_checkpoint
-from resight.cli.import_ import FAMILIES, command
+from resight.cli.models.import_ import FAMILIES, command
 from resight.data import Dataset
 from resight.errors import CheckpointError, UsageError
 from resight.models import checkpoints

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from resight.cli import VERBS, main
-from resight.cli.common import JPEG_LIMIT, packaged_weights, save_sheet
+from resight.cli.common.output import JPEG_LIMIT, save_sheet
+from resight.cli.common.params import packaged_weights
 from resight.files import check_output, read_text
 from resight.gallery import Gallery
 from resight.models import load_model

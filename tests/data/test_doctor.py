@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from resight.assembly import load_data
-from resight.cli.data import command
+from resight.cli.data.data import command
 from resight.data import load_dataset
 from resight.data.dataset import Dataset
 from resight.data.doctor.detect_format import DetectedFormat, detect_format

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resight.cli.data import command
+from resight.cli.data.data import command
 from resight.data import load_dataset
 from resight.data.datasets.attribute_mat import MARKET1501, read_attribute_file
 from resight.data.doctor.examine import examine

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.cli.data import command
+from resight.cli.data.data import command
 from resight.data import load_dataset
 from resight.data.dataset import SPLITS, Dataset
 from resight.data.doctor.label_checks import check_labels

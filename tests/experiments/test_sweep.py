@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from resight import models
 from resight.assembly import build_model, build_objective, load_data
-from resight.cli.sweep import command
+from resight.cli.training.sweep import command
 from resight.data import hold_out, load_dataset
 from resight.data.formats.writer import write
 from resight.data.loading.decode import decode

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from resight import models
-from resight.cli.explain import command
+from resight.cli.evaluation.explain import command
 from resight.data import load_dataset
 from resight.errors import ImageError, UsageError
 from resight.explain.explain import drawn_people, explain, save_arrays

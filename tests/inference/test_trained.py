@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resight import models
-from resight.cli.run_folder import calibration_of
+from resight.cli.common.run_folder import calibration_of
 from resight.data import load_dataset
 from resight.errors import UnknownNameError
 from resight.evaluation import calibrate, labeled_pairs

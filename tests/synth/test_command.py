@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from resight.cli import common, synth
+from resight.cli.common import output
+from resight.cli.data import synth
 from resight.synth import DIALS, PRESETS, Summary, SynthConfig
 from resight.training.monitoring.progress import Silent
 
@@ -30,7 +31,7 @@ def test_the_command_knows_every_dial_and_preset() -> None:
 
 def test_help_ends_with_an_example_and_needs_no_renderer() -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from resight.cli.synth import command;"
+        "import sys; from click.testing import CliRunner; from resight.cli.data.synth import command;"
         "print(CliRunner().invoke(command, ['--help']).output);"
         "assert not {'mitsuba', 'numpy', 'torch'} & set(sys.modules)"
     )
@@ -110,7 +111,7 @@ def test_progress_counts_pictures_and_starts_where_the_work_does() -> None:
         def advance(self, done: int, note: str = "") -> None:
             said.append((done, note))
 
-    progress = common.counting(Told(), "rendering")
+    progress = output.counting(Told(), "rendering")
     for done in (1_000, 1_001):
         progress(done, 48_880)
     assert said == [("rendering", 48_880, 1_000), (1_000, "1,000 of 48,880"), (1_001, "1,001 of 48,880")]

@@ -1,4 +1,4 @@
-"""The command line `resight VERB`: a table of verbs, each in its own file, imported when it is called."""
+"""The command line `resight VERB`: a table of verbs, each in a file of its own, imported when it is called."""
 
 from __future__ import annotations
 
@@ -16,42 +16,45 @@ from resight.errors import ResightError
 
 @dataclass(frozen=True)
 class Verb:
-    """A name on the command line, the line that describes it, and the module whose `command` it is."""
+    """A name on the command line, its room, the line that describes it, and the module whose `command` it is."""
 
     name: str
+    room: str
     help: str
 
     @property
     def module(self) -> str:
-        return f"resight.cli.{self.name}{'_' if keyword.iskeyword(self.name) else ''}"
+        return f"resight.cli.{self.room}.{self.name}{'_' if keyword.iskeyword(self.name) else ''}"
 
 
 VERBS = (
-    Verb("demo", "Bundled synthetic people: train, evaluate, search, report, index."),
-    Verb("train", "Train a recipe; the same command resumes an interrupted run."),
-    Verb("import", "Another project's weights as a model, with equal descriptors."),
-    Verb("evaluate", "Evaluate a model on a data set: mAP, CMC, mINP."),
-    Verb("embed", "Turn pictures into a file of vectors."),
-    Verb("index", "Embed pictures and add them to a gallery."),
-    Verb("gallery", "Maintain a gallery: list, delete, verify, back up, export."),
-    Verb("search", "Find the pictures most similar to a query picture."),
-    Verb("verify", "Compare two pictures: the same person or not."),
-    Verb("serve", "Search galleries over HTTP and on a web page."),
-    Verb("keys", "Make and revoke the keys of a service."),
-    Verb("cluster", "Sort pictures by person, without labels."),
-    Verb("adapt", "Adapt a trained model to pictures without labels."),
-    Verb("report", "Write one HTML page about a run: scores, curves, ranked lists."),
-    Verb("compare", "Compare two runs on the same queries: paired test, which queries changed."),
-    Verb("sweep", "Train recipes x changes x seeds into one table; resumes after any stop."),
-    Verb("explain", "Draw attention maps, or the regions a similarity comes from."),
-    Verb("calibrate", "Find similarity thresholds, and probabilities of being the same person."),
-    Verb("data", "Check, split and convert data sets."),
-    Verb("export", "Write a model as one ONNX, OpenVINO or pt2 file, with the proof that it is the same model."),
-    Verb("synth", "Render synthetic people, seen by any number of cameras."),
-    Verb("models", "List the models with their size and cost, and the packaged weights."),
-    Verb("losses", "List the losses with what they take and their options."),
-    Verb("backbones", "List the backbones by name."),
-    Verb("bench", "Measure how fast a recipe trains, or a model embeds, on this machine."),
+    Verb("demo", "training", "Bundled synthetic people: train, evaluate, search, report, index."),
+    Verb("train", "training", "Train a recipe; the same command resumes an interrupted run."),
+    Verb("import", "models", "Another project's weights as a model, with equal descriptors."),
+    Verb("evaluate", "evaluation", "Evaluate a model on a data set: mAP, CMC, mINP."),
+    Verb("embed", "search", "Turn pictures into a file of vectors."),
+    Verb("index", "gallery", "Embed pictures and add them to a gallery."),
+    Verb("gallery", "gallery", "Maintain a gallery: list, delete, verify, back up, export."),
+    Verb("search", "search", "Find the pictures most similar to a query picture."),
+    Verb("verify", "search", "Compare two pictures: the same person or not."),
+    Verb("serve", "gallery", "Search galleries over HTTP and on a web page."),
+    Verb("keys", "gallery", "Make and revoke the keys of a service."),
+    Verb("cluster", "search", "Sort pictures by person, without labels."),
+    Verb("adapt", "training", "Adapt a trained model to pictures without labels."),
+    Verb("report", "evaluation", "Write one HTML page about a run: scores, curves, ranked lists."),
+    Verb("compare", "evaluation", "Compare two runs on the same queries: paired test, which queries changed."),
+    Verb("sweep", "training", "Train recipes x changes x seeds into one table; resumes after any stop."),
+    Verb("explain", "evaluation", "Draw attention maps, or the regions a similarity comes from."),
+    Verb("calibrate", "evaluation", "Find similarity thresholds, and probabilities of being the same person."),
+    Verb("data", "data", "Check, split and convert data sets."),
+    Verb(
+        "export", "models", "Write a model as one ONNX, OpenVINO or pt2 file, with the proof that it is the same model."
+    ),
+    Verb("synth", "data", "Render synthetic people, seen by any number of cameras."),
+    Verb("models", "models", "List the models with their size and cost, and the packaged weights."),
+    Verb("losses", "models", "List the losses with what they take and their options."),
+    Verb("backbones", "models", "List the backbones by name."),
+    Verb("bench", "models", "Measure how fast a recipe trains, or a model embeds, on this machine."),
 )
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resight.cli import common
+from resight.cli.common import output, params
 from resight.errors import printable
 from resight.files import refuse_overwriting
 
 if TYPE_CHECKING:
     from resight.gallery import Gallery
 
-WHERE = click.argument("where", type=common.FILE)
+WHERE = click.argument("where", type=params.FILE)
 
 
 def open_gallery(where: Path) -> Gallery:
@@ -23,10 +23,10 @@ def open_gallery(where: Path) -> Gallery:
     return Gallery.open(where)
 
 
-@click.command(epilog=common.example("resight gallery backup galleries/mall mall.backup"))
+@click.command(epilog=output.example("resight gallery backup galleries/mall mall.backup"))
 @WHERE
-@click.argument("file", type=common.OUT_FILE)
-@common.json_option
+@click.argument("file", type=params.OUT_FILE)
+@params.json_option
 def backup(where: Path, file: Path, as_json: bool) -> None:
     """Write one FILE with everything, while others may go on writing."""
     with open_gallery(where) as gallery:
@@ -34,10 +34,10 @@ def backup(where: Path, file: Path, as_json: bool) -> None:
     _done(as_json, f"{file}: written", file=str(file))
 
 
-@click.command(epilog=common.example("resight gallery restore mall.backup galleries/mall"))
-@click.argument("file", type=common.FILE)
-@click.argument("where", type=common.OUT_FOLDER)
-@common.json_option
+@click.command(epilog=output.example("resight gallery restore mall.backup galleries/mall"))
+@click.argument("file", type=params.FILE)
+@click.argument("where", type=params.OUT_FOLDER)
+@params.json_option
 def restore(file: Path, where: Path, as_json: bool) -> None:
     """Make a gallery in the folder WHERE from a backup."""
     from resight.gallery import Gallery
@@ -47,10 +47,10 @@ def restore(file: Path, where: Path, as_json: bool) -> None:
     _done(as_json, f"{where}: {count:,} records", gallery=str(where), records=count)
 
 
-@click.command(epilog=common.example("resight gallery export galleries/mall mall.parquet"))
+@click.command(epilog=output.example("resight gallery export galleries/mall mall.parquet"))
 @WHERE
-@click.argument("file", type=common.Output(endings=(".parquet",), extras={".parquet": ("pyarrow", "parquet")}))
-@common.json_option
+@click.argument("file", type=params.Output(endings=(".parquet",), extras={".parquet": ("pyarrow", "parquet")}))
+@params.json_option
 def export(where: Path, file: Path, as_json: bool) -> None:
     """Write records, vectors and pictures into a Parquet FILE."""
     with open_gallery(where) as gallery:
@@ -58,10 +58,10 @@ def export(where: Path, file: Path, as_json: bool) -> None:
     _done(as_json, f"{file}: {count:,} records", file=str(file), records=count)
 
 
-@click.command("import", epilog=common.example("resight gallery import galleries/mall mall.parquet"))
+@click.command("import", epilog=output.example("resight gallery import galleries/mall mall.parquet"))
 @WHERE
-@click.argument("file", type=common.FILE)
-@common.json_option
+@click.argument("file", type=params.FILE)
+@params.json_option
 def import_(where: Path, file: Path, as_json: bool) -> None:
     """Add the records of a Parquet FILE that `export` wrote."""
     with open_gallery(where) as gallery:
@@ -70,14 +70,14 @@ def import_(where: Path, file: Path, as_json: bool) -> None:
 
 
 @click.command(
-    epilog=common.example("resight gallery copy galleries/mall galleries/cluster --server http://localhost:19530")
+    epilog=output.example("resight gallery copy galleries/mall galleries/cluster --server http://localhost:19530")
 )
 @WHERE
-@click.argument("to", type=common.OUT_FOLDER)
+@click.argument("to", type=params.OUT_FOLDER)
 @click.option("--server", default="", help="Keep the copy's vectors on this Milvus server.")
 @click.option("--collection", default="", help="Its collection there.")
 @click.option("--index", default="FLAT", show_default=True, help="Its index there.")
-@common.json_option
+@params.json_option
 def copy(where: Path, to: Path, server: str, collection: str, index: str, as_json: bool) -> None:
     """Copy a gallery into the folder TO, in a folder or on a Milvus server; the same command goes on after a stop."""
     from resight.gallery import Gallery
@@ -95,13 +95,13 @@ def copy(where: Path, to: Path, server: str, collection: str, index: str, as_jso
     _done(as_json, f"{to}: {count:,} records", gallery=str(to), records=count)
 
 
-@click.command(epilog=common.example("resight gallery reembed galleries/mall galleries/mall2 --model runs/better"))
+@click.command(epilog=output.example("resight gallery reembed galleries/mall galleries/mall2 --model runs/better"))
 @WHERE
-@click.argument("to", type=common.OUT_FOLDER)
-@click.option("--model", type=common.MODEL, required=True, help="The new model.")
-@common.batch_option
-@common.device_option
-@common.json_option
+@click.argument("to", type=params.OUT_FOLDER)
+@click.option("--model", type=params.MODEL, required=True, help="The new model.")
+@params.batch_option
+@params.device_option
+@params.json_option
 def reembed(where: Path, to: Path, model: Path, batch_size: int, device: str, as_json: bool) -> None:
     """Make the gallery TO: the records of WHERE with vectors of another model, from their pictures."""
     from resight.gallery import Gallery
@@ -126,6 +126,6 @@ def reembed(where: Path, to: Path, model: Path, batch_size: int, device: str, as
 
 def _done(as_json: bool, sentence: str, **result: Any) -> None:
     if as_json:
-        common.print_json(result)
+        output.print_json(result)
     else:
         click.echo(sentence)

@@ -1,0 +1,1 @@
+"""Parameters, output, processes and run folders that verbs share."""

@@ -1,0 +1,1 @@
+"""Verbs that read or make data sets: data, synth."""

@@ -1,0 +1,1 @@
+"""Verbs that judge a model: evaluate, compare, calibrate, report, explain."""

@@ -1,0 +1,1 @@
+"""Verbs on models and their parts: models, losses, backbones, import, export, bench."""
