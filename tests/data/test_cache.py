@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from resight.data import PixelCache, PixelStream, decode, open_pixels
-from resight.data.loading import cache as cache_module
+from resight.data.loading import cache_file
 from resight.data.loading import stream as stream_module
 from resight.data.loading.base import Pixels, cache_folder, prefetch
 from resight.errors import DatasetError, UsageError
@@ -75,7 +75,7 @@ def test_threads_change_nothing(samples: list[Sample], tmp_path: Path) -> None:
 
 def test_a_second_run_decodes_nothing(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     first = PixelCache(samples, SIZE)
-    monkeypatch.setattr(cache_module, "decode_rows", None)
+    monkeypatch.setattr(cache_file, "decode_rows", None)
     again = PixelCache(samples, SIZE)
     index = np.arange(len(first))
     assert torch.equal(first.take(index), again.take(index))
@@ -164,9 +164,9 @@ def test_a_full_disk_means_memory_and_a_warning(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if when == "before":
-        monkeypatch.setattr(cache_module, "room_on_disk", lambda _: 0)
+        monkeypatch.setattr(cache_file, "room_on_disk", lambda _: 0)
     else:
-        monkeypatch.setattr(cache_module, "_reserve", full)
+        monkeypatch.setattr(cache_file, "_reserve", full)
     with caplog.at_level(logging.WARNING, "resight.data"):
         cache = PixelCache(samples, SIZE)
     assert "kept in memory" in caplog.text and "RESIGHT_CACHE" in caplog.text
@@ -178,7 +178,7 @@ def test_where_the_disk_has_no_room_memory_or_a_stream_is_chosen(
     samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
-    for module in ("base", "cache"):
+    for module in ("base", "cache_file"):
         monkeypatch.setattr(f"resight.data.loading.{module}.room_on_disk", lambda _: 0)
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
     monkeypatch.setattr("resight.data.loading.open.free_memory", lambda: 0)

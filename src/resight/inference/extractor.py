@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 
 from resight.data.loading.ahead import decode_ahead
 from resight.data.loading.base import Unreadable
-from resight.data.loading.picture import is_pil, pixels_of
 from resight.dist import rank, sum_over_ranks, world_size
 from resight.dist.processes import gather_objects, on_rank_zero
 from resight.errors import ImageError, UsageError
+from resight.inference.device import evaluating, resolve_device
+from resight.inference.pictures import as_sequence, cut_boxes
 from resight.inference.precision import Chosen, Precision, autocast, check_precision, choose
 from resight.models import load_model
 from resight.types import Embedder
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 
     from resight.data import Pixels
     from resight.data.loading.picture import Picture
+    from resight.inference.pictures import Pictures
 
-    Pictures: TypeAlias = Picture | Sequence[Picture]
     Progress: TypeAlias = Callable[[int], None]
     Block: TypeAlias = tuple[range, Tensor, list[Unreadable]]
-
-log = logging.getLogger("resight.inference")
 
 
 class Extractor:
@@ -119,7 +117,7 @@ class Extractor:
         Raises:
             ImageError: naming the first picture that cannot be read; `tolerant` goes on and lists them instead.
         """
-        return self._embed(_as_sequence(pictures), progress, tolerant=False)[0]
+        return self._embed(as_sequence(pictures), progress, tolerant=False)[0]
 
     def tolerant(
         self, pictures: Pictures, progress: Progress | None = None, camids: Sequence[int] | None = None
@@ -128,7 +126,7 @@ class Extractor:
 
         camids: the camera of each picture, for a model that takes them.
         """
-        return self._embed(_as_sequence(pictures), progress, tolerant=True, camids=camids)
+        return self._embed(as_sequence(pictures), progress, tolerant=True, camids=camids)
 
     def stored(
         self, pixels: Pixels, progress: Progress | None = None, camids: Sequence[int] | None = None
@@ -156,18 +154,8 @@ class Extractor:
             ImageError: the frame cannot be read.
             UsageError: `xyxy` has another shape.
         """
-        corners = np.asarray(xyxy, np.float64)
-        corners = corners.reshape(-1, 4) if not corners.size else corners
-        if corners.ndim != 2 or corners.shape[1] != 4:
-            raise UsageError(f"boxes have the shape (N, 4), x1 y1 x2 y2; found {corners.shape}.")
-        whole = pixels_of(frame)  # (h, w, 3)
-        crops = [_crop(whole, box) for box in corners]
+        crops = cut_boxes(frame, xyxy)
         inside = [row for row, crop in enumerate(crops) if crop is not None]
-        for row in sorted(set(range(len(crops))) - set(inside)):
-            log.warning(
-                "box %d, %s, cannot be cropped from a frame of %d x %d: its vector is NaN.",
-                row, corners[row].tolist(), whole.shape[1], whole.shape[0],
-            )  # fmt: skip
         vectors = np.full((len(crops), self.model.embedding_dim), np.nan, np.float32)
         vectors[inside] = self([crop for crop in crops if crop is not None])
         return vectors
@@ -279,58 +267,9 @@ def _filled(batch: Tensor, size: int) -> Tensor:
     return torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
 
 
-@contextlib.contextmanager
-def evaluating(model: object) -> Iterator[None]:
-    """The model in evaluation mode inside, every part of it as it was afterwards."""
-    training = [part for part in model.modules() if part.training] if isinstance(model, nn.Module) else []
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """`auto`: cuda where there is one, then mps, then cpu.  Raises UsageError for one that is not here."""
-    if isinstance(device, torch.device):
-        return device
-    if device in ("auto", "cuda") and torch.cuda.is_available():  # by number: a thread of its own starts at the first
-        return torch.device("cuda", torch.cuda.current_device())
-    if device == "auto":
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"there is no device {device!r}; use auto, cpu, cuda, cuda:1 or mps.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r} was asked for, but torch sees no CUDA device. Use --device auto or cpu.")
-    return chosen
-
-
 def _checked(model: object) -> Embedder:
     if not isinstance(model, Embedder):
         wanted = ("input_size", "embedding_dim", "metric", "embed", "fingerprint")
         missing = ", ".join(name for name in wanted if not hasattr(model, name))
         raise UsageError(f"{type(model).__name__} cannot embed: it has no {missing}. See resight.types.Embedder.")
     return model
-
-
-def _as_sequence(pictures: Pictures) -> Sequence[Picture]:
-    """One picture as a list of one; a ready batch by its pictures."""
-    if isinstance(pictures, np.ndarray | Tensor):
-        return [pictures] if pictures.ndim in (0, 2, 3) else list(pictures)
-    if isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview) or is_pil(pictures):
-        return [pictures]
-    return [cast("Picture", pictures)] if hasattr(pictures, "read") else list(cast("Sequence[Picture]", pictures))
-
-
-def _crop(frame: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.uint8] | None:
-    """The pixels of a box, whole ones at its edges; None where there are none."""
-    height, width = frame.shape[:2]
-    if not np.isfinite(box).all():
-        return None
-    x1, y1 = np.floor(box[:2]).clip(0, (width, height)).astype(int)
-    x2, y2 = np.ceil(box[2:]).clip(0, (width, height)).astype(int)
-    return frame[y1:y2, x1:x2] if x2 > x1 and y2 > y1 else None

@@ -9,7 +9,7 @@ from torch import nn
 
 from resight.data.loading.ahead import decode_ahead
 from resight.errors import ImageError
-from resight.inference.extractor import evaluating, resolve_device
+from resight.inference.device import evaluating, resolve_device
 from resight.models import PairScores
 
 if TYPE_CHECKING:

@@ -16,30 +16,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from resight._version import __version__
-from resight.errors import CheckpointError, ModelNotFoundError, ResightError, UnknownNameError, suggestion
+from resight.errors import CheckpointError, ModelNotFoundError, UnknownNameError, suggestion
 from resight.files import write_atomically
 from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.checkpoints import convert
 from resight.models.exported import ExportedModel, is_exported, open_exported
+from resight.models.file_header import KEY, is_described, read_header
+from resight.models.fitting import Undrawn, classifier_tensors, refuse_misfits, sketch, without_sources
 from resight.models.hub import from_hub
-from resight.models.registry import MODELS, PRESETS, build
-from resight.options import plain
+from resight.models.registry import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from torch import Tensor
+
 log = logging.getLogger(__name__)
 
 FILE = "model.safetensors"
-KEY = "resight"
 SHELF = Path(str(files("resight.models") / "trained"))  # a folder a name: the weights and their card.json
 
 
@@ -173,17 +172,6 @@ def open_source(where: str | Path) -> Source:
     return Source(path, found.model.spec, shapes, found.model)
 
 
-def is_described(path: Path) -> bool:
-    """Whether a file is ours, or at least no other project's: those hold tensors and no description."""
-    if path.suffix != ".safetensors":
-        return False
-    try:
-        with safe_open(path, framework="pt") as file:
-            return KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return True  # reading the header says what is wrong with it
-
-
 def say_differences(own: ModelSpec, theirs: ModelSpec, path: Path) -> None:
     """Warn of options that no tensor shows, such as a stride, and that differ from the file's."""
     mine, other = without_sources(own.options), without_sources(theirs.options)
@@ -192,55 +180,6 @@ def say_differences(own: ModelSpec, theirs: ModelSpec, path: Path) -> None:
     if differing:
         told = ", ".join(f"{key} = {other[key]} there and {mine[key]} here" for key in differing)
         log.warning("%s was made with other options of the model: %s.", path, told)
-
-
-class Undrawn(TorchFunctionMode):
-    """Leaves out the random start of weights that a file is about to overwrite.
-
-    Saves the time, leaves the global generator alone, and on the meta device spares the import of half of torch.
-    """
-
-    DRAWS = frozenset({"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_"})
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in self.DRAWS:
-            tensor = args[0] if args else kwargs["tensor"]
-            if not tensor.is_meta:
-                tensor.detach().zero_()  # a loop that rejects draws must see one within bounds
-            return tensor
-        return func(*args, **kwargs)
-
-
-def sketch(spec: ModelSpec, path: Path) -> ReIDModel:
-    """The model a header describes, without memory: a false header must not cost any."""
-    try:
-        with torch.device("meta"), Undrawn():
-            return build(spec.name, spec.num_ids, **without_sources(spec.options))
-    except (ResightError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
-        raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from error
-
-
-def classifier_tensors(model: ReIDModel, identities_only: bool = False) -> set[str]:
-    """Names of the tensors that depend on the training set's identities (and on its attributes)."""
-    heads = dict(model.classifiers())
-    if identities_only:
-        heads = {name: head for name, head in heads.items() if not name.startswith("attribute_heads.")}
-    return {f"{name}.{tensor}" for name, head in heads.items() for tensor in head.state_dict()}
-
-
-def refuse_misfits(model: ReIDModel, shapes: Mapping[str, tuple[int, ...]], source: str, dropped: set[str]) -> None:
-    """Raises CheckpointError naming whatever of `shapes` does not fit into `model`, `dropped` aside."""
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name not in dropped}
-    theirs = {name: shape for name, shape in shapes.items() if name not in dropped}
-    missing, extra = own.keys() - theirs.keys(), theirs.keys() - own.keys()
-    wrong = [f"{n} {theirs[n]} for {own[n]}" for n in own.keys() & theirs.keys() if theirs[n] != own[n]]
-    if missing or extra or wrong:
-        raise CheckpointError(
-            f"{source} does not fit {model.spec.name}: {listing('of another shape', wrong)}, "
-            f"{listing('missing', missing)}, {listing('unexpected', extra)}. "
-            f"Is it a checkpoint of another model?"
-        )
 
 
 def fill(model: ReIDModel, source: Source, dropped: set[str]) -> None:
@@ -291,55 +230,3 @@ def locate(where: str | Path) -> Path:
         f"there is no model at {where}.{suggestion(str(where), trained())} Expected a folder with {FILE}, a "
         f".safetensors file, one of {', '.join(trained())}, or a hub id: owner/name, hf://owner/name/FILE."
     )
-
-
-def read_header(path: Path) -> tuple[ModelSpec, dict[str, tuple[int, ...]]]:
-    """The specification and the tensors' shapes, without reading a tensor."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        if text is None:
-            raise CheckpointError(
-                f"{path} holds tensors but no description of a model. Files of other programs can serve as "
-                f"backbone.weights of a new model."
-            )
-        spec = json.loads(text)["spec"]
-        name, options = str(spec["name"]), dict(spec["options"])
-        return ModelSpec(name, int(spec["num_ids"]), earlier_options(name, options)), shapes
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        if (kind := other_format(path)) is not None:
-            raise CheckpointError(
-                f"{path} is {kind}, not a model file of resight (safetensors with a description of the model)."
-            ) from error
-        raise CheckpointError(
-            f"{path} is not a model file of resight ({type(error).__name__}: {error}). It may be damaged; "
-            f"copy it again, or save it with resight.models.save_model."
-        ) from error
-
-
-def earlier_options(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options of a file that an earlier version wrote, as this one calls them."""
-    kind = MODELS.get(PRESETS.get(name, (name, {}))[0])
-    return options if kind is None else kind.Options.from_earlier(options)
-
-
-def other_format(path: Path) -> str | None:
-    """What a file of another program is, by its first bytes; None where they tell nothing."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(b"PK\x03\x04"):
-        return "a zip archive, as torch.save writes checkpoints (.pth, .pt)"
-    if start.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return "a pickle, as older versions of torch.save wrote checkpoints (.pth), which is not opened"
-    if start.startswith(b"\x89HDF\r\n"):
-        return "an HDF5 file, as Keras writes weights (.h5)"
-    return "an ONNX file" if path.suffix.lower() == ".onnx" else None
-
-
-def without_sources(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options less where the first weights came from: the file brings its own."""
-    kept: dict[str, Any] = plain(options)
-    if isinstance(backbone := kept.get("backbone"), dict):
-        kept["backbone"] = {k: v for k, v in backbone.items() if k not in ("pretrained", "weights", "partial")}
-    return kept

@@ -19,7 +19,7 @@ from resight.errors import UsageError
 from resight.serving import failures, routes
 from resight.serving.limits import Limits
 from resight.serving.middleware import LOOPBACK, Guard
-from resight.serving.routes import Admins
+from resight.serving.routes.dependencies import Admins
 from resight.serving.service import Service
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def create_app(
     )  # fmt: skip
     app.state.service = service
     failures.install(app)
-    app.include_router(routes.router)
+    for router in routes.ROUTERS:
+        app.include_router(router)
     page = resources.files("resight.serving") / "page"
     index = (page / "index.html").read_text(encoding="utf-8")
 

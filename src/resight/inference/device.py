@@ -1,0 +1,44 @@
+"""The device a model computes on, and evaluation mode."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from resight.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """The model in evaluation mode inside, every part of it as it was afterwards."""
+    training = [part for part in model.modules() if part.training] if isinstance(model, nn.Module) else []
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """`auto`: cuda where there is one, then mps, then cpu.  Raises UsageError for one that is not here."""
+    if isinstance(device, torch.device):
+        return device
+    if device in ("auto", "cuda") and torch.cuda.is_available():  # by number: a thread of its own starts at the first
+        return torch.device("cuda", torch.cuda.current_device())
+    if device == "auto":
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"there is no device {device!r}; use auto, cpu, cuda, cuda:1 or mps.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r} was asked for, but torch sees no CUDA device. Use --device auto or cpu.")
+    return chosen
