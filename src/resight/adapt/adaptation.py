@@ -125,9 +125,21 @@ def ask(
     k: int = 10,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
-    """The most similar of the pictures to each query, to the model before and after: see `answer_changes`.
+    """What is found for some queries by the model before and after the adaptation.
 
-    Raises ImageError where a query cannot be read.
+    Args:
+        source: the model before.
+        result: the model after.
+        pictures: those to search in.
+        queries: picture files.
+        k: hits a query.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Returns:
+        An entry a query; see `resight.reporting.adaptation.answer_changes`.
+
+    Raises:
+        ImageError: a query cannot be read.
     """
     found = []
     for model in (source, result):

@@ -33,7 +33,15 @@ def crops(source: str | Path, camera: str | None = None) -> Dataset:
 
 
 def together(pictures: Dataset, kept: Dataset) -> Dataset:
-    """Pictures without labels, and a data set whose training pictures keep their persons and cameras of their own."""
+    """Pictures without labels, and a data set whose training pictures keep their persons.
+
+    Args:
+        pictures: from `crops`.
+        kept: its cameras are numbered after those of `pictures`.
+
+    Raises:
+        DatasetError: `kept` has fewer than two persons to train on.
+    """
     first = max(sample.camid for sample in pictures.train) + 1
     known = [sample for sample in kept.train if sample.pid > 0]
     if len({sample.pid for sample in known}) < FEWEST_KEPT:

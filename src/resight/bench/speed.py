@@ -65,7 +65,18 @@ def prepared(
     batch: int | None = None,
     settings: tuple[str, ...] = (),
 ) -> Recipe:
-    """The recipe with some of its switches set; weights are drawn, not fetched, since their values cost no time."""
+    """The recipe with some of its switches set; what is None stays.
+
+    Weights are drawn, not fetched, since their values cost no time.
+
+    Args:
+        recipe: a recipe, a name or a TOML file.
+        precision: train.precision.
+        compiled: train.compile.
+        channels_last: train.channels_last.
+        batch: pictures of a batch.
+        settings: KEY=VALUE, as `Recipe.override` takes them.
+    """
     loaded = Recipe.load(recipe) if isinstance(recipe, str) else recipe
     changes = list(settings)
     if precision is not None:
@@ -89,9 +100,17 @@ def measure(
     peak_tflops: float | None = None,
     threads: int | None = None,
 ) -> Speed:
-    """Train for `steps` steps after a warm-up, in this process, and save nothing.  Raises what training raises.
+    """Train for some steps after a warm-up, in this process, and save nothing.
 
-    threads: torch's from here on, where given.
+    Args:
+        recipe: what to train, on made-up pictures of its size.
+        steps: measured.
+        device: auto, cpu, cuda, cuda:N or mps.
+        peak_tflops: TFLOP/s the device could do; where not given, known for common GPUs.
+        threads: torch's from here on, where given.
+
+    Raises:
+        TrainingError: as in training.
     """
     if threads is not None:
         torch.set_num_threads(threads)

@@ -130,6 +130,9 @@ def cluster(
         memory: bytes used beyond features and result, about.
         progress: hears (items done, of how many).
 
+    Returns:
+        Labels (N,) below 0 where left out, and how good the grouping is.
+
     Raises:
         EvaluationError: features that are not finite, or pairs within the radius that outgrow `memory`.
     """
@@ -170,7 +173,15 @@ def build_graph(
 
 
 def centered(vectors: NDArray[np.float32], camids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Each vector less the mean of its camera, of unit length again.  (N, D), (N,) -> (N, D)."""
+    """Each vector less the mean of its camera.
+
+    Args:
+        vectors: (N, D).
+        camids: (N,).
+
+    Returns:
+        (N, D) float32, of unit length again.
+    """
     moved = vectors.copy()
     for camera in np.unique(camids):
         own = camids == camera

@@ -31,7 +31,15 @@ Pair = tuple[int, int]
 
 
 def one_frame(camids: Sequence[int], frames: Sequence[int | None]) -> list[Pair]:
-    """All pairs of crops taken by one camera in one frame; a crop whose frame is unknown is in none."""
+    """All pairs of crops taken by one camera in one frame, which show two people.
+
+    Args:
+        camids: (N,).
+        frames: (N,); a crop whose frame is None is in no pair.
+
+    Returns:
+        Pairs of rows.
+    """
     seen: dict[tuple[int, int], list[int]] = defaultdict(list)
     for item, (camera, frame) in enumerate(zip(camids, frames, strict=True)):
         if frame is not None:
@@ -93,6 +101,15 @@ def constrain(
 
     Clusters with members that must be together become one; a cluster with members that must be apart is put together
     anew from its members by average linkage that keeps them apart.  Of its pieces, single items are left out.
+
+    Args:
+        graph: distances of N items.
+        labels: (N,) clusters, below 0 where left out.
+        apart: pairs of items that show two people.
+        together: pairs of items that show one.
+
+    Returns:
+        (N,) labels, numbered anew where anything had to change.
     """
     labels = _joined(labels, together)
     broken = {int(labels[a]) for a, b in apart if labels[a] == labels[b] and labels[a] >= 0}

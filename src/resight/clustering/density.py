@@ -72,7 +72,19 @@ class RadiusTrial:
 def choose_radius(
     graph: NeighborGraph, min_samples: int = 4, radii: Sequence[float] = RADII
 ) -> tuple[float, list[RadiusTrial]]:
-    """The radius of the highest gain, the smallest of equals, and what each gives."""
+    """The radius of the highest gain.
+
+    Args:
+        graph: the neighbors of N items, with their distances.
+        min_samples: as in `dbscan`.
+        radii: those to try, ascending; what is longer than the graph's reach is passed over.
+
+    Returns:
+        The radius, the smallest of equals, and what each radius gives.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
     trials, before = [], np.full(len(graph), LEFT_OUT, np.int64)
     for eps in (eps for eps in radii if eps <= graph.reach):
         labels = dbscan(graph, eps, min_samples)
@@ -95,7 +107,13 @@ def choose_radius(
 def gain(graph: NeighborGraph, labels: NDArray[np.int64], fair: float = FAIR) -> float:
     """Similarity of the pairs that are together, less `fair` for each, a picture.
 
-    A pair that is not in the graph has no similarity.
+    Args:
+        graph: distances of N items; a pair that is not in it has no similarity.
+        labels: (N,) clusters, below 0 where left out.
+        fair: what a pair costs.
+
+    Returns:
+        The gain of a picture; see the module.
     """
     rows = graph.rows
     together = (labels[rows] == labels[graph.index]) & (labels[rows] >= 0)
@@ -104,7 +122,15 @@ def gain(graph: NeighborGraph, labels: NDArray[np.int64], fair: float = FAIR) ->
 
 
 def pair_agreement(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Pairs joined by both labelings over pairs joined by either; 1 where neither joins any."""
+    """Share of the joined pairs that two labelings have in common.
+
+    Args:
+        one: (N,) clusters, below 0 where left out.
+        other: (N,), likewise.
+
+    Returns:
+        Pairs joined by both over pairs joined by either, in [0, 1]; 1 where neither joins any.
+    """
     both = (one >= 0) & (other >= 0)
     joint = one[both] * (int(other.max(initial=0)) + 1) + other[both]
     shared = _pairs(np.unique(joint, return_inverse=True)[1]) if len(joint) else 0.0

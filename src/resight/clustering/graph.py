@@ -129,7 +129,18 @@ def jaccard_graph(
 def distance_graph(
     features: NDArray[np.float32], *, metric: Metric = "cosine", reach: float, memory: int = RERANK_MEMORY
 ) -> NeighborGraph:
-    """Plain distances, 1 - cosine or Euclidean, of one set against itself."""
+    """Plain distances, 1 - cosine or Euclidean, of one set against itself.
+
+    Args:
+        features: (N, D).
+        metric: of the features.
+        reach: longer distances are not kept.
+        memory: bytes used beyond features and result, about.
+
+    Raises:
+        EvaluationError: features that are not finite or too few, or pairs that outgrow `memory`.
+        UsageError: `reach` is no distance of this metric.
+    """
     _check(features, reach, 2.0 if metric == "cosine" else np.inf)
     source = FeatureSource(features, features, metric, "raise", memory)
 

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 
 def silhouettes(graph: NeighborGraph, labels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How surely each item belongs to its cluster, (N,) in [-1, 1]; 0 for one that is left out.  Rousseeuw, 1987.
+    """How surely each item belongs to its cluster.  Rousseeuw, 1987.
 
         s = (b - a) / max(a, b)
 
-    a: mean distance to the other members; b: to the members of the nearest other cluster.  Pairs that are not in the
-    graph count as distance 1.
+    a: mean distance to the other members; b: to the members of the nearest other cluster.
+
+    Args:
+        graph: distances of N items; pairs that are not in it count as distance 1.
+        labels: (N,) clusters, below 0 where left out.
+
+    Returns:
+        (N,) in [-1, 1]; 0 for an item that is left out.
     """
     count, clusters = len(graph), int(labels.max(initial=-1)) + 1
     if clusters == 0:
@@ -70,7 +76,18 @@ class Agreement:
 
 
 def agreement(labels: NDArray[np.int64], truth: NDArray[np.int64]) -> Agreement:
-    """labels (N,), below 0 where left out; truth (N,) persons."""
+    """Compare clusters with the persons that are known.
+
+    Args:
+        labels: (N,) clusters, below 0 where left out; each left-out item counts as a cluster of its own.
+        truth: (N,) persons.
+
+    Returns:
+        Adjusted mutual information, and precision and recall over pairs.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
     try:
         from sklearn.metrics import adjusted_mutual_info_score, pair_confusion_matrix
     except ImportError as error:

@@ -114,7 +114,14 @@ def load_dataset(name: str, root: str | Path | None = None, **options: object) -
 
 
 def options_of(name: str) -> dict[str, Option]:
-    """The options a reader takes; of several data sets, those of any.  Raises UnknownNameError."""
+    """The options a reader takes; of several data sets, those of any.
+
+    Args:
+        name: a data set, or several joined by +.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+    """
     known = (call_options(DATASETS[canonical_name(part)].read, {"root"}) for part in name.split("+"))
     return dict(ChainMap(*known))
 
@@ -126,7 +133,14 @@ def protocol_of(name: str) -> Mapping[str, object]:
 
 
 def canonical_name(name: str) -> str:
-    """The key of `DATASETS` for a name as people write it: `Market-1501` is market1501."""
+    """The key of `DATASETS` for a name as people write it: `Market-1501` is market1501.
+
+    Args:
+        name: upper or lower case, with hyphens or spaces, or an alias such as duke.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+    """
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     plain = ALIASES.get(plain, plain)
     if plain not in DATASETS:

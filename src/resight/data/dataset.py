@@ -175,7 +175,14 @@ def _differences(split: str, found: SplitCounts, want: SplitCounts) -> list[str]
 
 
 def attribute_columns(samples: Sequence[Sample]) -> dict[str, NDArray[np.int64]]:
-    """Attributes of some samples: name -> (N,) values, IGNORE where a sample is not annotated."""
+    """Attributes of some samples, column by column.
+
+    Args:
+        samples: N of them.
+
+    Returns:
+        name -> (N,) int64 values, IGNORE where a sample is not annotated.
+    """
     names = sorted({name for sample in samples for name in sample.attributes})
     return {
         name: np.array([sample.attributes.get(name, IGNORE) for sample in samples], dtype=np.int64) for name in names

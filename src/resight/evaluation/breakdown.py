@@ -42,7 +42,17 @@ class CameraPairs:
 
 
 def camera_pairs(inputs: EvaluationInput) -> CameraPairs:
-    """Each query evaluated against each gallery camera by itself; a query without a match there does not count."""
+    """Each query evaluated against each gallery camera by itself; one without a match there does not count.
+
+    Args:
+        inputs: distances and labels.
+
+    Returns:
+        Scores and numbers of queries, (query cameras, gallery cameras); NaN where no query counts.
+
+    Raises:
+        EvaluationError: the protocol's ties are "expected", which names no order.
+    """
     labels = inputs.labels
     if labels.protocol.ties == "expected":
         raise EvaluationError("camera pairs need an order of ties; choose another rule than ties='expected'.")
@@ -85,7 +95,14 @@ class PersonScore:
 
 
 def by_person(report: Report) -> list[PersonScore]:
-    """Every identity's own scores, the worst first; people without a match at the end."""
+    """Every identity's own scores.
+
+    Args:
+        report: of an evaluation.
+
+    Returns:
+        The worst first; people without a match at the end.
+    """
     lines = []
     for pid in np.unique(report.q_pids):
         rows = np.flatnonzero(report.q_pids == pid)

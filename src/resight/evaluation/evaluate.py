@@ -129,7 +129,14 @@ def evaluate_features(
 
 
 def evaluate_input(inputs: EvaluationInput) -> Report:
-    """Scores of an evaluation input, as `evaluate_distances` and `evaluate_features` return them."""
+    """Scores of an evaluation input, as `evaluate_distances` and `evaluate_features` return them.
+
+    Args:
+        inputs: distances from anywhere, and labels; see `EvaluationInput`.
+
+    Raises:
+        EvaluationError: labels or distances do not fit each other or the protocol.
+    """
     places = standing(inputs.source, inputs.labels)
     return summary(_scores(places, inputs.labels), inputs)
 

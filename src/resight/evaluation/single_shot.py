@@ -124,7 +124,14 @@ def _drawn(owner: IntArray, own: int, ranks: int, draws: int, rng: np.random.Gen
 
 
 def all_shots(inputs: EvaluationInput) -> FloatArray:
-    """CMC (R,) of all shots, mean over the queries with a match.  Equal distances stand in gallery order."""
+    """CMC of all shots, mean over the queries with a match.
+
+    Args:
+        inputs: distances of Q queries to G gallery items, and labels.  Equal distances stand in gallery order.
+
+    Returns:
+        (R,) for the ranks 1 to R, the protocol's `max_rank`.
+    """
     labels, places = inputs.labels, standing(inputs.source, inputs.labels)
     groups = Groups.of(places, len(labels.q_pids))
     seat = places.closer + places.earlier + 1 - groups.number  # from 1

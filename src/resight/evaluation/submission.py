@@ -67,7 +67,17 @@ def write_submission(path: str | Path, distances: Matrix, query_ids: npt.ArrayLi
 
 
 def read_submission(path: str | Path) -> tuple[Block, IntArray, IntArray]:
-    """The inverse: distances (Q, G), query ids, gallery ids."""
+    """Read a submission file: the inverse of writing one.
+
+    Args:
+        path: CSV; 0 and the gallery's ids, then a row for each query: its id and its distances.
+
+    Returns:
+        Distances (Q, G), query ids (Q,), gallery ids (G,).
+
+    Raises:
+        EvaluationError: the file is no submission.
+    """
     try:
         with Path(path).open(encoding="ascii") as file:
             table = np.array([line.split(",") for line in file], dtype=np.float64, ndmin=2)

@@ -28,7 +28,14 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """`auto`: cuda where there is one, then mps, then cpu.  Raises UsageError for one that is not here."""
+    """The device a name stands for.
+
+    Args:
+        device: "auto" (cuda where there is one, then mps, then cpu), a name as torch has it, or a torch.device.
+
+    Raises:
+        UsageError: it is not here.
+    """
     if isinstance(device, torch.device):
         return device
     if device in ("auto", "cuda") and torch.cuda.is_available():  # by number: a thread of its own starts at the first

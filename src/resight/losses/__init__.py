@@ -81,6 +81,10 @@ def available() -> list[str]:
 def build(name: str, **options: Any) -> Loss:
     """The loss called `name`.
 
+    Args:
+        name: one of `available()`.
+        options: of the loss; `dim` and `num_ids` are the model's.
+
     Raises:
         UnknownNameError: there is no such loss.
         OptionError: an option is unknown, missing, or has a value that is not valid.
@@ -90,7 +94,14 @@ def build(name: str, **options: Any) -> Loss:
 
 
 def options_of(name: str) -> dict[str, Option]:
-    """The options of a loss; `dim` and `num_ids` come from the model."""
+    """The options of a loss; `dim` and `num_ids` come from the model.
+
+    Args:
+        name: one of `available()`.
+
+    Raises:
+        UnknownNameError: there is no such loss.
+    """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES, listing="resight losses")
     return call_options(LOSSES[name])

@@ -44,7 +44,14 @@ class Attribute(CrossEntropy):
 def balanced(counts: Sequence[int]) -> list[float]:
     """Weights inverse to frequency whose mean over the counted is 1: n / (A n_a).
 
-    Raises UsageError when a value was never seen: it would weigh infinitely.
+    Args:
+        counts: (A,) examples of each value.
+
+    Returns:
+        (A,) weights.
+
+    Raises:
+        UsageError: a value was never seen: it would weigh infinitely.
     """
     if not counts or min(counts) < 1:
         raise UsageError(f"attribute counts are {list(counts)}; each value needs at least one example.")

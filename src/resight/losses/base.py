@@ -212,7 +212,14 @@ def reduce(part: Part, reduction: Reduction) -> Tensor:
 
 
 def valid_anchors(pids: Tensor) -> Tensor:
-    """How many anchors of the global batch have a positive and a negative: () int64; 0 is worth a metric."""
+    """How many anchors of the global batch have a positive and a negative.
+
+    Args:
+        pids: (B,) of this process.
+
+    Returns:
+        () int64, the same on every process; 0 is worth a metric.
+    """
     return sum_over_ranks(Relations(pids).valid.sum())
 
 

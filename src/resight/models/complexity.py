@@ -32,9 +32,12 @@ class Complexity:
 
 
 def complexity_of(model: ReIDModel) -> Complexity:
-    """Count `model`; its weights, mode and device are left as they are.
+    """Count parameters and multiply-adds of a model.
 
     Convolutions and matrix products are counted, as the papers do; normalisations and activations are not.
+
+    Args:
+        model: its weights, mode and device are left as they are.
     """
     heads = sum(count(head) for _, head in model.classifiers())
     return Complexity(
@@ -50,7 +53,15 @@ def complexity_of(model: ReIDModel) -> Complexity:
 
 
 def classical(name: str, input_size: tuple[int, int] = (224, 224)) -> Complexity:
-    """One of torchvision's networks the papers compare with, its 1000-way classifier counted apart."""
+    """Count one of torchvision's networks the papers compare with, its 1000-way classifier apart.
+
+    Args:
+        name: one of CLASSICAL.
+        input_size: (H, W) in pixels.
+
+    Raises:
+        UnknownNameError: it is none of these.
+    """
     import torchvision.models as zoo
 
     if name not in CLASSICAL:

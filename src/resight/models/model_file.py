@@ -104,7 +104,15 @@ def load_model(where: str | Path, num_ids: int | None = None) -> ReIDModel | Exp
 
 
 def read_model(where: str | Path, num_ids: int | None = None) -> ReIDModel:
-    """`load_model` for those who need the network itself: exported files are refused with a CheckpointError."""
+    """Load the network itself, in evaluation mode, on the CPU.
+
+    Args:
+        where: as in `load_model`, but no exported file.
+        num_ids: as in `load_model`.
+
+    Raises:
+        CheckpointError: nothing usable is found, or the file is an exported model.
+    """
     source = open_source(where)
     spec = source.spec
     stored = sketch(spec, source.path)

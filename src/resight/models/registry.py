@@ -79,7 +79,16 @@ def available() -> list[str]:
 
 
 def options_of(name: str, **options: Any) -> ModelOptions:
-    """The typed, complete options that `build(name, **options)` would use."""
+    """The typed, complete options that `build(name, **options)` would use.
+
+    Args:
+        name: a model or a preset.
+        options: those to set.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        OptionError: an option is unknown or has a value that is not valid.
+    """
     if name not in MODELS and name not in PRESETS:
         raise UnknownNameError("model", name, available(), listing="resight models")
     base, preset = PRESETS.get(name, (name, {}))
@@ -110,9 +119,18 @@ def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
 
 
 def probe(name: str, num_ids: int, batch: int = 2, **options: Any) -> ReIDOutput:
-    """Names and shapes of the model's output in training, from the meta device.
+    """The model's output in training on the meta device: names and shapes, nothing is computed, fetched or read.
 
-    Nothing is computed, fetched or read.  Raises UsageError, too, where the network cannot take its pictures.
+    Args:
+        name: a model.
+        num_ids: K identities.
+        batch: B pictures.
+        options: of the model.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        OptionError: an option is unknown or has a value that is not valid.
+        UsageError: the network cannot take pictures of its size.
     """
     with torch.device("meta"):
         model = build(name, num_ids, **options).train()

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def hits_table(answer: Mapping[str, Any]) -> Table:
-    """The hits of one answer of a search: see `ranked_lists.answered_rows`."""
+    """The hits of one answer of a search, for a terminal.
+
+    Args:
+        answer: as `ranked_lists.answered_rows` takes it, with "probability" and "accepted" where they are known.
+    """
     hits = answer["hits"]
     measure = "distance" if any("distance" in hit for hit in hits) else "similarity"
     optional = [name for name in ("pid", "camera") if any(name in hit for hit in hits)]
@@ -30,7 +34,11 @@ def hits_table(answer: Mapping[str, Any]) -> Table:
 
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What `models.complexity_of` counted, a line a model."""
+    """A line a model, for a terminal.
+
+    Args:
+        rows: the fields of `models.Complexity`, as dicts.
+    """
     table = _table("model")
     for name in ("parameters", "without classifier", "multiply-adds", "input", "descriptor"):
         table.add_column(name, justify="right")

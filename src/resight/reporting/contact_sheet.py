@@ -75,9 +75,19 @@ class Layout:
 def contact_sheet(
     rows: Sequence[RankedRow], *, columns: int | None = None, height: int = 192, title: str = ""
 ) -> Image:
-    """A query with at most `columns` hits, PER_LINE side by side.  `height` is that of a picture, in pixels.
+    """Draw queries and their hits as one picture: a query a row, its hits beside it.
 
-    A picture that cannot be read is an empty frame.  Raises UsageError on nothing to show, or too much.
+    Args:
+        rows: the queries and their ranked lists.  A picture that cannot be read is an empty frame.
+        columns: hits of a row, at most; None: all.  PER_LINE stand side by side, a longer list is wrapped.
+        height: of a picture, in pixels, 16 to 1024.
+        title: a line above.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        UsageError: there is nothing to show, or too much for one picture.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -119,14 +129,41 @@ def contact_sheet(
 
 
 def search_sheet(answers: Sequence[Mapping[str, Any]], *, height: int = 192, title: str = "") -> Image:
-    """The sheet of a search's answers: see `lists.answered_rows`."""
+    """Draw the answers of a search.
+
+    Args:
+        answers: as `answered_rows` takes them.
+        height: of a picture, in pixels.
+        title: a line above.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        UsageError: there is nothing to show, or too much for one picture.
+    """
     return contact_sheet(answered_rows(answers), height=height, title=title)
 
 
 def result_sheet(
     result: Result, *, queries: int = 5, k: int = 10, seed: int = 0, height: int = 192, title: str = ""
 ) -> Image:
-    """A seeded sample of evaluated queries with their lists down to the k-th picture that counts, at most k shown."""
+    """Draw a seeded sample of evaluated queries with their ranked lists.
+
+    Args:
+        result: an evaluation.
+        queries: how many to draw.
+        k: the lists go down to the k-th picture that counts; at most k are shown.
+        seed: of the draw.
+        height: of a picture, in pixels.
+        title: a line above.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        UsageError: there is nothing to show, or too much for one picture.
+    """
     drawn = sample_queries(result.report, queries, seed)
     return contact_sheet(ranked_rows(result, drawn, k), columns=k, height=height, title=title)
 

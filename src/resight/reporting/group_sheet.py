@@ -19,7 +19,17 @@ DOUBTFUL = 0.1  # confidence below which a picture is marked
 
 
 def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str, height: int = 128) -> Image:
-    """The first MOST pictures of a group under a title; those of little confidence in a red frame."""
+    """Draw the first MOST pictures of a group under a title; those of little confidence in a red frame.
+
+    Args:
+        paths: of the pictures, in the order to show them.
+        confidence: (N,) of their membership.
+        title: a line above.
+        height: of a picture, in pixels.
+
+    Returns:
+        An RGB image.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     shown = [thumbnail(path, height) for path in paths[:MOST]]

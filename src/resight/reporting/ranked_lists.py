@@ -74,9 +74,16 @@ class RankedRow:
 def ranked_rows(
     result: Result, queries: Sequence[int], k: int = 10, inputs: EvaluationInput | None = None
 ) -> list[RankedRow]:
-    """The lists of some queries down to the k-th picture that counts, in the evaluation's order and with its flags.
+    """Ranked lists of some queries, in the evaluation's order and with its flags.
 
-    inputs: the result's own, where the caller has it already; after re-ranking it is dear to make.
+    Args:
+        result: an evaluation.
+        queries: rows of the queries.
+        k: the lists go down to the k-th picture that counts.
+        inputs: the result's own, where the caller has it already; after re-ranking it is dear to make.
+
+    Returns:
+        A row a query.
     """
     if not len(queries):
         return []
@@ -96,8 +103,12 @@ def measure_of(result: Result) -> Measure:
 def answered_rows(answers: Sequence[Mapping[str, Any]]) -> list[RankedRow]:
     """The answers of a search as rows; right or wrong only where its own "pid" says who was looked for.
 
-    An answer is {"query": path, "hits": [hit, ...]}, a hit {"rank", "path", "similarity" or "distance"} and,
-    where they are known, "pid" and "camera"; "picture" is the file to show where it is not the path's.
+    Args:
+        answers: each {"query": path, "hits": [hit, ...]}, a hit {"rank", "path", "similarity" or "distance"} and, where
+            they are known, "pid" and "camera"; "picture" is the file to show where it is not the path's.
+
+    Returns:
+        A row an answer.
     """
     return [_answered(answer) for answer in answers]
 

@@ -49,12 +49,21 @@ class ServiceError(ResightError):
 class Client:
     """A gallery behind a service.
 
-        with Client("http://127.0.0.1:8000", key="resight_...") as gallery:
-            for hit in gallery.search("query.jpg", k=10, exclude_cameras=["c3"])[0]:
-                print(hit.id, hit.pid, hit.camera, hit.similarity)
+    Args:
+        url: the service's address.
+        key: from `resight keys create`, where the service has keys.
+        gallery: which one, where the service has several.
+        timeout: seconds.
 
-    gallery: which one, where the service has several.  timeout: seconds.  Raises UsageError for an address that is
-    none, ServiceError in every method, and ImageError, before anything is sent, for a picture that cannot be read.
+    Raises:
+        UsageError: the address is none.
+        ServiceError: in every method, what the service refuses or fails in.
+        ImageError: before anything is sent, for a picture that cannot be read.
+
+    Example:
+        >>> with Client("http://127.0.0.1:8000", key="resight_...") as gallery:
+        ...     for hit in gallery.search("query.jpg", k=10, exclude_cameras=["c3"])[0]:
+        ...         print(hit.id, hit.pid, hit.camera, hit.similarity)
     """
 
     def __init__(

@@ -19,43 +19,20 @@ from resight.run import Run, train
 from resight.training.monitoring.progress import Silent
 from resight.training.trainer import Trainer
 from tests.people import write_people
+from tests.tiny import tiny
 
-RECIPE = """
-name = "tiny"
-[data]
-name = "market"
-pixels = "memory"
-[model]
-name = "strong_baseline"
-input_size = [64, 32]
-[model.backbone]
-name = "resnet10"
-width = 8
-[[objective.terms]]
-name = "cluster_contrast"
-loss = "cluster_contrast"
-on = "features.neck"
-[labels]
-source = "clusters"
-[labels.cluster]
-k1 = 6
-k2 = 3
-min_samples = 2
-[augment]
-pad = 4
-[feed.main]
-ids = 4
-images = 2
-[optim]
-lr = 1e-3
-[train]
-epochs = 3
-steps_per_epoch = 3
-log_every = 1
-save_seconds = 0
-precision = "fp32"
-ema = 0.9
-"""
+CLUSTERS = (
+    "data.pixels=memory",
+    "model.backbone.width=8",
+    'objective.terms=[{name="cluster_contrast", loss="cluster_contrast", on="features.neck"}]',
+    "labels.source=clusters",
+    "labels.cluster={k1=6, k2=3, min_samples=2}",
+    "feed.main.ids=4",
+    "optim.lr=1e-3",
+    "train.epochs=3",
+    "train.log_every=1",
+    "train.ema=0.9",
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +41,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(people: Path, *settings: str) -> Recipe:
-    return Recipe.from_toml(RECIPE).override(f"data.root={people}", *settings)
+    return tiny(people, *CLUSTERS, *settings)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
