@@ -41,7 +41,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(people: Path, *settings: str) -> Recipe:
-    return tiny(people, *CLUSTERS, *settings)
+    return tiny(people, *CLUSTERS).override(*settings)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
