@@ -27,6 +27,7 @@ from resight.training.batches.sources import check_processes
 from resight.training.clock import Clock
 from resight.training.components import Components, Validation
 from resight.training.determinism import mix
+from resight.training.monitoring.progress import progress_of
 from resight.training.objective.mutual import MutualStep, TwoNetworks, check_mutual
 from resight.training.objective.objective import Objective
 from resight.training.objective.step import Step
@@ -249,18 +250,15 @@ def _pixels(
     recipe: Recipe, dataset: Dataset, size: tuple[int, int], *, device: torch.device, display: Display
 ) -> Pixels:
     """The training pictures that can be read; a warning counts those that cannot; an error where none can."""
-    display.begin("reading pictures", len(dataset.train))
-    try:
+    with progress_of(display, "reading pictures", len(dataset.train)) as advance:
         pixels = open_pixels(
             dataset.train,
             size,
             mode=recipe.data.pixels,
             interpolation=recipe.data.interpolation,
             device=device,
-            progress=lambda done, _: display.advance(done),
+            progress=lambda done, _: advance(done),
         )
-    finally:
-        display.end()
     for item in pixels.unreadable[:5]:
         display.say(f"left out: {item.reason}")
     if pixels.unreadable:

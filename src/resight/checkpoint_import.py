@@ -10,7 +10,7 @@ from typing import Any
 
 from resight import models
 from resight.errors import UsageError
-from resight.files import refuse_overwriting, write_atomically, write_text
+from resight.files import refuse_overwriting, write_text
 from resight.inference.evaluate import environment
 from resight.models.checkpoints import Converted, convert
 from resight.models.model_file import FILE, locate
@@ -55,8 +55,8 @@ def import_checkpoint(
     )
     models.save_model(converted.model, folder)
     card = json.dumps(card_of(converted, recipe, path, data), indent=1)
-    write_atomically(folder / "card.json", lambda draft: write_text(draft, card))
-    write_atomically(folder / "recipe.toml", lambda draft: write_text(draft, recipe.to_toml()))  # last: now it is a run
+    write_text(folder / "card.json", card)
+    write_text(folder / "recipe.toml", recipe.to_toml())  # last: now it is a run
     return Run(folder)
 
 

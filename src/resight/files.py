@@ -63,7 +63,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text; for `write_atomically`."""
+    """Write UTF-8 text as `write_atomically` does, and with its errors."""
+    write_atomically(path, lambda partial: _write(partial, text))
+
+
+def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from resight.data import Dataset
 from resight.dist import rank, world_size
 from resight.dist.processes import on_rank_zero, process_group
 from resight.errors import ModelNotFoundError, RecipeError
-from resight.files import refuse_own_weights, write_atomically, write_text
+from resight.files import refuse_own_weights, write_text
 from resight.inference import resolve_device
 from resight.inference.evaluate import environment
 from resight.recipe import Recipe
@@ -114,7 +114,7 @@ def train(
             on_rank_zero(lambda: _clear(folder))
         on_rank_zero(lambda: _clear_drafts(folder))
         trainer.state.resume(same_recipe=on_rank_zero(lambda: _is_of(folder, recipe)))
-        on_rank_zero(lambda: _write(folder / "recipe.toml", recipe.to_toml()))
+        on_rank_zero(lambda: write_text(folder / "recipe.toml", recipe.to_toml()))
         trainer.run()
         on_rank_zero(lambda: _write_card(folder, recipe, dataset, trainer))
     return Run(folder)
@@ -183,8 +183,4 @@ def _write_card(folder: Path, recipe: Recipe, dataset: Dataset, trainer: Trainer
         "licence": f"Weights trained on {dataset.name}: {dataset.terms}",
         **environment(),
     }
-    _write(folder / "card.json", json.dumps(card, indent=1))
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda partial: write_text(partial, text))
+    write_text(folder / "card.json", json.dumps(card, indent=1))

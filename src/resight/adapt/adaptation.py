@@ -18,13 +18,13 @@ from resight.data import load_dataset, open_pixels
 from resight.dist import rank
 from resight.dist.processes import local_rank_zero_first, on_rank_zero, process_group
 from resight.errors import CheckpointError, DatasetError, TrainingError
-from resight.files import refuse_own_weights, write_atomically, write_text
+from resight.files import refuse_own_weights, write_text
 from resight.inference import Extractor, embed_samples, evaluate, resolve_device
 from resight.inference.search import search
 from resight.recipe import Recipe
 from resight.reporting.adaptation import answer_changes, changes_by_epoch
 from resight.run import Run, train
-from resight.training.monitoring.progress import Silent
+from resight.training.monitoring.progress import Silent, progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,9 +162,8 @@ def _start(
                 f"one away."
             )
         return models.load_model(kept, num_ids=0)
-    display.begin("taking statistics", len(pictures.train))
     chosen = resolve_device(device)
-    try:
+    with progress_of(display, "taking statistics", len(pictures.train)) as advance:
         pixels = local_rank_zero_first(
             lambda: open_pixels(
                 pictures.train,
@@ -172,11 +171,9 @@ def _start(
                 mode=plan.data.pixels,
                 interpolation=plan.data.interpolation,
                 device=chosen,
-                progress=lambda done, _: display.advance(done),
+                progress=lambda done, _: advance(done),
             )
         )
-    finally:
-        display.end()
     start = copy.deepcopy(source)
     retake_statistics(start, pixels, chosen, seed=plan.seed)
     on_rank_zero(lambda: models.save_model(start.cpu(), kept))
@@ -190,10 +187,10 @@ def _statistics_only(
     """The weights as they are, their statistics of the pictures: a run folder without a run."""
     on_rank_zero(lambda: models.save_model(start, folder))
     text = plan.to_toml()
-    on_rank_zero(lambda: write_atomically(folder / "recipe.toml", lambda partial: write_text(partial, text)))
+    on_rank_zero(lambda: write_text(folder / "recipe.toml", text))
     card = {"recipe": plan.name, "adapted": "batch statistics only", "data": _data(pictures, len(pictures.train))}
     text_of_card = json.dumps(card, indent=1)
-    on_rank_zero(lambda: write_atomically(folder / "card.json", lambda partial: write_text(partial, text_of_card)))
+    on_rank_zero(lambda: write_text(folder / "card.json", text_of_card))
     return _recorded(Run(folder), source, pictures, device)
 
 
@@ -232,4 +229,4 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=1)
-    write_atomically(folder / RECORD, lambda partial: write_text(partial, text + "\n"))
+    write_text(folder / RECORD, text + "\n")

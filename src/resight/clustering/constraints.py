@@ -17,7 +17,7 @@ import numpy as np
 from resight.clustering.agglomerative import agglomerate
 from resight.clustering.density import LEFT_OUT
 from resight.errors import CheckpointError, UsageError
-from resight.files import write_atomically, write_text
+from resight.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class Corrections:
 
     def save(self, path: Path) -> None:
         text = json.dumps({"merge": self.merge, "split": self.split}, indent=1)
-        write_atomically(path, lambda partial: write_text(partial, text + "\n"))
+        write_text(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Corrections:

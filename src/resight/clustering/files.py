@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.errors import DatasetError, printable
-from resight.files import write_atomically, write_text
+from resight.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def write_table(folder: Path, names: Sequence[str], clusters: Clusters) -> Path:
     writer.writerow(("path", "group", "confidence"))
     for name, number, sure in zip(names, group.tolist(), clusters.confidence.tolist(), strict=True):
         writer.writerow((printable(name), number or "", f"{sure:.3f}" if number else ""))
-    write_atomically(folder / TABLE, lambda partial: write_text(partial, text.getvalue()))
+    write_text(folder / TABLE, text.getvalue())
     return folder / TABLE
 
 

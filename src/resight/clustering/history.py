@@ -54,7 +54,7 @@ def save_groups(folder: Path, epoch: int, labels: NDArray[np.int32], pictures: S
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
     names = "".join(f"{path}\n" for path in pictures)
-    write_atomically(place / PICTURES, lambda draft: write_text(draft, names))
+    write_text(place / PICTURES, names)
 
     def write(draft: Path) -> None:
         with draft.open("wb") as handle:

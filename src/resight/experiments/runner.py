@@ -18,11 +18,11 @@ from resight.data import hold_out, load_dataset
 from resight.errors import CheckpointError, EvaluationError, Interrupted, RecipeError, TrainingError, UsageError
 from resight.evaluation import Report
 from resight.experiments.sweep import Sweep, SweepDataset, Trial, budgeted
-from resight.files import write_atomically
+from resight.files import write_text
 from resight.inference import Result, evaluate
 from resight.recipe import Recipe
 from resight.run import Run, train
-from resight.training.monitoring.progress import Silent
+from resight.training.monitoring.progress import Silent, progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +116,7 @@ class Bench:
                 model = train(recipe, folder, device=self.device, display=self.display).model
         else:
             model = self._borrowed(trial, recipe)
-            write_atomically(folder / "recipe.toml", lambda path: _write(path, recipe.to_toml()))
+            write_text(folder / "recipe.toml", recipe.to_toml())
         for target in self.evaluated_on(trial, recipe):
             where = folder / "evaluation" / target.label
             if not (where / "result.json").is_file():
@@ -140,14 +140,11 @@ class Bench:
         dataset = self._dataset(target, recipe)
         context = {"recipe": recipe.name, "recipe_hash": recipe.hash, "seed": recipe.seed, "sweep": self.sweep.name}
         total = len(dataset.query) + len(dataset.gallery)
-        self.display.begin(f"evaluating on {target.label}", total)
-        try:
+        with progress_of(self.display, f"evaluating on {target.label}", total) as advance:
             return evaluate(
                 model, dataset, device=self.device, precision="fp32", context=context,
-                progress=lambda done, _: self.display.advance(done),
+                progress=lambda done, _: advance(done),
             )  # fmt: skip
-        finally:
-            self.display.end()
 
     def _dataset(self, target: SweepDataset, recipe: Recipe) -> Dataset:
         """The data set to evaluate on, read once."""
@@ -198,7 +195,7 @@ def _timed(folder: Path) -> Iterator[None]:
     finally:
         record = {"seconds": round(before + time.perf_counter() - began, 2)}
         if folder.is_dir():
-            write_atomically(folder / "sitting.json", lambda path: _write(path, json.dumps(record)))
+            write_text(folder / "sitting.json", json.dumps(record))
 
 
 def _moved(on: SweepDataset | None) -> list[str]:
@@ -214,7 +211,3 @@ def _untrained(options: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(backbone, dict):
         return options
     return options | {"backbone": backbone | {"pretrained": False, "weights": None}}
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from resight.files import write_atomically
+from resight.files import write_text
 from resight.reporting.text import NONE, printable
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def write_tables(comparison: SweepResults, out: Path) -> None:
         "table.html": page(comparison), "table.json": json.dumps(record, indent=1),
     }  # fmt: skip
     for name, text in texts.items():
-        write_atomically(out / name, lambda path, text=text: _write(path, text))  # type: ignore[misc]
+        write_text(out / name, text)
 
 
 def _title(comparison: SweepResults) -> str:
@@ -159,10 +159,6 @@ def _title(comparison: SweepResults) -> str:
 def _cell(text: str) -> str:
     """A spreadsheet takes a text that begins with one of =+-@ for a formula: it gets a quote in front."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 _STYLE = (

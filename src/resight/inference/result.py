@@ -124,7 +124,7 @@ class Result:
         else:
             (folder / "distances.npy").unlink(missing_ok=True)
         text = json.dumps(self.record(), indent=1)
-        write_atomically(folder / "result.json", lambda draft: write_text(draft, text))  # last: it says all is there
+        write_text(folder / "result.json", text)  # last: it says all is there
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Result:

@@ -76,7 +76,7 @@ def draw_answers(folder: Path, changes: Sequence[Mapping[str, Any]]) -> list[Pat
     rows = [{"query": each["query"], "hits": each[when]} for each in changes for when in ("before", "after")]
     table, text = folder / "report" / "queries.json", json.dumps(list(changes), indent=1)
     sheet = _saved(search_sheet(rows, title="each query before and after"), folder / "report" / "queries.jpg")
-    write_atomically(table, lambda draft: write_text(draft, text + "\n"))
+    write_text(table, text + "\n")
     return [sheet, table]
 
 

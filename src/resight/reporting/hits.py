@@ -29,7 +29,7 @@ def save_hits(answers: Sequence[Mapping[str, Any]], path: Path) -> None:
     else:
         album = Album(sum(1 + len(answer["hits"]) for answer in answers))
         body = "".join(_section(answer, album) for answer in answers)
-        write_atomically(path, lambda draft: write_text(draft, PAGE.format(body=body)))
+        write_text(path, PAGE.format(body=body))
 
 
 def _write_csv(answers: Sequence[Mapping[str, Any]], draft: Path) -> None:

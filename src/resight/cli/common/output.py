@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from PIL.Image import Image
@@ -74,6 +74,20 @@ def print_json(value: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text + "\n", encoding="utf-8")
     click.echo(f"result: {file}", err=True)
+
+
+def result(as_json: bool, record: Any, text: str) -> None:
+    """Print a result: as JSON where that was asked for, else as text."""
+    if as_json:
+        print_json(record)
+    else:
+        click.echo(text)
+
+
+def left_out(reasons: Iterable[str]) -> None:
+    """Print what could not be used, a line each, on standard error."""
+    for reason in reasons:
+        click.echo(f"left out: {reason}", err=True)
 
 
 def save_sheet(image: Image, path: Path) -> Path:

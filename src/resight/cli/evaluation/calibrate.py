@@ -115,8 +115,7 @@ def _embedded(model: str, dataset: str, root: Path | None, split: Any) -> Vector
 
     data = output.say_left_out(load_dataset(dataset, root))
     vectors, unreadable = embed_samples(Extractor(model, precision="fp32"), data.split(split), data.root)
-    for item in unreadable:
-        click.echo(f"left out: {item.reason}", err=True)
+    output.left_out(item.reason for item in unreadable)
     return vectors
 
 

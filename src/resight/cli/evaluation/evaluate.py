@@ -178,8 +178,7 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
     if as_json:
         output.print_json(result.record())
         return
-    for item in result.context["unreadable"]:
-        click.echo(f"left out: {item['reason']}", err=True)
+    output.left_out(item["reason"] for item in result.context["unreadable"])
     click.echo(str(result))
     for finding in result.context.get("findings", []):
         click.echo(finding, err=True)

@@ -109,10 +109,7 @@ def delete(
         if compact:
             gallery.compact()
         left = len(gallery)
-    if as_json:
-        output.print_json({"deleted": gone, "records": left})
-    else:
-        click.echo(f"{where}: {gone:,} records deleted, {left:,} left")
+    output.result(as_json, {"deleted": gone, "records": left}, f"{where}: {gone:,} records deleted, {left:,} left")
 
 
 @command.command(epilog=output.example("resight gallery compact galleries/mall"))
@@ -124,10 +121,7 @@ def compact(where: Path, as_json: bool) -> None:
         before = gallery.stats()["bytes"]
         gallery.compact()
         after = gallery.stats()["bytes"]
-    if as_json:
-        output.print_json({"bytes_before": before, "bytes": after})
-    else:
-        click.echo(f"{where}: {before:,} bytes before, {after:,} now")
+    output.result(as_json, {"bytes_before": before, "bytes": after}, f"{where}: {before:,} bytes before, {after:,} now")
 
 
 @command.command(epilog=output.example("resight gallery verify galleries/mall"))
@@ -137,10 +131,7 @@ def verify(where: Path, as_json: bool) -> None:
     """Look for damage; exit code 1 where there is any."""
     with open_gallery(where) as gallery:
         problems = gallery.verify()
-    if as_json:
-        output.print_json({"problems": problems})
-    else:
-        click.echo("\n".join(problems) or f"{where}: no damage found")
+    output.result(as_json, {"problems": problems}, "\n".join(problems) or f"{where}: no damage found")
     if problems:
         raise click.exceptions.Exit(1)
 

@@ -82,32 +82,25 @@ def command(
         if "model" not in gallery.settings:
             gallery.remember(model=str(model.resolve()) if model.exists() else str(model))
         with processes.interruptible(f"stopped; what was added to {folder} stays. The same command adds the rest."):
-            found = _index(gallery, sources, reading, extractor)
+            found = [_index(gallery, source, reading, extractor) for source in sources]
         everything = [one for theirs in gather_objects(found) for one in theirs]
         if processes.first():
             gallery.optimize()
             _say(gallery, everything, extractor, as_json)
 
 
-def _index(gallery: Gallery, sources: tuple[Path, ...], reading: Reading, extractor: Extractor) -> list[Ingested]:
-    """What this process, one of several under torchrun, has done of each source."""
-    return [_index_one(gallery, source, reading, extractor) for source in sources]
-
-
-def _index_one(gallery: Gallery, source: Path, reading: Reading, extractor: Extractor) -> Ingested:
+def _index(gallery: Gallery, source: Path, reading: Reading, extractor: Extractor) -> Ingested:
+    """What this process, one of several under torchrun, has done of a source."""
     from resight.data.formats.filenames import LeftOut
     from resight.dist import rank, world_size
     from resight.gallery.ingest import ingest
     from resight.gallery.sources import count_of, pictures_of
+    from resight.training.monitoring.progress import progress_of
 
-    display = output.bar()
-    display.begin(f"indexing {source.name}", (count_of(source) or 0) if processes.first() else 0)
-    try:
-        left_out = LeftOut()
+    left_out, total = LeftOut(), (count_of(source) or 0) if processes.first() else 0
+    with progress_of(output.bar(), f"indexing {source.name}", total) as advance:
         pictures = pictures_of(source, reading, (rank(), world_size()), left_out)
-        found = ingest(gallery, pictures, extractor, lambda seen: display.advance(seen * world_size()))
-    finally:
-        display.end()
+        found = ingest(gallery, pictures, extractor, lambda seen: advance(seen * world_size()))
     if processes.first():
         nothing = [] if found.seen else [f"{source}: no picture found"]
         for note in (*nothing, *left_out.notes(source.name)):
@@ -117,8 +110,7 @@ def _index_one(gallery: Gallery, source: Path, reading: Reading, extractor: Extr
 
 def _say(gallery: Gallery, everything: list[Ingested], extractor: Extractor, as_json: bool) -> None:
     broken = [line for found in everything for line in found.unreadable]
-    for _, reason in broken:
-        click.echo(f"left out: {reason}", err=True)
+    output.left_out(reason for _, reason in broken)
     added, known = sum(found.added for found in everything), sum(found.known for found in everything)
     if as_json:
         output.print_json({

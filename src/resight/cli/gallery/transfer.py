@@ -31,7 +31,7 @@ def backup(where: Path, file: Path, as_json: bool) -> None:
     """Write one FILE with everything, while others may go on writing."""
     with open_gallery(where) as gallery:
         gallery.backup(file)
-    _done(as_json, f"{file}: written", file=str(file))
+    output.result(as_json, {"file": str(file)}, f"{file}: written")
 
 
 @click.command(epilog=output.example("resight gallery restore mall.backup galleries/mall"))
@@ -44,7 +44,7 @@ def restore(file: Path, where: Path, as_json: bool) -> None:
 
     with Gallery.restore(file, where) as gallery:
         count = len(gallery)
-    _done(as_json, f"{where}: {count:,} records", gallery=str(where), records=count)
+    output.result(as_json, {"gallery": str(where), "records": count}, f"{where}: {count:,} records")
 
 
 @click.command(epilog=output.example("resight gallery export galleries/mall mall.parquet"))
@@ -55,7 +55,7 @@ def export(where: Path, file: Path, as_json: bool) -> None:
     """Write records, vectors and pictures into a Parquet FILE."""
     with open_gallery(where) as gallery:
         count = gallery.export_parquet(file)
-    _done(as_json, f"{file}: {count:,} records", file=str(file), records=count)
+    output.result(as_json, {"file": str(file), "records": count}, f"{file}: {count:,} records")
 
 
 @click.command("import", epilog=output.example("resight gallery import galleries/mall mall.parquet"))
@@ -66,7 +66,7 @@ def import_(where: Path, file: Path, as_json: bool) -> None:
     """Add the records of a Parquet FILE that `export` wrote."""
     with open_gallery(where) as gallery:
         count = gallery.import_parquet(file)
-    _done(as_json, f"{where}: {count:,} records from {file}", gallery=str(where), records=count)
+    output.result(as_json, {"gallery": str(where), "records": count}, f"{where}: {count:,} records from {file}")
 
 
 @click.command(
@@ -92,7 +92,7 @@ def copy(where: Path, to: Path, server: str, collection: str, index: str, as_jso
                 target.remember(model=source.settings["model"])
             count = source.copy_to(target)
             target.optimize()
-    _done(as_json, f"{to}: {count:,} records", gallery=str(to), records=count)
+    output.result(as_json, {"gallery": str(to), "records": count}, f"{to}: {count:,} records")
 
 
 @click.command(epilog=output.example("resight gallery reembed galleries/mall galleries/mall2 --model runs/better"))
@@ -119,13 +119,5 @@ def reembed(where: Path, to: Path, model: Path, batch_size: int, device: str, as
             count = len(target)
     for record in lost:
         click.echo(printable(f"left out: {record.id} has no picture that can be read ({record.source})"), err=True)
-    _done(
-        as_json, f"{to}: {count:,} records, {len(lost):,} left out", gallery=str(to), records=count, left_out=len(lost)
-    )
-
-
-def _done(as_json: bool, sentence: str, **result: Any) -> None:
-    if as_json:
-        output.print_json(result)
-    else:
-        click.echo(sentence)
+    made = {"gallery": str(to), "records": count, "left_out": len(lost)}
+    output.result(as_json, made, f"{to}: {count:,} records, {len(lost):,} left out")

@@ -122,10 +122,7 @@ def embed(
         load(model), dataset, chosen, batch_size=batch_size, steps=steps, threads=threads,
         say=lambda text: click.echo(text, err=True),
     )  # fmt: skip
-    if as_json:
-        output.print_json([speed.to_dict() for speed in speeds])
-    else:
-        click.echo(runtimes_table(speeds))
+    output.result(as_json, [speed.to_dict() for speed in speeds], runtimes_table(speeds))
 
 
 def _name(recipe: Recipe) -> str:

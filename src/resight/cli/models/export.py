@@ -63,10 +63,11 @@ def command(
         (folder / NAME).unlink(missing_ok=True)  # of what was exported here before
         if calibration is not None:
             calibration.save(folder / NAME)
-    if as_json:
-        output.print_json({"file": str(exported.path), "passed": exported.proof.passed} | vars(exported.proof))
-    else:
-        click.echo(_summary(exported.path, exported.proof))
+    output.result(
+        as_json,
+        {"file": str(exported.path), "passed": exported.proof.passed} | vars(exported.proof),
+        _summary(exported.path, exported.proof),
+    )
     refuse(exported)
 
 

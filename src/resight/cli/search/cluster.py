@@ -121,20 +121,16 @@ def _vectors(crops: Path, model: Path, camera: str | None, how: dict[str, Any]) 
     from resight.inference.embeddings import FORMATS
     from resight.inference.image_sources import find, with_cameras
     from resight.models import load_model
+    from resight.training.monitoring.progress import progress_of
 
     if crops.suffix in FORMATS and not crops.is_dir():
         vectors = Vectors.load(crops)
         return vectors, [None] * len(vectors)
     samples, root = find(crops, say=lambda note: click.echo(note, err=True))
     samples = with_cameras(samples, root, camera)
-    display = output.bar()
-    display.begin("embedding", len(samples))
-    try:
-        vectors, broken = embed_samples(Extractor(load_model(model), **how), samples, root, display.advance)
-    finally:
-        display.end()
-    for item in broken:
-        click.echo(f"left out: {item.reason}", err=True)
+    with progress_of(output.bar(), "embedding", len(samples)) as advance:
+        vectors, broken = embed_samples(Extractor(load_model(model), **how), samples, root, advance)
+    output.left_out(item.reason for item in broken)
     if not len(vectors):
         raise DatasetError(f"none of the {len(samples)} pictures of {crops} can be read.")
     lost = {item.index for item in broken}

@@ -39,20 +39,16 @@ def command(
     from resight.inference.embeddings import content_id
     from resight.inference.image_sources import find
     from resight.models import load_model
+    from resight.training.monitoring.progress import progress_of
 
     samples, root = find(source, images, lambda note: click.echo(note, err=True))
     extractor = Extractor(load_model(model), device, batch_size, flip=flip, precision=precision)
-    display = output.bar()
-    display.begin("embedding", len(samples))
-    try:
+    with progress_of(output.bar(), "embedding", len(samples)) as advance:
         ids = [content_id(s.path) if s.path.is_file() else "" for s in samples]
-        vectors, broken = embed_samples(extractor, samples, root, display.advance, ids)
-    finally:
-        display.end()
+        vectors, broken = embed_samples(extractor, samples, root, advance, ids)
     if not processes.first():
         return
-    for item in broken:
-        click.echo(f"left out: {item.reason}", err=True)
+    output.left_out(item.reason for item in broken)
     if not len(vectors):
         raise DatasetError(f"none of the {len(samples)} pictures of {source} can be read; {out} was not written.")
     vectors.save(out)

@@ -106,8 +106,7 @@ def command(
     gallery, unreadable = gallery_vectors(where, embed, output.counting(output.bar(), "embedding"))
     if kept is not None:
         _say_kept(kept, no_keep)
-    for item in unreadable:
-        click.echo(f"left out: {item.reason}", err=True)
+    output.left_out(item.reason for item in unreadable)
     if center_cameras:
         queries, gallery, known = *_centered(queries, gallery, query_camera), None
     answers = find_nearest(queries, names, gallery, k, calibration=known, fmr=fmr, prior=prior)

@@ -80,7 +80,7 @@ def command(
     if seed is not None:
         loaded = loaded.override(f"seed={seed}")
     if show:
-        output.print_json(loaded.to_dict()) if as_json else click.echo(loaded.to_toml())
+        output.result(as_json, loaded.to_dict(), loaded.to_toml())
         return
     folder = out or Path("runs") / loaded.name
     if profile_steps is not None and fresh:
@@ -96,10 +96,9 @@ def command(
         run = train(loaded, folder, device=device, fresh=fresh, display=output.bar())
     if not processes.first():
         return
-    if as_json:
-        output.print_json({"run": str(run.folder), **run.card})
-    else:
-        click.echo(f"trained: {run.folder}\nnext:    resight evaluate {run.folder}")
+    output.result(
+        as_json, {"run": str(run.folder), **run.card}, f"trained: {run.folder}\nnext:    resight evaluate {run.folder}"
+    )
 
 
 def _profile(recipe: Recipe, folder: Path, steps: int, device: str, as_json: bool) -> None:
@@ -107,7 +106,7 @@ def _profile(recipe: Recipe, folder: Path, steps: int, device: str, as_json: boo
     from resight.run import profile
 
     found = profile(recipe, folder, steps=steps, device=device, display=output.bar())
-    output.print_json(found.as_dict()) if as_json else click.echo(str(found))
+    output.result(as_json, found.as_dict(), str(found))
 
 
 def _print_list(as_json: bool) -> None:

@@ -15,7 +15,7 @@ from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_count
 from resight.data.dataset_ops import with_splits
 from resight.data.entry import DatasetEntry, Detection
 from resight.data.formats.filenames import ENDING, first_few
-from resight.data.formats.image_list import lines_of
+from resight.data.formats.image_list import LISTS, lines_of
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample, Split
 
@@ -32,11 +32,6 @@ COUNTS = {
 FORMS = {
     "v1": ("MSMT17_V1", "train", "test"),
     "v2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2"),
-}
-LISTS: dict[Split, tuple[str, ...]] = {
-    "train": ("list_train.txt", "list_val.txt"),
-    "query": ("list_query.txt",),
-    "gallery": ("list_gallery.txt",),
 }
 NAME = re.compile(r"\d+_\d+_(\d{1,2})_[^/]+" + ENDING, re.ASCII)
 PATTERN, EXAMPLE = "PPPP_III_CC_MMDDpart_FFFF_K.jpg", "0000_000_01_0303morning_0008_0.jpg"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resight.errors import CalibrationNotFoundError, EvaluationError, UsageError
-from resight.files import write_atomically, write_text
+from resight.files import write_text
 
 if TYPE_CHECKING:
     from resight.evaluation.labels import FloatArray
@@ -122,7 +122,7 @@ class Calibration:
     def save(self, path: str | Path) -> None:
         """Write as JSON, whole or not at all."""
         text = json.dumps(self.to_dict(), indent=2) + "\n"
-        write_atomically(Path(path), lambda draft: write_text(draft, text))
+        write_text(Path(path), text)
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import CheckpointError
-from resight.files import write_atomically, write_text
+from resight.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class Proof:
 
     def save(self, path: Path) -> None:
         text = json.dumps({"passed": self.passed} | asdict(self), indent=1) + "\n"
-        write_atomically(path, lambda draft: write_text(draft, text))
+        write_text(path, text)
 
     @classmethod
     def load(cls, path: Path) -> Proof:

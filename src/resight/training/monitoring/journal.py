@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, TextIO
 
 from resight.errors import CheckpointError, MissingExtraError
-from resight.files import write_atomically, write_text
+from resight.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ class Journal:
         self._shut()
         kept = [line for line in read(self.path) if int(line.get("step", 0)) <= step] if step is not None else []
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(self.path, lambda partial: write_text(partial, text))
+        write_text(self.path, text)
         self._handle = self.path.open("a", encoding="utf-8")
 
     def write(self, event: str, step: int, **values: Any) -> None:

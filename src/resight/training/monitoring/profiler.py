@@ -103,7 +103,7 @@ def take_profile(trainer: Trainer, steps: int) -> TrainingProfile:
         trace=str(folder / "trace.json"),
     )
     text = json.dumps(found.as_dict(), indent=1)
-    write_atomically(folder / "profile.json", lambda partial: write_text(partial, text))
+    write_text(folder / "profile.json", text)
     return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -26,6 +29,16 @@ class Silent:
     def advance(self, done: int, note: str = "") -> None: ...
     def say(self, message: str) -> None: ...
     def end(self) -> None: ...
+
+
+@contextlib.contextmanager
+def progress_of(display: Display, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Context of work whose progress the display shows; gives the function to call with the number done."""
+    display.begin(title, total)
+    try:
+        yield display.advance
+    finally:
+        display.end()
 
 
 class Bar:
