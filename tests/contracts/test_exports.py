@@ -54,6 +54,10 @@ def test_every_model_as_onnx_and_every_kind_of_block_as_openvino_and_pt2(name: s
     """One trace, for it takes most of the time: what the formats add is checked file by file."""
     model = ready(name, **OPTIONS.get(name, {}))
     program, description = trace(without_heads(model)), describe(model, "fp32", raw=False, card={})
+    images = pictures(model.input_size, 5, seed=4)
+    with torch.no_grad():
+        traced = program.module()(images)
+    assert agreement(traced, vectors(model, images), model.metric) > 0.99999, "another batch than the trace's"
     write_onnx(program, description, tmp_path / "model.onnx", None)
     check(model, tmp_path / "model.onnx")
     if name not in BLOCKS:
