@@ -1,14 +1,16 @@
-"""Make weights that ship with the package from a run on synthetic people: half precision, no classifier, a card.
+"""Make weights that ship with the package from runs on synthetic people: half precision, no classifier, a card.
 
-python benchmarks/package_weights.py RUN --name synth_base --people FOLDER --result RUN/evaluation/market1501 ...
+python benchmarks/package_weights.py RUN ... --name synth_small --people FOLDER --result RUN/evaluation/market1501 ...
 
---people is the rendered folder the run learned from; each --result a folder that `resight evaluate` has written.  The
-card holds what the data is, the command, and every figure with its interval over identities.
+Several runs of one network, begun from the same weights, are averaged (Wortsman et al., "Model soups", ICML 2022).
+--people is the rendered folder they learned from; each --result a folder that `resight evaluate` has written.  The card
+holds what the data is, the commands, and every figure with its interval over identities.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 from pathlib import Path
@@ -19,7 +21,7 @@ import torch
 from resight import __version__
 from resight.evaluation import confidence
 from resight.inference.result import Result
-from resight.models import load_model, save_model
+from resight.models import ReIDModel, load_model, save_model
 from resight.models.model_file import SHELF
 from resight.recipe import Recipe
 
@@ -46,34 +48,55 @@ def data(folder: Path) -> dict[str, Any]:
     }
 
 
-def figure(folder: Path) -> dict[str, Any]:
+def figure(folder: Path, name: str) -> dict[str, Any]:
     """The scores of one evaluation."""
     result = Result.load(folder)
     report = result.report
-    spread = confidence(report)["mAP"]
+    spread = {name: [round(end, 3) for end in (found.low, found.high)] for name, found in confidence(report).items()}
+    dataset = result.context.get("dataset")
     return {
-        "dataset": result.context.get("dataset"),
+        "dataset": dataset,
         "queries": len(result.query.pids),
         "gallery": len(result.gallery.pids),
         "mAP": round(report.mAP, 4),
         "rank1": round(report.rank(1), 4),
         "mINP": round(report.mINP, 4),
-        "mAP 95 % interval over identities": [round(value, 3) for value in (spread.low, spread.high)],
+        "mAP 95 % interval over identities": spread["mAP"],
+        "rank1 95 % interval over identities": spread["rank1"],
         "protocol": "cross-camera, rectangle AP, cosine, no re-ranking",
+        "command": f"resight evaluate {name} --dataset {dataset} --root FOLDER",
     }
+
+
+def averaged(runs: list[Path]) -> ReIDModel:
+    """The mean of the weights of several runs, without classifiers."""
+    models = [load_model(run, num_ids=0) for run in runs]
+    states = [model.state_dict() for model in models]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    result = copy.deepcopy(models[0])
+    result.load_state_dict(mean)
+    return result
+
+
+def commands(runs: list[Path]) -> str:
+    """The calls of `resight train` that made the runs, as their cards have them."""
+    return " && ".join(json.loads((run / "card.json").read_text(encoding="utf-8"))["command"] for run in runs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--name", required=True)
+    parser.add_argument("--shelf", type=Path, default=SHELF, help="where the folder of that name is made")
     parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--result", type=Path, action="append", default=[])
     options = parser.parse_args()
-    recipe = Recipe.load(options.run / "recipe.toml")
-    model = load_model(options.run, num_ids=0)
-    shelf = SHELF / options.name
-    save_model(model, shelf, half=True)
+    recipe = Recipe.load(options.runs[0] / "recipe.toml")
+    shelf = options.shelf / options.name
+    save_model(averaged(options.runs), shelf, half=True)
     started = recipe.model.options.get("backbone", {}).get("pretrained")
     card = {
         "name": options.name,
@@ -82,10 +105,11 @@ def main() -> None:
         "licence": "Apache-2.0",
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "command": f"resight train {recipe.name} --set data.root=people --seed {recipe.seed}",
+        "command": commands(options.runs),
+        "averaged": len(options.runs),
         "software": {"resight": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "stored": "float16, without the classifier",
-        "figures": [figure(folder) for folder in options.result],
+        "figures": [figure(folder, options.name) for folder in options.result],
         "limits": LIMITS,
     }
     (shelf / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
