@@ -7,7 +7,6 @@ Where that cannot be done tests are skipped, except in CI.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -25,7 +24,17 @@ import pytest
 PACKAGES = ("milvus==2.3.5", "setuptools<81")  # it imports pkg_resources
 PORTS = ("proxy", "proxy-internal", "etcd", "root-coord", "query-coord", "query-node", "index-coord", "index-node",
          "data-coord", "data-node")  # fmt: skip
-TICK = "proxy.timeTickInterval=100"  # milliseconds a strongly consistent read waits for; 200 where nothing is said
+ETCD = """name: default
+listen-client-urls: http://127.0.0.1:{etcd}
+advertise-client-urls: http://127.0.0.1:{etcd}
+listen-peer-urls: http://127.0.0.1:{peer}
+initial-advertise-peer-urls: http://127.0.0.1:{peer}
+initial-cluster: default=http://127.0.0.1:{peer}
+"""  # without it the etcd inside takes port 2380 besides its own, and a second server cannot start
+QUICK = (  # milliseconds; what tests would wait for most of their time
+    "proxy.timeTickInterval=20",  # of 200, for each strongly consistent read
+    "dataCoord.segment.assignmentExpiration=100",  # of 2000, for each flush
+)
 PATIENCE = 120.0  # seconds to start
 
 
@@ -57,23 +66,19 @@ def _install(home: Path) -> None:
 
 @contextlib.contextmanager
 def running(data: Path) -> Iterator[str]:
-    """Start a server on free ports of this machine and stop it; its address.
-
-    One at a time: the port its etcd talks to others on, 2380, cannot be chosen.
-    """
-    with (Path(tempfile.gettempdir()) / f"resight-milvus-{os.getuid()}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield from _running(data)
-
-
-def _running(data: Path) -> Iterator[str]:
-    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-    options = [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
-    command = [str(executable()), "--data", str(data), "--extra-config", TICK, *options]
+    """Start a server on free ports of this machine, beside any other, and stop it; its address."""
+    ports = dict(zip((*PORTS, "peer"), _free_ports(len(PORTS) + 1), strict=True))
+    etcd = data.parent / "etcd.yaml"
+    etcd.write_text(ETCD.format(**ports), encoding="utf-8")
+    settings = [text for setting in QUICK for text in ("--extra-config", setting)]
+    chosen = [text for name in PORTS for text in (f"--{name}-port", str(ports[name]))]
+    command, environment = [str(executable()), "--data", str(data)], os.environ | {"ETCD_CONFIG_PATH": str(etcd)}
     with (data.parent / "milvus.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            [*command, *settings, *chosen], stdout=log, stderr=log, start_new_session=True, env=environment
+        )
     try:
-        _wait_for(ports["proxy"], server)
+        _wait_for(ports["proxy"], server, data.parent / "milvus.log")
         yield f"http://127.0.0.1:{ports['proxy']}"
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -89,7 +94,7 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     from pymilvus import MilvusClient
     from pymilvus.exceptions import MilvusException
 
@@ -100,4 +105,4 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
             return
         except MilvusException:
             time.sleep(0.5)
-    raise RuntimeError("the Milvus server did not start; see milvus.log. Its port 2380 may be another program's.")
+    raise RuntimeError(f"the Milvus server did not start: {log.read_text(errors='replace')[-2000:]}")

@@ -94,11 +94,10 @@ class Programs(RuleBasedStateMachine):
         columns: dict[str, Any] = {f"{name}s": [entry[name] for entry in batch] for name in names}
         vectors = POOL[[entry["vector"] for entry in batch]]
         assert self.gallery.add(vectors, **columns) == columns["ids"]
+        there = self.gallery.backend.fetch(columns["ids"])
         for entry, vector in zip(batch, vectors, strict=True):
             fields = {name: value for name, value in entry.items() if name != "vector"}
-            added = self.gallery.get(entry["id"])
-            assert added is not None
-            self.model.add(Record(**fields, added=added.added), vector)
+            self.model.add(Record(**fields, added=there[entry["id"]].added), vector)
 
     @rule(ids=st.lists(st.sampled_from(IDS), max_size=4), pid=st.none() | st.sampled_from(PIDS),
           label=st.none() | st.sampled_from(LABELS), time=st.none() | st.sampled_from(TIMES))  # fmt: skip
@@ -141,6 +140,7 @@ class Programs(RuleBasedStateMachine):
     def read(self, conditions: dict[str, Any], limit: int, after: str) -> None:
         chosen = self.model.select(Filter.of(None, conditions))  # type: ignore[arg-type]
         assert self.gallery.count(**conditions) == len(chosen)
+        assert self.gallery.get(after) == self.model.select(Filter()).get(after)
         page = self.gallery.list(limit=limit, after_id=after, **conditions)
         assert page == [record for id, record in chosen.items() if id > after][:limit]
         for field in ("pid", "camera", "label", "source"):

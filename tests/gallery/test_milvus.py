@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from resight.errors import GalleryError, MissingExtraError, UsageError
 from resight.gallery import Filter, Gallery
-from resight.gallery.milvus import condition_of
+from resight.gallery.milvus_rows import condition_of
 from tests.gallery.conftest import people
 from tests.gallery.milvus_server import running
 from tests.gallery.model import DIM, Programs
@@ -44,11 +44,6 @@ class MilvusPrograms(Programs):
         gallery.close()
         return Gallery.open(gallery.folder)
 
-    def optimize(self) -> None:
-        """Not here: 2.3.5 now and then answers with a record's old version after it was flushed and then updated."""
-
-    compact = optimize
-
     def teardown(self) -> None:
         super().teardown()
         if hasattr(self, "home"):
@@ -58,9 +53,7 @@ class MilvusPrograms(Programs):
 MilvusPrograms.TestCase.settings = settings(
     max_examples=PROGRAMS, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
 )
-# Updates are sometimes answered by their old version: docs/gallery.md, "An open fault".  The programs go on to be run.
-KNOWN = pytest.mark.xfail(reason="an update is now and then answered by its old version", strict=False)
-TestMilvus = KNOWN(pytest.mark.slow(MilvusPrograms.TestCase))
+TestMilvus = pytest.mark.slow(MilvusPrograms.TestCase)
 
 
 def test_pictures_stay_in_the_folder_and_go_with_their_record(server: str, tmp_path: Path) -> None:
@@ -77,6 +70,20 @@ def test_pictures_stay_in_the_folder_and_go_with_their_record(server: str, tmp_p
     with Gallery.open(tmp_path / "mall") as again:
         assert [hit.id for hit in again.search(people(3, DIM)[2])[0]] == ids[2:]
         assert again.picture(ids[2])
+
+
+def test_lists_are_whole_over_several_segments(server: str, tmp_path: Path) -> None:
+    """`optimize` seals a segment; the last holds less than the others, and ids in their midst."""
+    ids = [f"r{i:02}" for i in range(20)]
+    with Gallery.open(tmp_path / "mall", dim=DIM, server=server) as gallery:
+        for some in (ids[::2], ids[1::4], ids[3:4]):
+            gallery.add(people(len(some), DIM), ids=some, pids=[1] * len(some))
+            gallery.optimize()
+        there = sorted({*ids[::2], *ids[1::4], ids[3]})
+        assert [record.id for record in gallery.list()] == there
+        assert [record.id for record in gallery.list(limit=5, after_id="r02")] == there[3:8]
+        assert dict(gallery.facets("pid")) == {"1": len(there)}
+        assert gallery.delete(pids=1) == len(there) and gallery.count() == 0 and gallery.search(people(1, DIM))[0] == []
 
 
 def test_two_folders_may_share_a_collection_of_one_model_only(server: str, tmp_path: Path) -> None:
@@ -114,8 +121,12 @@ def test_euclidean_on_the_server(server: str, tmp_path: Path) -> None:
 def test_asked_wrongly(server: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="FLAT"):
         Gallery.open(tmp_path / "x", dim=DIM, server=server, index="NOPE")
-    with Gallery.open(tmp_path / "y", dim=DIM, server=server) as gallery, pytest.raises(UsageError, match="16,384"):
-        gallery.search(people(1, DIM), k=20_000)
+    with Gallery.open(tmp_path / "y", dim=DIM, server=server) as gallery:
+        with pytest.raises(UsageError, match="16,384"):
+            gallery.search(people(1, DIM), k=20_000)
+        gallery.backend.collection.index = "IVF_FLAT"  # type: ignore[attr-defined]
+        with pytest.raises(GalleryError, match="IVF_FLAT gives no exact answers"):
+            gallery.search(people(1, DIM), exact=True)
 
 
 def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:

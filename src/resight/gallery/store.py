@@ -281,7 +281,7 @@ class Store:
 
 def _backend(folder: Path, database: Database, settings: dict[str, Any]) -> Backend:
     if settings["server"]:
-        return Milvus(folder, database, settings)
+        return Milvus(database, settings)
     return Embedded(folder, database, settings["dim"], settings["metric"])
 
 
