@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from resight.cli import main
 from resight.errors import GalleryError, MissingExtraError, UsageError
 from resight.gallery import Filter, Gallery
 from resight.gallery.milvus_rows import condition_of
@@ -18,10 +20,12 @@ from tests.gallery.conftest import people
 from tests.gallery.milvus_server import running
 from tests.gallery.model import DIM, Programs
 from tests.gallery.test_gallery import jpeg
+from tests.ranks import launch
 
 pytest.importorskip("pymilvus")
 PROGRAMS = int(os.environ.get("RESIGHT_GALLERY_MILVUS_PROGRAMS", "25"))
 SERVER = ""
+SAMPLE = Path(__file__).parents[2] / "src" / "resight" / "synth" / "sample" / "query"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,6 +112,32 @@ def test_from_the_folder_to_the_server_and_back(server: str, tmp_path: Path) -> 
         assert one.list() == two.list() == three.list()
         np.testing.assert_array_equal(one.vectors(ids), three.vectors(ids))
         assert [one.picture(id) for id in ids] == [three.picture(id) for id in ids]
+
+
+def _index(crops: str, folder: str, server: str) -> int:
+    """`torchrun -m resight index` as each of its processes runs it."""
+    how = ["--pattern", "{pid}_{camera}s1_*", "--device", "cpu", "--precision", "fp32"]
+    try:
+        main(["index", "synth_small", crops, "--gallery", folder, "--server", server, *how])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@pytest.mark.slow
+def test_two_processes_index_what_one_does(server: str, tmp_path: Path) -> None:
+    (tmp_path / "crops").mkdir()
+    for path in sorted(SAMPLE.glob("*.jpg"))[:9]:
+        (tmp_path / "crops" / path.name).write_bytes(path.read_bytes())
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert launch(2, _index, str(tmp_path / "crops"), str(two), server) == [0, 0]
+    assert _index(str(tmp_path / "crops"), str(one), "") == 0
+    with Gallery.open(one) as alone, Gallery.open(two) as shared:
+        there = alone.list()
+        assert len(there) == 9
+        assert [replace(record, added=0.0) for record in shared.list()] == [replace(r, added=0.0) for r in there]
+        ids = [record.id for record in there]
+        np.testing.assert_allclose(shared.vectors(ids), alone.vectors(ids), atol=1e-5)
 
 
 def test_euclidean_on_the_server(server: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 Found = list[tuple[Record, float]]  # records and their similarity, most similar first
+BLOCK = 1000  # records at a time
 
 
-class Backend(Protocol):
+class Neighbors(Protocol):
+    """Finds neighbors among vectors."""
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]: ...
+
+    def nearest(self, queries: Vectors, k: int, where: Filter, exact: bool) -> list[Found]:
+        """At most k records for each query (Q, D); fewer only where fewer match."""
+        ...
+
+
+class Backend(Neighbors, Protocol):
     """Stores records and vectors and finds neighbors.
 
     A call that returns is acknowledged: its effect survives a crash, and every later call of any process sees it.
@@ -40,8 +51,6 @@ class Backend(Protocol):
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]: ...
 
-    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]: ...
-
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:
         """The first `limit` records whose id is larger than `after`, by id."""
         ...
@@ -50,10 +59,6 @@ class Backend(Protocol):
 
     def facets(self, field: Field, where: Filter) -> list[tuple[str | None, int]]:
         """Values of a field and how many records have them, in no order."""
-        ...
-
-    def nearest(self, queries: Vectors, k: int, where: Filter, exact: bool) -> list[Found]:
-        """At most k records for each query (Q, D); fewer only where fewer match."""
         ...
 
     def optimize(self) -> None:
@@ -71,6 +76,17 @@ class Backend(Protocol):
     def stats(self) -> dict[str, Any]: ...
 
     def close(self) -> None: ...
+
+
+def every(backend: Backend, where: Filter) -> Iterator[tuple[list[Record], Vectors]]:
+    """Every record that matches with its vector, by id, a block at a time."""
+    after = ""
+    while page := backend.page(where, after, BLOCK):
+        after = page[-1].id
+        vectors = backend.vectors([record.id for record in page])
+        kept = [record for record in page if record.id in vectors]  # the others have just been deleted
+        if kept:
+            yield kept, np.stack([vectors[record.id] for record in kept])
 
 
 def blocks(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from resight.errors import GalleryNotFoundError, UsageError
 from resight.gallery import ranking, transfer
+from resight.gallery.centered import Centered
 from resight.gallery.intake import checked_vectors
 from resight.gallery.ranking import Fuse, SameCamera
 from resight.gallery.recall import Recall, measure
-from resight.gallery.records import Conditions, Filter, Hit, LogEntry, Mark, Person, Record, text
+from resight.gallery.records import Conditions, Filter, Hit, LogEntry, Mark, Person, Record, column, text
 from resight.gallery.store import Store
 from resight.gallery.transfer import Embed, Progress
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from resight.evaluation import Reranking
+    from resight.evaluation import Calibration, Reranking
+    from resight.gallery.backend import Found, Neighbors
 
 Hits = list[list[Hit]]
 
@@ -49,8 +51,8 @@ class Gallery(Store):
     def search(
         self, vectors: npt.ArrayLike, k: int = 10, *, exact: bool = False, min_similarity: float | None = None,
         fuse: Fuse | None = None, query_cameras: Sequence[Any] | None = None, query_pids: Sequence[Any] | None = None,
-        same_camera: SameCamera = "keep", rerank: bool | Reranking = False, fingerprint: str | None = None,
-        where: Filter | None = None, **conditions: Unpack[Conditions],
+        same_camera: SameCamera = "keep", rerank: bool | Reranking = False, center_cameras: bool = False,
+        fingerprint: str | None = None, where: Filter | None = None, **conditions: Unpack[Conditions],
     ) -> Hits:  # fmt: skip
         """Find the records nearest to each query vector.
 
@@ -61,11 +63,13 @@ class Gallery(Store):
             min_similarity: hits below are left out; an empty answer means 'unknown'.
             fuse: the queries show one person and give one answer, by their "mean" vector or by the "max" of their
                 similarities.
-            query_cameras: one camera a query, for `same_camera`.
+            query_cameras: one camera a query, for `same_camera` and `center_cameras`.
             query_pids: one person a query, for `same_camera`.
             same_camera: "keep"; "exclude" records of the query's camera; "exclude_same_pid", as benchmarks do, only
                 those of the query's person in the query's camera.
             rerank: reorder the short list by k-reciprocal neighbors.
+            center_cameras: subtract from both sides their camera's mean over the records, or that of all records where
+                no camera is known.  Compares with every vector; hits carry no probability.
             fingerprint: of the model the vectors come from, to be checked.
             where: only records that meet this filter.
             conditions: those of a filter one by one (`cameras=`, `after=`, ...), in its place.
@@ -81,9 +85,15 @@ class Gallery(Store):
             raise UsageError(f"k={k}; give at least 1.")
         queries, chosen = checked_vectors(vectors, self.dim, self.metric), Filter.of(where, conditions)
         filters = ranking.same_camera(chosen, len(queries), same_camera, query_cameras, query_pids)
-        found = ranking.search(self.backend, self.metric, queries, k, filters, exact=exact, fuse=fuse, rerank=rerank)
+        among: Neighbors = self.backend
+        if center_cameras:
+            among = Centered(self.backend, self.metric)
+            seen = column(query_cameras, len(queries), "query_cameras")
+            queries = among.moved(queries, [text(camera, "cameras") for camera in seen])
+        found = ranking.search(among, self.metric, queries, k, filters, exact=exact, fuse=fuse, rerank=rerank)
         self._log("search", queries=len(queries), k=k)
-        return [self._hits(hits, min_similarity) for hits in found]
+        calibration = None if center_cameras else self.calibration
+        return [self._hits(hits, min_similarity, calibration) for hits in found]
 
     def search_ids(self, ids: Sequence[str], k: int = 10, **options: Any) -> Hits:
         """`search` with records of this gallery for queries; none of them is among the hits.
@@ -92,7 +102,7 @@ class Gallery(Store):
         """
         records = self.backend.fetch(ids)
         vectors = self.vectors(ids)
-        if options.get("same_camera", "keep") != "keep":
+        if options.get("same_camera", "keep") != "keep" or options.get("center_cameras"):
             options.setdefault("query_cameras", [records[id].camera for id in ids])
             options.setdefault("query_pids", [records[id].pid for id in ids])
         found = self.search(vectors, k + len(ids), **options)
@@ -111,11 +121,11 @@ class Gallery(Store):
             self._prior = (clock.monotonic() + 60, 1 / max(people, 2))
         return self._prior[1]
 
-    def _hits(self, found: Sequence[tuple[Record, float]], least: float | None) -> list[Hit]:
+    def _hits(self, found: Found, least: float | None, calibration: Calibration | None) -> list[Hit]:
         kept = [(record, similarity) for record, similarity in found if least is None or similarity >= least]
         chances: Sequence[float | None] = [None] * len(kept)
-        if self.calibration is not None and kept:
-            chances = self.calibration.probability([s for _, s in kept], self.prior()).tolist()
+        if calibration is not None and kept:
+            chances = calibration.probability([s for _, s in kept], self.prior()).tolist()
         return [Hit.of(record, similarity, chance) for (record, similarity), chance in zip(kept, chances, strict=True)]
 
     # looking after

@@ -13,7 +13,7 @@ from resight.gallery.records import Filter, Hit, Person, Record, column, text
 
 if TYPE_CHECKING:
     from resight.evaluation import Reranking
-    from resight.gallery.backend import Backend, Found, Vectors
+    from resight.gallery.backend import Found, Neighbors, Vectors
     from resight.types import Metric
 
 Fuse = Literal["mean", "max"]
@@ -22,7 +22,7 @@ SHORT_LIST = 200  # records that are re-ranked, at least
 
 
 def search(
-    backend: Backend, metric: Metric, queries: Vectors, k: int, filters: Sequence[Filter], *, exact: bool,
+    backend: Neighbors, metric: Metric, queries: Vectors, k: int, filters: Sequence[Filter], *, exact: bool,
     fuse: Fuse | None, rerank: bool | Reranking,
 ) -> list[Found]:  # fmt: skip
     """Records and similarities for each query (Q, D), or for all as one where they are fused."""
@@ -88,7 +88,7 @@ def group(hits: Sequence[Hit]) -> list[Person]:
     return [Person(pid, tuple(theirs)) for (pid, _), theirs in of.items()]
 
 
-def _by_filter(backend: Backend, queries: Vectors, k: int, filters: Sequence[Filter], exact: bool) -> list[Found]:
+def _by_filter(backend: Neighbors, queries: Vectors, k: int, filters: Sequence[Filter], exact: bool) -> list[Found]:
     """Queries with equal filters are asked together."""
     answers: list[Found] = [[] for _ in queries]
     for where in dict.fromkeys(filters):
@@ -128,7 +128,7 @@ def _best_of(found: Sequence[Found], k: int) -> Found:
     return sorted(best.values(), key=lambda pair: -pair[1])[:k]
 
 
-def _reranked(backend: Backend, metric: Metric, query: Vectors, found: Found, how: bool | Reranking) -> Found:
+def _reranked(backend: Neighbors, metric: Metric, query: Vectors, found: Found, how: bool | Reranking) -> Found:
     """The short list by k-reciprocal distance among its own members; similarities stay."""
     from resight import evaluation
 

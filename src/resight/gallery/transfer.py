@@ -12,6 +12,7 @@ import numpy as np
 
 from resight.errors import GalleryError, GalleryNotFoundError, ImageError, MissingExtraError
 from resight.files import refuse_overwriting, write_atomically
+from resight.gallery.backend import BLOCK, every
 from resight.gallery.database import NAME, Database
 from resight.gallery.identity import check_identity
 from resight.gallery.intake import checked_vectors, record_of
@@ -24,20 +25,14 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 Part = tuple[list[Record], "Vectors", list[bytes | None]]
-BLOCK = 1000  # records at a time
 TEXTS = ("id", "pid", "camera", "source", "label", "note")
 Embed = Callable[[Sequence[Any]], "Vectors"]
 
 
-def parts(gallery: Store, where: Filter | None = None) -> Iterator[Part]:
+def parts(gallery: Store) -> Iterator[Part]:
     """Every record with its vector and picture, by id."""
-    after = ""
-    while page := gallery.list(limit=BLOCK, after_id=after, where=where):
-        after = page[-1].id
-        vectors = gallery.backend.vectors([record.id for record in page])
-        kept = [record for record in page if record.id in vectors]  # the others have just been deleted
-        if kept:
-            yield kept, np.stack([vectors[r.id] for r in kept]), [gallery.picture(r.id) for r in kept]
+    for records, vectors in every(gallery.backend, Filter()):
+        yield records, vectors, [gallery.picture(record.id) for record in records]
 
 
 def copy(source: Store, target: Store, progress: Progress | None = None) -> int:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from resight.cli import group
 from resight.errors import ResightError
+from resight.gallery import Gallery
 
 SAMPLE = Path(__file__).parents[3] / "src" / "resight" / "synth" / "sample" / "query"
 
@@ -54,6 +55,21 @@ def test_a_query_finds_its_own_person_in_other_cameras(mall: Path, tmp_path: Pat
     assert answer["hits"][0]["pid"] == query.name.split("_")[0]
     assert (tmp_path / "s.png").stat().st_size > 1000
     assert "similarity" in call("search", mall, query, "-k", 3, *camera)
+
+
+def test_cameras_are_centered_where_asked(mall: Path) -> None:
+    query = sorted((mall.parent / "crops").glob("*_c1*"))[1]
+    how = ["search", mall, query, "-k", 3, "--exclude-camera", "c1", "--device", "cpu"]
+    (plain,), (moved,) = asked(*how), asked(*how, "--center-cameras", "--query-camera", "c1")
+    assert moved["center_cameras"] is True and "center_cameras" not in plain
+    assert all("probability" not in hit for hit in moved["hits"]) and len(moved["hits"]) == 3
+    (other,) = asked(*how, "--center-cameras")
+    similar = [[hit["similarity"] for hit in answer["hits"]] for answer in (plain, moved, other)]
+    assert similar[0] != similar[1] != similar[2]
+    with Gallery.open(mall) as gallery:
+        own = next(record.id for record in gallery.list(cameras="c1") if record.source == str(query))
+    (same,) = asked("search", mall, "--record", own, "-k", 3, "--exclude-camera", "c1", "--center-cameras")
+    assert [hit["id"] for hit in same["hits"]] == [hit["id"] for hit in moved["hits"]]
 
 
 def test_hits_of_a_gallery_as_a_table_and_a_page(mall: Path, tmp_path: Path) -> None:

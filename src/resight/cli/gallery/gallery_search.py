@@ -37,6 +37,8 @@ class GallerySearch:
     rerank: bool = False
     one_person: bool = False
     people: bool = False
+    center_cameras: bool = False  # not of a gallery alone
+    query_camera: str | None = None
 
     @property
     def given(self) -> list[str]:
@@ -69,15 +71,21 @@ class GallerySearch:
             if known is not None and prior is None:
                 prior = gallery.prior()
             options: dict[str, Any] = {"exact": self.exact, "rerank": self.rerank, **self.chosen}
+            if self.center_cameras:
+                options["center_cameras"] = True
+                click.echo("means of the cameras subtracted; hits carry no probability", err=True)
             answers = []
             if names:
-                found = self._find(gallery, extractor(list(names)), k, options)
+                seen = {"query_cameras": [self.query_camera] * len(names)} if self.query_camera is not None else {}
+                found = self._find(gallery, extractor(list(names)), k, options | seen)
                 queries = [", ".join(names)] if self.one_person else names
                 answers += [(query, hits) for query, hits in zip(queries, found, strict=True)]
             if self.records:
                 found = gallery.search_ids(self.records, k, **options)
                 answers += [(id, hits) for id, hits in zip(self.records, found, strict=True)]
-            return [_answer(query, hits, known, fmr, prior, gallery.metric) for query, hits in answers], len(gallery)
+            said = {"center_cameras": True} if self.center_cameras else {}
+            rows = [_answer(query, hits, known, fmr, prior, gallery.metric) | said for query, hits in answers]
+            return rows, len(gallery)
 
     def _find(self, gallery: Gallery, vectors: Any, k: int, options: dict[str, Any]) -> list[list[Hit]]:
         if self.one_person:

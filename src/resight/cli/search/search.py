@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 @click.option("--sheet", type=params.SHEET, help="Write a picture of the queries and their hits (.png or .jpg).")
 @click.option("--no-keep", is_flag=True, help="Keep no vectors of a folder's pictures for the next search.")
 @click.option("--center-cameras", is_flag=True,
-              help="Subtract each camera's mean on both sides; WHERE is a folder or file with cameras.")  # fmt: skip
-@click.option("--query-camera", type=int, help="Camera of PICTURES, for --center-cameras.  Default: not known.")
+              help="Subtract each camera's mean on both sides; the cameras of WHERE are known.")  # fmt: skip
+@click.option("--query-camera", help="Camera of PICTURES, for --center-cameras.  Default: not known.")
 @gallery_options
 @click.option("--table", type=params.TABLE, help="Write the hits with their full paths (.csv, or .html with pictures).")
 @params.batch_option
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,
     fmr: float | None, prior: float | None, sheet: Path | None, table: Path | None, batch_size: int,
-    precision: Precision, device: str, as_json: bool, no_keep: bool, center_cameras: bool, query_camera: int | None,
+    precision: Precision, device: str, as_json: bool, no_keep: bool, center_cameras: bool, query_camera: str | None,
     asked: GallerySearch,
 ) -> None:  # fmt: skip
     """Find in WHERE (a gallery, a folder of pictures or an embedding file) those most like each of PICTURES.
@@ -79,10 +79,10 @@ def command(
             f"{where} is no gallery, and {', '.join(asked.given)} choose among the records of one. "
             f"Make one with: resight index {model} {where} --gallery galleries/mine"
         )
-    if center_cameras and (in_gallery or fmr is not None or prior is not None):
+    if center_cameras and (fmr is not None or prior is not None):
         raise UsageError(
-            "--center-cameras compares vectors of a folder or an embedding file without their cameras' means, which "
-            "no gallery keeps and no calibration was made for. Leave it out, or --fmr and --prior."
+            "--center-cameras compares vectors without their cameras' means, which no calibration was made for. "
+            "Leave it out, or --fmr and --prior."
         )
     if query_camera is not None and not center_cameras:
         raise UsageError("--query-camera says whose mean --center-cameras subtracts from PICTURES; give that, too.")
@@ -95,7 +95,10 @@ def command(
     if prior is not None and known is None:
         raise UsageError(f"--prior needs a calibration. Make one with: resight calibrate VECTORS --model {model}")
     names = [str(picture) for picture in pictures]
+    if center_cameras:
+        known = None
     if in_gallery:
+        asked = replace(asked, center_cameras=center_cameras, query_camera=query_camera)
         rows, size = asked.search(where, names, extractor, k, known, fmr, prior)
         with asked.with_pictures(where, rows) as drawn:
             _show(rows, size, sheet, table, as_json, drawn)
@@ -108,14 +111,14 @@ def command(
         _say_kept(kept, no_keep)
     output.left_out(item.reason for item in unreadable)
     if center_cameras:
-        queries, gallery, known = *_centered(queries, gallery, query_camera), None
+        queries, gallery = _centered(queries, gallery, query_camera)
     answers = find_nearest(queries, names, gallery, k, calibration=known, fmr=fmr, prior=prior)
     said = {"center_cameras": True} if center_cameras else {}
     _show([answer.to_dict() | said for answer in answers], len(gallery), sheet, table, as_json)
 
 
 def _centered(
-    queries: NDArray[np.float32], gallery: Vectors, camera: int | None
+    queries: NDArray[np.float32], gallery: Vectors, camera: str | None
 ) -> tuple[NDArray[np.float32], Vectors]:
     """Both sides less their cameras' means, which are those of the gallery's own vectors."""
     import numpy as np
@@ -124,7 +127,9 @@ def _centered(
     from resight.types import UNKNOWN_CAMERA
 
     means = CameraMeans.of(gallery)
-    own = np.full(len(queries), UNKNOWN_CAMERA if camera is None else camera)
+    if camera is not None and not camera.isdecimal():
+        raise UsageError(f"--query-camera {camera}: cameras of a folder or an embedding file are whole numbers.")
+    own = np.full(len(queries), UNKNOWN_CAMERA if camera is None else int(camera))
     moved = replace(gallery, vectors=means.subtracted(gallery.vectors, gallery.camids))
     click.echo(f"means of {len(means.cameras)} cameras subtracted; hits carry no probability", err=True)
     return means.subtracted(queries, own), moved
