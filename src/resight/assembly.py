@@ -20,6 +20,7 @@ from resight.dist.processes import local_rank_zero_first
 from resight.errors import DatasetError, OptionError, RecipeError, UsageError
 from resight.inference import evaluate
 from resight.models.separate_batch_norm import separate
+from resight.models.undrawn import Undrawn
 from resight.recipe import Recipe
 from resight.training.batches.feed import Feed, TrainingLabels
 from resight.training.batches.pseudo_labels import PseudoLabels
@@ -154,7 +155,7 @@ def starting_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
 
 def empty_model(recipe: Recipe, dataset: Dataset) -> ReIDModel:
     """The same model on the meta device: shapes and no weights."""
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         return _named_model(models.build, recipe, dataset)
 
 

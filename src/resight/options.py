@@ -12,13 +12,14 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import datetime
+import functools
 import inspect
 import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -169,9 +170,15 @@ def read(kind: type[T], values: Mapping[str, Any], what: str = "") -> T:
     """
     folded = _fold(kind, values, "", what)
     try:
-        return TypeAdapter(kind).validate_python(folded)
+        return cast("T", _adapter(kind).validate_python(folded))
     except ValidationError as error:
         raise OptionError("; ".join(explain(item) for item in error.errors())) from error
+
+
+@functools.cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Made once for each dataclass: it takes longer than all that it checks."""
+    return TypeAdapter(kind)
 
 
 def explain(item: Any, path: str = "") -> str:

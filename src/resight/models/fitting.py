@@ -7,31 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from resight.errors import CheckpointError, ResightError
 from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.registry import build
+from resight.models.undrawn import Undrawn
 from resight.options import plain
-
-
-class Undrawn(TorchFunctionMode):
-    """Leaves out the random start of weights that a file is about to overwrite.
-
-    Saves the time, leaves the global generator alone, and on the meta device spares the import of half of torch.
-    """
-
-    DRAWS = frozenset({"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_"})
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in self.DRAWS:
-            tensor = args[0] if args else kwargs["tensor"]
-            if not tensor.is_meta:
-                tensor.detach().zero_()  # a loop that rejects draws must see one within bounds
-            return tensor
-        return func(*args, **kwargs)
 
 
 def sketch(spec: ModelSpec, path: Path) -> ReIDModel:

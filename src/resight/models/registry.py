@@ -20,6 +20,7 @@ from resight.models.pcb import PCB
 from resight.models.pyramid import Pyramid
 from resight.models.solider import SOLIDER
 from resight.models.transreid import TransReID
+from resight.models.undrawn import ShapesOnly
 from resight.models.verification import Verification
 from resight.options import resolve
 
@@ -132,7 +133,7 @@ def probe(name: str, num_ids: int, batch: int = 2, **options: Any) -> ReIDOutput
         OptionError: an option is unknown or has a value that is not valid.
         UsageError: the network cannot take pictures of its size.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), ShapesOnly():
         model = build(name, num_ids, **options).train()
         height, width = model.input_size
         try:

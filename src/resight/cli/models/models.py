@@ -75,6 +75,9 @@ def _profile(name: str, num_ids: int) -> Complexity:
     import torch
 
     from resight import models
+    from resight.models.undrawn import Undrawn
 
     with torch.device("meta"):
-        return models.complexity_of(models.build(name, num_ids).eval())
+        with Undrawn():
+            model = models.build(name, num_ids).eval()
+        return models.complexity_of(model)
