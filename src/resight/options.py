@@ -170,7 +170,7 @@ def read(kind: type[T], values: Mapping[str, Any], what: str = "") -> T:
     """
     folded = _fold(kind, values, "", what)
     try:
-        return cast("T", _adapter(kind).validate_python(folded))
+        return cast("T", _adapter(cast("Any", kind)).validate_python(folded))
     except ValidationError as error:
         raise OptionError("; ".join(explain(item) for item in error.errors())) from error
 
