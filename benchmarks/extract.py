@@ -100,7 +100,8 @@ def _row(
     row["equal to the bit"] = bool(np.array_equal(kept["bare"], kept["embed"]))
     if "torchreid" in best:
         row["embed : torchreid"] = round(best["torchreid"] / best["embed"], 2)
-        row["least cosine to torchreid"] = round(float((kept["embed"] * kept["torchreid"]).sum(axis=1).min()), 5)
+        ours = kept["embed"] / np.linalg.norm(kept["embed"], axis=1, keepdims=True)  # HA-CNN's two halves have one each
+        row["least cosine to torchreid"] = round(float((ours * kept["torchreid"]).sum(axis=1).min()), 5)
     return row
 
 
