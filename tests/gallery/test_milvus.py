@@ -91,12 +91,17 @@ def test_lists_are_whole_over_several_segments(server: str, tmp_path: Path) -> N
 
 
 def test_two_folders_may_share_a_collection_of_one_model_only(server: str, tmp_path: Path) -> None:
-    """Several machines index into one collection."""
+    """Several machines index into one collection; what one deletes leaves the others' folders as they compact."""
     first = Gallery.open(tmp_path / "a", dim=DIM, server=server, collection="shared", fingerprint="one")
     second = Gallery.open(tmp_path / "b", dim=DIM, server=server, collection="shared", fingerprint="one")
     with first, second:
-        first.add(people(2, DIM))
-        assert len(second) == 2
+        one, two = first.add(people(2, DIM), images=[jpeg(0), jpeg(9)])
+        first.mark(one, same=True, similarity=0.9)
+        assert second.delete(one) == 1 and len(second) == 1
+        assert first.picture(one) is None and "1 pictures or marks" in first.verify()[0]
+        first.compact()
+        assert first.backend.database.picture(one) is None and first.marks() == [] and first.verify() == []
+        assert first.picture(two) and first.get(two)
     with pytest.raises(GalleryError, match="another model"):
         Gallery.open(tmp_path / "c", dim=DIM, server=server, collection="shared", fingerprint="two")
 

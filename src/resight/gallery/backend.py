@@ -51,6 +51,10 @@ class Backend(Neighbors, Protocol):
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]: ...
 
+    def picture(self, id: str) -> bytes | None:
+        """The thumbnail of a record that is there."""
+        ...
+
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:
         """The first `limit` records whose id is larger than `after`, by id."""
         ...

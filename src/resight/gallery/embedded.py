@@ -120,6 +120,9 @@ class Embedded:
         with self.database.reading() as sql:
             return {id: np.frombuffer(blob, np.float32) for id, blob in sql.execute(query, (many(ids),))}
 
+    def picture(self, id: str) -> bytes | None:
+        return self.database.picture(id)
+
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:
         clause, values = clause_of(where)
         query = f"SELECT {SELECT} FROM records WHERE {clause} AND id > ? ORDER BY id LIMIT ?"

@@ -67,17 +67,26 @@ class Milvus:
         condition = condition_of(where)
         gone = [] if condition is None else [row["id"] for row in self.collection.select(condition, ["id"])]
         self.collection.delete(gone)
-        if gone:
+        self._forget(gone)
+        return gone
+
+    def _forget(self, ids: Sequence[str]) -> None:
+        """What the folder holds of records that are gone."""
+        if ids:
             with self.database.writing() as sql:
                 for table in ("pictures", "marks"):
-                    sql.execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (many(gone),))
-        return gone
+                    sql.execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (many(ids),))
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
         return {record.id: record for record in self._records(list(self.collection.rows(ids, FIELDS)))}
 
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         return {row["id"]: np.asarray(row["vector"], np.float32) for row in self.collection.rows(ids, ["id", "vector"])}
+
+    def picture(self, id: str) -> bytes | None:
+        """None, too, where another machine has deleted the record."""
+        kept = self.database.picture(id)
+        return kept if kept is not None and self.fetch([id]) else None
 
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:
         condition = condition_of(where)
@@ -112,17 +121,31 @@ class Milvus:
         self.collection.seal()
 
     def compact(self) -> None:
-        """Ask the server to drop what was deleted; its collector removes the old files some hours later."""
+        """Ask the server to drop what was deleted; its collector removes the old files some hours later.
+
+        Pictures and marks go, too, whose record another machine has deleted.  They are looked for twice, since an add
+        writes its pictures a moment before its records.
+        """
+        orphans = self._orphans()
         self.collection.seal()
         self.collection.compact()
+        self._forget([id for id in self._orphans() if id in orphans])
         self.database.compact()
 
     def problems(self) -> list[str]:
+        found = self.database.damage()
+        if lost := len(self._orphans()):
+            found.append(
+                f"{lost} pictures or marks belong to no record: an add was cut short, or another machine has deleted "
+                f"the record. Compacting removes them."
+            )
+        return found
+
+    def _orphans(self) -> set[str]:
+        """Ids of pictures and marks that belong to no record."""
         with self.database.reading() as sql:
-            shown = [id for (id,) in sql.execute("SELECT id FROM pictures")]
-        lost = len(shown) - len(list(self.collection.rows(shown, ["id"])))
-        orphans = [f"{lost} pictures belong to no record; adding or deleting was cut short."] if lost else []
-        return [*self.database.damage(), *orphans]
+            held = [id for (id,) in sql.execute("SELECT id FROM pictures UNION SELECT id FROM marks")]
+        return set(held) - {row["id"] for row in self.collection.rows(held, ["id"])}
 
     def stats(self) -> dict[str, Any]:
         about = {"server": self.collection.server(), "collection": self.collection.name}

@@ -262,7 +262,7 @@ class Store:
 
     def picture(self, id: str) -> bytes | None:
         """The thumbnail of a record as JPEG, or None."""
-        return self.backend.database.picture(id)
+        return self.backend.picture(id)
 
     # inside
 
