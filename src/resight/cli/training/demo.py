@@ -122,9 +122,12 @@ def _scores(result: Result) -> dict[str, float]:
 
 
 def _say(result: Result, others: dict[str, Result], out: Path, page: Path, sheet: Path, gallery: Path) -> None:
+    from resight.models import trained_card
+
     click.echo(f"\n{result}  (trained just now, on 40 people)")
     click.echo(f"{others['raw_pixels']}  (raw pixels, no learning)")
-    click.echo(f"{others[params.TRAINED]}  ({params.TRAINED}, packaged: trained on 998 other synthetic people)\n")
+    known = trained_card(params.TRAINED)["data"]["identities"]
+    click.echo(f"{others[params.TRAINED]}  ({params.TRAINED}, packaged: trained on {known:,} other synthetic people)\n")
     click.echo(
         f"report   {page.resolve()}\nsearch   {sheet.resolve()}\nweights  {out.resolve() / 'model.safetensors'}\n"
     )
