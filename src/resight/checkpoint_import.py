@@ -13,7 +13,7 @@ from resight.errors import UsageError
 from resight.files import refuse_overwriting, write_text
 from resight.inference.evaluate import environment
 from resight.models.checkpoints import Converted, convert
-from resight.models.model_file import FILE, locate
+from resight.models.files.model_file import FILE, locate
 from resight.recipe import ModelConfig, Recipe
 from resight.run import Run
 

@@ -31,7 +31,7 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 @pytest.fixture
 def small_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments and codes at sizes a test can afford."""
-    monkeypatch.setattr("resight.gallery.index.SEGMENT", 500)
+    monkeypatch.setattr("resight.gallery.embedded.index.SEGMENT", 500)
     for name, value in {"EXACT_UP_TO": 1000, "SMALL": 100, "CANDIDATES": 200}.items():
-        monkeypatch.setattr(f"resight.gallery.searcher.{name}", value)
-    monkeypatch.setattr("resight.gallery.parts.FEW", 20)
+        monkeypatch.setattr(f"resight.gallery.embedded.searcher.{name}", value)
+    monkeypatch.setattr("resight.gallery.embedded.parts.FEW", 20)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from resight.gallery import Gallery, index, searcher
+from resight.gallery import Gallery
+from resight.gallery.embedded import index, searcher
 
 DIM = 32
 IDS = [f"p{i:03}" for i in range(120)]

@@ -13,7 +13,7 @@ from resight.data import load_dataset
 from resight.errors import UnknownNameError
 from resight.evaluation import calibrate, labeled_pairs
 from resight.inference import Extractor, RawPixels, embed_samples, evaluate
-from resight.models.model_file import FILE, SHELF
+from resight.models.files.model_file import FILE, SHELF
 
 NAMES = models.trained()
 REAL = Path(os.environ.get("RESIGHT_DATA", "")) / "pku-reid-mini"

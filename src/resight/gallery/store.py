@@ -15,10 +15,10 @@ import numpy.typing as npt
 from resight.errors import GalleryError, GalleryNotFoundError, UsageError
 from resight.gallery.backend import Backend, Vectors
 from resight.gallery.database import NAME, Database
-from resight.gallery.embedded import Embedded
+from resight.gallery.embedded.embedded import Embedded
 from resight.gallery.identity import check_identity, identity, other_model
 from resight.gallery.intake import checked_vectors, latest_of, record_of
-from resight.gallery.milvus import Milvus
+from resight.gallery.milvus.milvus import Milvus
 from resight.gallery.pictures import thumbnail as make_thumbnail
 from resight.gallery.records import FIELDS, Conditions, Field, Filter, Moment, Record, column, moment, text
 

@@ -7,8 +7,8 @@ vectors = model.embed(images)      # (B, D)
 
 from resight.models.base import ModelOptions, ModelSpec, PairScores, ReIDModel
 from resight.models.complexity import CLASSICAL, Complexity, classical, complexity_of
-from resight.models.file_header import earlier_options
-from resight.models.model_file import (
+from resight.models.files.file_header import earlier_options
+from resight.models.files.model_file import (
     load_model,
     load_weights,
     read_model,

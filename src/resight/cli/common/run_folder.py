@@ -178,7 +178,7 @@ def calibration_for(
 def kept_at(model: Path) -> Path:
     """Where a model's calibration lies: in its run folder, beside its weights, or with the packaged ones."""
     from resight.models import trained
-    from resight.models.model_file import SHELF
+    from resight.models.files.model_file import SHELF
 
     if not model.exists() and str(model) in trained():
         return SHELF / model / NAME

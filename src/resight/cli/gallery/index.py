@@ -12,8 +12,8 @@ from resight.errors import DatasetError, NotFoundError
 
 if TYPE_CHECKING:
     from resight.gallery import Gallery
-    from resight.gallery.ingest import Ingested
-    from resight.gallery.sources import Reading
+    from resight.gallery.ingest.ingest import Ingested
+    from resight.gallery.ingest.sources import Reading
     from resight.inference import Extractor
     from resight.inference.precision import Precision
 
@@ -62,9 +62,9 @@ def command(
     """
     from resight.dist.processes import gather_objects
     from resight.gallery import Gallery
+    from resight.gallery.ingest.source_metadata import NamePattern
+    from resight.gallery.ingest.sources import Reading
     from resight.gallery.records import moment
-    from resight.gallery.source_metadata import NamePattern
-    from resight.gallery.sources import Reading
     from resight.inference import Extractor
     from resight.models import load_model
 
@@ -93,8 +93,8 @@ def _index(gallery: Gallery, source: Path, reading: Reading, extractor: Extracto
     """What this process, one of several under torchrun, has done of a source."""
     from resight.data.formats.filenames import LeftOut
     from resight.dist import rank, world_size
-    from resight.gallery.ingest import ingest
-    from resight.gallery.sources import count_of, pictures_of
+    from resight.gallery.ingest.ingest import ingest
+    from resight.gallery.ingest.sources import count_of, pictures_of
     from resight.training.monitoring.progress import progress_of
 
     left_out, total = LeftOut(), (count_of(source) or 0) if processes.first() else 0

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.gallery import segments
-from resight.gallery.columns import Columns
 from resight.gallery.database import many, next_seq, numbers
-from resight.gallery.index import Index
-from resight.gallery.neighbors import Mask, faiss, merge, nothing
-from resight.gallery.parts import Part, Tail, search_part
+from resight.gallery.embedded import segments
+from resight.gallery.embedded.columns import Columns
+from resight.gallery.embedded.index import Index
+from resight.gallery.embedded.neighbors import Mask, faiss, merge, nothing
+from resight.gallery.embedded.parts import Part, Tail, search_part
+from resight.gallery.embedded.sql_filter import clause_of
 from resight.gallery.records import Filter
-from resight.gallery.sql_filter import clause_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from resight.gallery.backend import Vectors
     from resight.gallery.database import Database
-    from resight.gallery.segments import Segment
+    from resight.gallery.embedded.segments import Segment
     from resight.types import Metric
 
 EXACT_UP_TO = 50_000  # rows

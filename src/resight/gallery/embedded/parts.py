@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.gallery.neighbors import NOTHING, Codes, Mask, Positions, exact, score
+from resight.gallery.embedded.neighbors import NOTHING, Codes, Mask, Positions, exact, score
 
 if TYPE_CHECKING:
     from resight.gallery.backend import Vectors
-    from resight.gallery.columns import Columns
+    from resight.gallery.embedded.columns import Columns
     from resight.types import Metric
 
 FETCH = 4096  # vectors read from the record at a time

@@ -178,7 +178,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resight.models.model_file.save_file", full)
+    monkeypatch.setattr("resight.models.files.model_file.save_file", full)
     with pytest.raises(CheckpointError, match="No space left"):
         models.save_model(build(), tmp_path)
     assert models.load_model(tmp_path).fingerprint() == old.fingerprint()

@@ -14,7 +14,7 @@ from resight.gallery.records import Record
 
 if TYPE_CHECKING:
     from resight.gallery.backend import Vectors
-    from resight.gallery.sources import Picture
+    from resight.gallery.ingest.sources import Picture
     from resight.gallery.store import Store
 
 BLOCK = 512  # pictures embedded and added together: what a stop may have to do again

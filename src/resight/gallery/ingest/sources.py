@@ -18,8 +18,8 @@ from resight.data.formats.filenames import LeftOut, kind_of, reason_of, walk
 from resight.data.loading.decode import MAX_BYTES, read
 from resight.errors import DatasetError, ImageError, NotFoundError, UsageError, printable
 from resight.files import read_text
+from resight.gallery.ingest.source_metadata import Known, NamePattern, from_exif
 from resight.gallery.records import moment
-from resight.gallery.source_metadata import Known, NamePattern, from_exif
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.gallery.database import numbers
-from resight.gallery.neighbors import Codes, Positions
+from resight.gallery.embedded.neighbors import Codes, Positions
 
 if TYPE_CHECKING:
     from pathlib import Path

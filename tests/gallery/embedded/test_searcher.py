@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from resight.gallery import Gallery
-from resight.gallery import neighbors as kernels
+from resight.gallery.embedded import neighbors as kernels
 from tests.gallery.conftest import people
 
 DIM, COUNT, K = 64, 3000, 20
@@ -100,7 +100,7 @@ def test_an_index_that_cannot_be_written_does_not_stop_anything(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resight.gallery.segments.write", full)
+    monkeypatch.setattr("resight.gallery.embedded.segments.write", full)
     with Gallery.open(tmp_path / "g", dim=DIM) as gallery, caplog.at_level(logging.WARNING):
         gallery.add(VECTORS, ids=IDS)
         assert gallery.search(VECTORS[9], 1)[0][0].id == IDS[9]
@@ -112,7 +112,7 @@ def test_without_faiss_the_same_hits(large: Gallery, monkeypatch: pytest.MonkeyP
     queries = VECTORS[::100]
     with_faiss = large.search(queries, K, exclude_cameras=["c1"], exact=True)
     monkeypatch.setattr(kernels, "faiss", lambda: None)
-    monkeypatch.setattr("resight.gallery.searcher.faiss", lambda: None)
+    monkeypatch.setattr("resight.gallery.embedded.searcher.faiss", lambda: None)
     without = large.search(queries, K, exclude_cameras=["c1"], exact=True)
     assert [[h.id for h in hits] for hits in without] == [[h.id for h in hits] for hits in with_faiss]
     with Gallery.open(large.folder) as again:

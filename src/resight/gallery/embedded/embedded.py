@@ -15,9 +15,9 @@ import numpy as np
 from resight.errors import GalleryBusyError
 from resight.gallery.backend import Found, Vectors, blocks
 from resight.gallery.database import NAME, Database, many, next_seq
+from resight.gallery.embedded.searcher import Searcher
+from resight.gallery.embedded.sql_filter import clause_of
 from resight.gallery.records import Field, Filter, Record
-from resight.gallery.searcher import Searcher
-from resight.gallery.sql_filter import clause_of
 
 if TYPE_CHECKING:
     from pathlib import Path

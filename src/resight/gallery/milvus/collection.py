@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight.errors import GalleryError, MissingExtraError, UsageError
 from resight.gallery.backend import Vectors, blocks
-from resight.gallery.milvus_rows import FIELDS, UNKNOWABLE, Row, among, quoted
+from resight.gallery.milvus.rows import FIELDS, UNKNOWABLE, Row, among, quoted
 
 if TYPE_CHECKING:
     from resight.types import Metric

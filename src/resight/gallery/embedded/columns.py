@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.gallery.neighbors import Mask, Positions
+from resight.gallery.embedded.neighbors import Mask, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,9 +18,9 @@ from PIL import Image
 
 from resight.errors import DatasetError, NotFoundError, UsageError
 from resight.gallery import Gallery
-from resight.gallery.ingest import ingest
-from resight.gallery.source_metadata import NamePattern, from_exif, time_in_name
-from resight.gallery.sources import Reading, count_of, pictures_of
+from resight.gallery.ingest.ingest import ingest
+from resight.gallery.ingest.source_metadata import NamePattern, from_exif, time_in_name
+from resight.gallery.ingest.sources import Reading, count_of, pictures_of
 from tests.gallery.test_gallery import jpeg
 
 NOON = 1772366400.0  # 2026-03-01T12:00 UTC
@@ -155,7 +155,7 @@ def test_archives_are_read_without_writing_anything(folder: Path, tmp_path: Path
 
 
 def test_too_large_a_member_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resight.gallery.sources.MAX_BYTES", 1000)
+    monkeypatch.setattr("resight.gallery.ingest.sources.MAX_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.jpg", b"\0" * 10_000_000)
     (picture,) = pictures_of(tmp_path / "bomb.zip", Reading())
@@ -180,7 +180,7 @@ def test_indexing_again_embeds_only_what_is_new(folder: Path, tmp_path: Path) ->
 
 
 def test_a_stop_loses_only_the_block_it_was_in(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resight.gallery.ingest.BLOCK", 2)
+    monkeypatch.setattr("resight.gallery.ingest.ingest.BLOCK", 2)
 
     class Stopped(Colors):
         def tolerant(self, pictures: Any) -> Any:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.errors import GalleryError
-from resight.gallery import segments
 from resight.gallery.database import next_seq
+from resight.gallery.embedded import segments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from resight.gallery.database import Database
-    from resight.gallery.segments import Segment
+    from resight.gallery.embedded.segments import Segment
     from resight.types import Metric
 
 LOG = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from resight.cli import main
 from resight.errors import GalleryError, MissingExtraError, UsageError
 from resight.gallery import Filter, Gallery
-from resight.gallery.milvus_rows import condition_of
+from resight.gallery.milvus.rows import condition_of
 from tests.gallery.conftest import people
-from tests.gallery.milvus_server import running
+from tests.gallery.milvus.server import running
 from tests.gallery.model import DIM, Programs
 from tests.gallery.test_gallery import jpeg
 from tests.ranks import launch
@@ -25,7 +25,7 @@ from tests.ranks import launch
 pytest.importorskip("pymilvus")
 PROGRAMS = int(os.environ.get("RESIGHT_GALLERY_MILVUS_PROGRAMS", "25"))
 SERVER = ""
-SAMPLE = Path(__file__).parents[2] / "src" / "resight" / "synth" / "sample" / "query"
+SAMPLE = Path(__file__).parents[3] / "src" / "resight" / "synth" / "sample" / "query"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resight.gallery import neighbors
+from resight.gallery.embedded import neighbors
 from resight.types import Metric
 
 

@@ -26,9 +26,9 @@ from resight.models.backbones.pretrained import listing
 from resight.models.base import ModelSpec, ReIDModel
 from resight.models.checkpoints import convert
 from resight.models.exported import ExportedModel, is_exported, open_exported
-from resight.models.file_header import KEY, is_described, read_header
-from resight.models.fitting import classifier_tensors, refuse_misfits, sketch, without_sources
-from resight.models.hub import from_hub
+from resight.models.files.file_header import KEY, is_described, read_header
+from resight.models.files.fitting import classifier_tensors, refuse_misfits, sketch, without_sources
+from resight.models.files.hub import from_hub
 from resight.models.registry import build
 from resight.models.undrawn import Undrawn
 

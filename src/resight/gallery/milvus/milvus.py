@@ -17,8 +17,8 @@ from resight.errors import UsageError
 from resight.gallery.backend import Found, Vectors
 from resight.gallery.database import NAME, Database, many
 from resight.gallery.intake import merged
-from resight.gallery.milvus_collection import INDEXES, PAGE, Collection
-from resight.gallery.milvus_rows import FIELDS, Row, condition_of, known, record_of, row_of
+from resight.gallery.milvus.collection import INDEXES, PAGE, Collection
+from resight.gallery.milvus.rows import FIELDS, Row, condition_of, known, record_of, row_of
 from resight.gallery.records import Field, Filter, Record
 
 if TYPE_CHECKING:
