@@ -51,8 +51,8 @@ class Backend(Neighbors, Protocol):
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]: ...
 
-    def picture(self, id: str) -> bytes | None:
-        """The thumbnail of a record that is there."""
+    def pictures(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails of those records that are there and have one."""
         ...
 
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:

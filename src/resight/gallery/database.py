@@ -20,7 +20,7 @@ import numpy as np
 from resight.errors import GalleryBusyError, GalleryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -153,10 +153,10 @@ class Database:
             rows = [(key, json.dumps(value)) for key, value in settings.items()]
             sql.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 
-    def picture(self, id: str) -> bytes | None:
+    def pictures(self, ids: Sequence[str]) -> dict[str, bytes]:
         with self.reading() as sql:
-            found = sql.execute("SELECT jpeg FROM pictures WHERE id=?", (id,)).fetchone()
-        return None if found is None else bytes(found[0])
+            query = "SELECT id, jpeg FROM pictures WHERE id IN (SELECT value FROM json_each(?))"
+            return {id: bytes(jpeg) for id, jpeg in sql.execute(query, (many(ids),))}
 
     def compact(self) -> None:
         """Rewrite the file without what was deleted, and empty the write-ahead log."""

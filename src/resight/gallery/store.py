@@ -262,7 +262,11 @@ class Store:
 
     def picture(self, id: str) -> bytes | None:
         """The thumbnail of a record as JPEG, or None."""
-        return self.backend.picture(id)
+        return self.pictures([id]).get(id)
+
+    def pictures(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails of those records that have one, as JPEG."""
+        return self.backend.pictures(ids)
 
     # inside
 

@@ -32,7 +32,8 @@ Embed = Callable[[Sequence[Any]], "Vectors"]
 def parts(gallery: Store) -> Iterator[Part]:
     """Every record with its vector and picture, by id."""
     for records, vectors in every(gallery.backend, Filter()):
-        yield records, vectors, [gallery.backend.database.picture(r.id) for r in records]
+        shown = gallery.pictures([record.id for record in records])
+        yield records, vectors, [shown.get(record.id) for record in records]
 
 
 def copy(source: Store, target: Store, progress: Progress | None = None) -> int:

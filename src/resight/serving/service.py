@@ -211,8 +211,9 @@ class Service:
         ids = [record.id for record in records]
         kept = None
         if 0 < len(records) <= UNDO_RECORDS:
-            pictures = tuple(gallery.picture(id) for id in ids)
-            kept = _Deleted(name, by, time.monotonic() + UNDO_SECONDS, tuple(records), gallery.vectors(ids), pictures)
+            until, shown = time.monotonic() + UNDO_SECONDS, gallery.pictures(ids)
+            pictures = tuple(shown.get(id) for id in ids)
+            kept = _Deleted(name, by, until, tuple(records), gallery.vectors(ids), pictures)
         gallery.delete(ids)
         if kept is None:
             return None

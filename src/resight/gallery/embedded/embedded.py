@@ -120,8 +120,8 @@ class Embedded:
         with self.database.reading() as sql:
             return {id: np.frombuffer(blob, np.float32) for id, blob in sql.execute(query, (many(ids),))}
 
-    def picture(self, id: str) -> bytes | None:
-        return self.database.picture(id)
+    def pictures(self, ids: Sequence[str]) -> dict[str, bytes]:
+        return self.database.pictures(ids)
 
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:
         clause, values = clause_of(where)

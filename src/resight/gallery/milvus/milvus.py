@@ -83,10 +83,10 @@ class Milvus:
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         return {row["id"]: np.asarray(row["vector"], np.float32) for row in self.collection.rows(ids, ["id", "vector"])}
 
-    def picture(self, id: str) -> bytes | None:
-        """None, too, where another machine has deleted the record."""
-        kept = self.database.picture(id)
-        return kept if kept is not None and self.fetch([id]) else None
+    def pictures(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """None of a record that another machine has deleted."""
+        kept = self.database.pictures(ids)
+        return {row["id"]: kept[row["id"]] for row in self.collection.rows(list(kept), ["id"])}
 
     def page(self, where: Filter, after: str, limit: int) -> list[Record]:
         condition = condition_of(where)
