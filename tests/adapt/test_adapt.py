@@ -17,10 +17,12 @@ from PIL import Image
 
 from resight import models
 from resight.adapt import Adaptation, adapt, advice, ask, crops, together
+from resight.adapt.plan import plan_for
 from resight.cli import group
 from resight.clustering.history import save_groups
 from resight.data import load_dataset
-from resight.errors import CheckpointError, DatasetError, TrainingError
+from resight.errors import CheckpointError, DatasetError, RecipeError, TrainingError
+from resight.recipe import Recipe
 from resight.reporting.adaptation import changes_by_epoch, draw_answers, draw_groups
 from resight.run import Run
 from resight.training.checkpointing.checkpoint import load_state
@@ -115,6 +117,35 @@ def test_statistics_are_those_of_the_pictures(start: Path, pictures: Path, tmp_p
     torch.testing.assert_close(
         model.get_buffer("backbone.bn1.running_mean"), seen[0].mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-5
     )
+
+
+def test_it_may_go_on_with_larger_pictures(start: Path, pictures: Path, tmp_path: Path) -> None:
+    done = run(start, pictures, tmp_path / "out", "model.input_size=[80, 40]", "train.epochs=1")
+    assert done.model.input_size == (80, 40)
+    begun = models.load_model(tmp_path / "out" / "start.safetensors", num_ids=0)
+    assert begun.input_size == (80, 40)
+    source = models.load_model(start, num_ids=0).state_dict()
+    weights = {name for name, _ in begun.named_parameters()}
+    assert all(torch.equal(begun.state_dict()[name], source[name]) for name in weights)
+
+
+@pytest.mark.parametrize("setting", ["model.backbone.width=16", "model.name=hacnn", "model=hacnn"])
+def test_another_network_is_refused(setting: str, start: Path, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"that of the model adapted.*model\.input_size"):
+        run(start, pictures, tmp_path / "out", setting)
+
+
+def test_a_size_taken_away_is_that_of_the_model(start: Path) -> None:
+    source = models.load_model(start, num_ids=0)
+    plan = plan_for(source, Recipe.load("cluster_contrast_small"), ["model.input_size="], 500)
+    assert tuple(plan.model.options["input_size"]) == source.input_size
+
+
+def test_positions_learned_for_one_size_stay_with_it(pictures: Path, tmp_path: Path) -> None:
+    options = {"backbone": {"name": "vit_tiny_patch16_224", "pretrained": False}, "input_size": (64, 32)}
+    start = models.save_model(models.build("transreid", 0, **options), tmp_path)
+    with pytest.raises(CheckpointError, match="64 x 32 pixels do not fit 96 x 48"):
+        run(start, pictures, tmp_path / "out", "model.input_size=[96, 48]")
 
 
 def test_too_few_pictures(start: Path, pictures: Path, tmp_path: Path) -> None:

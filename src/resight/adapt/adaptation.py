@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight import models
 from resight.adapt.batch_statistics import retake_statistics
-from resight.adapt.plan import plan_for, together
+from resight.adapt.plan import plan_for, resized, together
 from resight.adapt.result_checks import advice
 from resight.clustering import require_scikit_learn
 from resight.data import load_dataset, open_pixels
@@ -80,7 +79,8 @@ def adapt(
         out: run folder; beside what every run leaves there: start.safetensors, the weights with statistics taken anew,
             and adaptation.json, what is known of the result.
         recipe: the method; its `[model]` is replaced by that of `model`.
-        settings: changes to the recipe, as `Recipe.override` takes them.
+        settings: changes to the recipe, as `Recipe.override` takes them; "model.input_size=[192, 96]" goes on with
+            larger pictures.
         keep: a data set whose training pictures and their persons go on being learned, as half of every batch.
         statistics_only: stop before any weight is changed.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -104,7 +104,7 @@ def adapt(
                 f"{pictures.root} holds {len(pictures.train)} pictures; adapting needs at least {FEWEST_PICTURES}, and "
                 f"learns from some thousands. Use the model as it is."
             )
-        plan = plan_for(source, Recipe.load(recipe).override(*settings), len(pictures.train), keep=keep is not None)
+        plan = plan_for(source, Recipe.load(recipe), settings, len(pictures.train), keep=keep is not None)
         start = _start(source, plan, pictures, folder, device, shown, fresh=fresh)
         if statistics_only:
             return _statistics_only(source, start, pictures, folder, plan, device)
@@ -162,19 +162,18 @@ def _start(
                 f"one away."
             )
         return models.load_model(kept, num_ids=0)
-    chosen = resolve_device(device)
+    chosen, start = resolve_device(device), resized(source, plan.model.options["input_size"])
     with progress_of(display, "taking statistics", len(pictures.train)) as advance:
         pixels = local_rank_zero_first(
             lambda: open_pixels(
                 pictures.train,
-                source.input_size,
+                start.input_size,
                 mode=plan.data.pixels,
                 interpolation=plan.data.interpolation,
                 device=chosen,
                 progress=lambda done, _: advance(done),
             )
         )
-    start = copy.deepcopy(source)
     retake_statistics(start, pixels, chosen, seed=plan.seed)
     on_rank_zero(lambda: models.save_model(start.cpu(), kept))
     on_rank_zero(lambda: _write(folder, {"source": source.fingerprint(), "labels_used": 0, "advice": []}))

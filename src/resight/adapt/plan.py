@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight import losses
+from resight import losses, models
 from resight.data import Dataset
-from resight.errors import DatasetError
+from resight.errors import CheckpointError, DatasetError, RecipeError
 from resight.inference.image_sources import find, with_cameras
+from resight.models.files.fitting import without_sources
+from resight.options import setting
 from resight.recipe import Recipe
 from resight.types import UNKNOWN_PID
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resight.models import ReIDModel
 
 FEWEST_STEPS = 20  # an epoch, where the recipe does not say: few crops are shown often before they are grouped anew
+OF_THE_MODEL = ("model.input_size", "model.second")  # what of the network a setting may change
 FEWEST_KEPT = 2  # persons of a data set to keep
 
 
@@ -53,11 +59,30 @@ def together(pictures: Dataset, kept: Dataset) -> Dataset:
     return replace(pictures, train=(*pictures.train, *moved), version=f"{pictures.version} and {kept.name}")
 
 
-def plan_for(source: ReIDModel, recipe: Recipe, pictures: int, *, keep: bool = False) -> Recipe:
+def plan_for(
+    source: ReIDModel, recipe: Recipe, settings: Sequence[str], pictures: int, *, keep: bool = False
+) -> Recipe:
     """The recipe with the model of `source` and a memory for each feature it compares by.
 
     Terms without a memory stay on the output they name where the recipe is written for this network.
+
+    Args:
+        source: the model to adapt.
+        recipe: the method.
+        settings: changes to the recipe; of its `[model]` those in OF_THE_MODEL alone.
+        pictures: how many there are.
+        keep: half of every batch is of a labelled data set.
+
+    Raises:
+        RecipeError: a setting changes the network itself.
     """
+    of_model = [text for text in settings if setting(text)[0].split(".")[0] == "model"]
+    for path in (setting(text)[0] for text in of_model):
+        if path not in OF_THE_MODEL:
+            raise RecipeError(
+                f"{path}: the network is that of the model adapted; of it, set " + " or ".join(OF_THE_MODEL) + "."
+            )
+    recipe = recipe.override(*(text for text in settings if text not in of_model))
     values = recipe.to_dict()
     values["model"] = {"name": source.spec.name, "second": recipe.model.second, **source.spec.options}
     names, same = source.retrieval, recipe.model.name == source.spec.name
@@ -72,4 +97,26 @@ def plan_for(source: ReIDModel, recipe: Recipe, pictures: int, *, keep: bool = F
     if recipe.train.steps_per_epoch is None:
         batch_size = next(iter(recipe.feed.values())).size // (2 if keep else 1)
         values["train"]["steps_per_epoch"] = max(pictures // batch_size, FEWEST_STEPS)
-    return Recipe.from_dict(values)
+    return Recipe.from_dict(values).override(
+        *(text for text in of_model if setting(text)[1])
+    )  # without a value: as the model has it
+
+
+def resized(model: ReIDModel, size: tuple[int, int]) -> ReIDModel:
+    """A copy that takes pictures of another size (H, W), in pixels.
+
+    Raises:
+        CheckpointError: the weights are for one size alone, as learned positions are.
+    """
+    if size == model.input_size:
+        return copy.deepcopy(model)
+    options = {**model.spec.options, "input_size": size}
+    copied = models.build(model.spec.name, num_ids=0, **without_sources(options))
+    try:
+        copied.load_state_dict(model.state_dict())
+    except RuntimeError as error:
+        (height, width), (tall, wide) = model.input_size, size
+        raise CheckpointError(
+            f"model.input_size: weights of {model.spec.name} for {height} x {width} pixels do not fit {tall} x {wide}."
+        ) from error
+    return copied.eval()
