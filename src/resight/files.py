@@ -1,4 +1,4 @@
-"""Atomic writes of files, and text in any of the usual encodings."""
+"""Atomic writes of files, text in any of the usual encodings, and checks of where to write."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import codecs
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resight.errors import CheckpointError, DatasetError, NotFoundError, UsageError
+from resight.errors import CheckpointError, DatasetError, MissingExtraError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with partial.open("r+b") as handle:  # Windows flushes only what may be written
             os.fsync(handle.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except Exception as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush a folder, so that a rename in it survives a power cut; nothing where the system cannot."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -95,6 +95,16 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise DatasetError(f"{path} is not text: line {text[: text.index(chr(0))].count(chr(10)) + 1} holds a NUL.")
     return text
+
+
+def pyarrow() -> tuple[Any, Any]:
+    """pyarrow and its Parquet module.  Raises MissingExtraError where they are not installed."""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise MissingExtraError("a .parquet file", "parquet") from error
+    return arrow, parquet
 
 
 def check_output(path: Path, *, folder: bool = False, option: str = "--out") -> None:

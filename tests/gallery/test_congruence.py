@@ -39,7 +39,7 @@ def tiny_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resight.gallery.embedded.index.SEGMENT", 4)
     monkeypatch.setattr("resight.gallery.embedded.searcher.EXACT_UP_TO", 6)
     monkeypatch.setattr("resight.gallery.database.PRAGMAS", ("journal_mode=WAL", "synchronous=OFF", "secure_delete=ON"))
-    monkeypatch.setattr("resight.gallery.embedded.segments._flush", lambda _: None)  # speed; test_crash.py keeps them
+    monkeypatch.setattr("os.fsync", lambda _: None)  # speed; test_crash.py keeps them
 
 
 EmbeddedPrograms.TestCase.settings = settings(

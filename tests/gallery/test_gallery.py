@@ -258,6 +258,24 @@ def test_reranking_reorders_and_keeps_the_members(gallery: Gallery) -> None:
     assert [h.id for h in reranked][:10] == [ids[row] for row in np.argsort(distances, kind="stable")[:10]]
 
 
+def test_records_deleted_while_a_list_is_reranked_are_left_out(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = people(5)
+    ids = gallery.add(vectors)
+    of = gallery.backend.vectors
+    for left in ([], ids[2:3]):
+        monkeypatch.setattr(gallery.backend, "vectors", lambda _, left=left: of(left))
+        assert [hit.id for hit in gallery.search(vectors[0], k=5, rerank=True)[0]] == left
+
+
+def test_records_ask_for_one_hit_at_least(gallery: Gallery) -> None:
+    ids = gallery.add(people(6))
+    for k in (0, -1):
+        with pytest.raises(UsageError, match=f"k={k}"):
+            gallery.search_ids(ids[:3], k)
+
+
 @pytest.mark.parametrize(
     ("vectors", "sentence"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -91,8 +91,3 @@ def every(backend: Backend, where: Filter) -> Iterator[tuple[list[Record], Vecto
         kept = [record for record in page if record.id in vectors]  # the others have just been deleted
         if kept:
             yield kept, np.stack([vectors[record.id] for record in kept])
-
-
-def blocks(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

@@ -77,22 +77,22 @@ class Database:
         if not path.is_file() or path.stat().st_size == 0:
             return None
         database = cls(path, patience)
-        with database.reading() as sql:
-            application, version = (
-                sql.execute(f"PRAGMA {n}").fetchone()[0] for n in ("application_id", "user_version")
-            )
-            empty = not _tables(sql)
-        if empty and application == 0:  # its creation was cut short
-            database.close()
-            return None
-        if application != APPLICATION:
-            database.close()
-            raise GalleryError(f"{path} is a database of another program. Name the folder of a gallery.")
-        if version != VERSION:
-            database.close()
-            raise GalleryError(
-                f"{path} has format {version}, this resight reads {VERSION}. Use the resight that wrote it."
-            )
+        with contextlib.ExitStack() as unless_ours:
+            unless_ours.callback(database.close)
+            with database.reading() as sql:
+                application, version = (
+                    sql.execute(f"PRAGMA {n}").fetchone()[0] for n in ("application_id", "user_version")
+                )
+                empty = not _tables(sql)
+            if empty and application == 0:  # its creation was cut short
+                return None
+            if application != APPLICATION:
+                raise GalleryError(f"{path} is a database of another program. Name the folder of a gallery.")
+            if version != VERSION:
+                raise GalleryError(
+                    f"{path} has format {version}, this resight reads {VERSION}. Use the resight that wrote it."
+                )
+            unless_ours.pop_all()
         return database
 
     @contextlib.contextmanager
@@ -199,6 +199,12 @@ def next_seq(sql: sqlite3.Connection) -> int:
     """The number of this transaction: every changed row carries it, so that a reader can ask what is new."""
     sql.execute("UPDATE state SET seq = seq + 1")
     return int(sql.execute("SELECT seq FROM state").fetchone()[0])
+
+
+def forget(sql: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Delete the pictures and marks of records."""
+    for table in ("pictures", "marks"):
+        sql.execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (many(ids),))
 
 
 def numbers(found: Iterable[tuple[int]]) -> npt.NDArray[np.int64]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from resight.errors import GalleryNotFoundError, UsageError
+from resight.errors import GalleryNotFoundError
 from resight.gallery import ranking, transfer
 from resight.gallery.centered import Centered
 from resight.gallery.intake import checked_vectors
@@ -16,7 +16,7 @@ from resight.gallery.ranking import Fuse, SameCamera
 from resight.gallery.recall import Recall, measure
 from resight.gallery.records import Conditions, Filter, Hit, LogEntry, Mark, Person, Record, column, text
 from resight.gallery.store import Store
-from resight.gallery.transfer import Embed, Progress
+from resight.gallery.transfer import Embed
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,8 +43,6 @@ class Gallery(Store):
     dim, metric, fingerprint: of the vectors it holds.  calibration: turns similarities into probabilities.
     settings: what was fixed when it was made.
     """
-
-    _prior = (0.0, 0.5)  # when to count again, and the chance
 
     # searching
 
@@ -81,8 +79,7 @@ class Gallery(Store):
             GalleryError: the vectors are of another width or model, or not finite.
         """
         self._check_fingerprint(fingerprint)
-        if k < 1:
-            raise UsageError(f"k={k}; give at least 1.")
+        ranking.check_k(k)
         queries, chosen = checked_vectors(vectors, self.dim, self.metric), Filter.of(where, conditions)
         filters = ranking.same_camera(chosen, len(queries), same_camera, query_cameras, query_pids)
         among: Neighbors = self.backend
@@ -100,6 +97,7 @@ class Gallery(Store):
 
         Their cameras and persons are known, so `same_camera` needs nothing else.
         """
+        ranking.check_k(k)
         records = self.backend.fetch(ids)
         vectors = self.vectors(ids)
         if options.get("same_camera", "keep") != "keep" or options.get("center_cameras"):
@@ -118,7 +116,7 @@ class Gallery(Store):
         if clock.monotonic() >= self._prior[0]:
             named = self.facets("pid")
             people = self.count() if any(pid is None for pid, _ in named) else len(named)
-            self._prior = (clock.monotonic() + 60, 1 / max(people, 2))
+            self._prior[:] = clock.monotonic() + 60, 1 / max(people, 2)
         return self._prior[1]
 
     def _hits(self, found: Found, least: float | None, calibration: Calibration | None) -> list[Hit]:
@@ -197,23 +195,23 @@ class Gallery(Store):
         transfer.restore(Path(backup), Path(path))
         return cls.open(path)
 
-    def export_parquet(self, path: str | Path, progress: Progress | None = None) -> int:
+    def export_parquet(self, path: str | Path) -> int:
         """Write records, vectors and pictures into a Parquet file; returns how many records."""
-        return transfer.export_parquet(self, Path(path), progress)
+        return transfer.export_parquet(self, Path(path))
 
-    def import_parquet(self, path: str | Path, progress: Progress | None = None) -> int:
+    def import_parquet(self, path: str | Path) -> int:
         """Add the records of a Parquet file that `export_parquet` wrote; returns how many."""
-        count = transfer.import_parquet(self, Path(path), progress)
+        count = transfer.import_parquet(self, Path(path))
         self._log("import", records=count)
         return count
 
-    def copy_to(self, target: Gallery, progress: Progress | None = None) -> int:
+    def copy_to(self, target: Gallery) -> int:
         """Copy every record into another gallery of the same model, whatever its back-end; returns how many."""
-        return transfer.copy(self, target, progress)
+        return transfer.copy(self, target)
 
-    def reembed_to(self, target: Gallery, embed: Embed, progress: Progress | None = None) -> list[Record]:
+    def reembed_to(self, target: Gallery, embed: Embed) -> list[Record]:
         """Fill a gallery of another model: `embed` turns each record's picture into its new vector.
 
         Returns the records that have no readable picture and are therefore left out.
         """
-        return transfer.reembed(self, target, embed, progress)
+        return transfer.reembed(self, target, embed)

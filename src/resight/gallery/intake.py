@@ -48,19 +48,11 @@ def record_of(entry: dict[str, Any], vector: Vectors, now: float) -> tuple[Recor
     return record, data
 
 
-def latest_of(
-    old: tuple[Record, Vectors, bytes | None], new: tuple[Record, Vectors, bytes | None]
-) -> tuple[Record, Vectors, bytes | None]:
-    return merged(old[0], new[0]), new[1], new[2] or old[2]
-
-
 def merged(old: Record, new: Record) -> Record:
     """What a record becomes when it is added again: what the new one does not say stays."""
-    kept = {name: getattr(new, name) or getattr(old, name) for name in ("source",)}
-    for name in ("pid", "camera", "time", "label", "note"):
-        value = getattr(new, name)
-        kept[name] = getattr(old, name) if value is None else value
-    return replace(old, **kept)
+    said = {name: getattr(new, name) for name in ("pid", "camera", "time", "label", "note")}
+    given = {name: value for name, value in said.items() if value is not None}
+    return replace(old, **given, source=new.source or old.source)
 
 
 def _unit(rows: Vectors) -> Vectors:

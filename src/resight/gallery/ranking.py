@@ -42,6 +42,12 @@ def search(
     return [answer[:k] for answer in answers]
 
 
+def check_k(k: int) -> None:
+    """Raises UsageError for less than one hit."""
+    if k < 1:
+        raise UsageError(f"k={k}; give at least 1.")
+
+
 def same_camera(
     where: Filter, queries: int, rule: SameCamera, cameras: Sequence[Any] | None, pids: Sequence[Any] | None
 ) -> list[Filter]:
@@ -68,8 +74,7 @@ def same_camera(
 
 def people(search: Callable[[int], list[list[Hit]]], k: int) -> list[list[Person]]:
     """k persons for each query: hits are asked for until there are so many persons, or no more hits."""
-    if k < 1:
-        raise UsageError(f"k={k}; give at least 1.")
+    check_k(k)
     wide, before = 4 * k, -1
     while True:
         found = search(wide)
@@ -132,20 +137,14 @@ def _reranked(backend: Neighbors, metric: Metric, query: Vectors, found: Found, 
     """The short list by k-reciprocal distance among its own members; similarities stay."""
     from resight import evaluation
 
-    if len(found) < 2:
-        return found
     setting = evaluation.Reranking() if isinstance(how, bool) else how
     vectors = backend.vectors([record.id for record, _ in found])
-    kept = [pair for pair in found if pair[0].id in vectors]
+    kept = [pair for pair in found if pair[0].id in vectors]  # the others have just been deleted
+    if len(kept) < 2:
+        return kept
     gallery = np.stack([vectors[record.id] for record, _ in kept])
     distances = evaluation.rerank(
-        query[None],
-        gallery,
-        setting.k1,
-        setting.k2,
-        setting.lam,
-        setting.variant,
-        metric=metric,
+        query[None], gallery, setting.k1, setting.k2, setting.lam, setting.variant, metric=metric,
         context=setting.context,
-    )[0]
+    )[0]  # fmt: skip
     return [kept[at] for at in np.argsort(distances, kind="stable")]

@@ -17,7 +17,7 @@ from resight.gallery.backend import Backend, Vectors
 from resight.gallery.database import NAME, Database
 from resight.gallery.embedded.embedded import Embedded
 from resight.gallery.identity import check_identity, identity, other_model
-from resight.gallery.intake import checked_vectors, latest_of, record_of
+from resight.gallery.intake import checked_vectors, merged, record_of
 from resight.gallery.milvus.milvus import Milvus
 from resight.gallery.pictures import thumbnail as make_thumbnail
 from resight.gallery.records import FIELDS, Conditions, Field, Filter, Moment, Record, column, moment, text
@@ -52,6 +52,7 @@ class Store:
         self.fingerprint: str = settings["fingerprint"]
         self.calibration = calibration
         self.actor = _user() if actor is None else actor
+        self._prior = [0.0, 0.5]  # when to count again, and the chance; copies that act for others share it
 
     @classmethod
     def open(
@@ -169,10 +170,9 @@ class Store:
             entry = {name: values[at] for name, values in columns.items()}
             record, data = record_of(entry, vector, now)
             picture = make_thumbnail(entry["images"], data, longest) if data is not None and longest else None
-            before = latest.get(record.id)
-            latest[record.id] = (
-                (record, vector, picture) if before is None else latest_of(before, (record, vector, picture))
-            )
+            if (before := latest.get(record.id)) is not None:
+                record, picture = merged(before[0], record), picture or before[2]
+            latest[record.id] = record, vector, picture
             ids.append(record.id)
         records, rows, pictures = zip(*latest.values(), strict=True)
         new = self.backend.upsert(records, np.stack(rows), pictures)

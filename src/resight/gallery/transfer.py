@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.errors import GalleryError, GalleryNotFoundError, ImageError, MissingExtraError
-from resight.files import refuse_overwriting, write_atomically
+from resight.errors import GalleryError, GalleryNotFoundError, ImageError
+from resight.files import pyarrow, refuse_overwriting, write_atomically
 from resight.gallery.backend import BLOCK, every
 from resight.gallery.database import NAME, Database
 from resight.gallery.identity import check_identity
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from resight.gallery.backend import Vectors
     from resight.gallery.store import Store
 
-Progress = Callable[[int], None]
 Part = tuple[list[Record], "Vectors", list[bytes | None]]
 TEXTS = ("id", "pid", "camera", "source", "label", "note")
 Embed = Callable[[Sequence[Any]], "Vectors"]
@@ -36,7 +35,7 @@ def parts(gallery: Store) -> Iterator[Part]:
         yield records, vectors, [shown.get(record.id) for record in records]
 
 
-def copy(source: Store, target: Store, progress: Progress | None = None) -> int:
+def copy(source: Store, target: Store) -> int:
     """Copy every record into another gallery of the same model, whatever its back-end; returns how many.
 
     Started again after a stop it does the rest: what is there is only written once more.
@@ -47,21 +46,18 @@ def copy(source: Store, target: Store, progress: Progress | None = None) -> int:
     for records, vectors, pictures in parts(source):
         target.backend.upsert(records, vectors, pictures)
         done += len(records)
-        if progress is not None:
-            progress(done)
     return done
 
 
-def export_parquet(gallery: Store, path: Path, progress: Progress | None = None) -> int:
+def export_parquet(gallery: Store, path: Path) -> int:
     """Write every record, vector and picture into one file; returns how many records."""
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow()
     meta = {f"resight.{name}": str(getattr(gallery, name)) for name in ("fingerprint", "metric", "dim")}
     schema = arrow.schema(
         [*((name, arrow.string()) for name in TEXTS), ("time", arrow.float64()), ("added", arrow.float64()),
          ("vector", arrow.list_(arrow.float32(), gallery.dim)), ("picture", arrow.binary())],
         metadata=meta,
     )  # fmt: skip
-
     done = 0
 
     def write(partial: Path) -> None:
@@ -72,36 +68,31 @@ def export_parquet(gallery: Store, path: Path, progress: Progress | None = None)
                 flat = arrow.FixedSizeListArray.from_arrays(arrow.array(vectors.reshape(-1)), gallery.dim)
                 writer.write_table(arrow.table({**columns, "vector": flat, "picture": pictures}, schema=schema))
                 done += len(records)
-                if progress is not None:
-                    progress(done)
 
     refuse_overwriting([path], gallery.folder.rglob("*"))
     write_atomically(path, write)
     return done
 
 
-def import_parquet(gallery: Store, path: Path, progress: Progress | None = None) -> int:
+def import_parquet(gallery: Store, path: Path) -> int:
     """Add the records of a file that `export_parquet` wrote; returns how many.
 
     Everything in it is checked as `Gallery.add` checks; pictures are decoded and written anew.
     Raises GalleryError for a file of another model, or one that is no such file.
     """
-    arrow, parquet = _pyarrow()
     done = 0
     if not path.exists():
         raise GalleryNotFoundError(f"there is no file {path}.")
-    try:
-        with parquet.ParquetFile(path) as file:
+    with open_parquet(path) as file:
+        try:
             meta = file.schema_arrow.metadata or {}
             theirs = {name: meta[f"resight.{name}".encode()].decode() for name in ("fingerprint", "metric", "dim")}
             check_identity(gallery.folder, gallery.settings, theirs | {"dim": int(theirs["dim"])})
             for batch in file.iter_batches(BLOCK):
                 _import_batch(gallery, batch)
                 done += len(batch)
-                if progress is not None:
-                    progress(done)
-    except (arrow.ArrowException, OSError, KeyError, ValueError) as error:
-        raise GalleryError(f"{path} is not a Parquet file of a gallery: {error}.") from error
+        except (KeyError, ValueError) as error:
+            raise GalleryError(f"{path} is not a Parquet file of a gallery: {error}.") from error
     return done
 
 
@@ -158,14 +149,13 @@ def restore(path: Path, folder: Path) -> None:
     write_atomically(folder / NAME, write)
 
 
-def reembed(source: Store, target: Store, embed: Embed, progress: Progress | None = None) -> list[Record]:
+def reembed(source: Store, target: Store, embed: Embed) -> list[Record]:
     """Fill a new gallery with the same records, their vectors made by another model from their pictures.
 
     The original file is taken where it can still be read, the kept picture otherwise.
     Returns the records that have neither; they are not in the new gallery.
     """
     lost: list[Record] = []
-    done = 0
     for records, _, pictures in parts(source):
         found = [(r, p, image) for r, p in zip(records, pictures, strict=True) if (image := _image_of(r, p))]
         if found:
@@ -173,9 +163,6 @@ def reembed(source: Store, target: Store, embed: Embed, progress: Progress | Non
             target.backend.upsert([record for record, *_ in found], vectors, [picture for _, picture, _ in found])
         kept = {record.id for record, *_ in found}
         lost += [record for record in records if record.id not in kept]
-        done += len(records)
-        if progress is not None:
-            progress(done)
     return lost
 
 
@@ -195,18 +182,9 @@ def _image_of(record: Record, picture: bytes | None) -> bytes | None:
 @contextlib.contextmanager
 def open_parquet(path: Path) -> Iterator[Any]:
     """A Parquet file; pyarrow's errors as GalleryError."""
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow()
     try:
         with parquet.ParquetFile(path) as file:
             yield file
     except (arrow.ArrowException, OSError) as error:
         raise GalleryError(f"{path} is not a Parquet file that can be read: {error}.") from error
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingExtraError("a .parquet file", "parquet") from error
-    return arrow, parquet

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.errors import CheckpointError, MissingExtraError, UsageError
-from resight.files import write_atomically
+from resight.errors import CheckpointError, UsageError
+from resight.files import pyarrow, write_atomically
 from resight.types import UNKNOWN_CAMERA, Metric
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def check_ending(path: str | os.PathLike[str]) -> Path:
     if path.suffix not in FORMATS:
         raise UsageError(f"an embedding file ends in {' or '.join(FORMATS)}, found {path.name!r}.")
     if path.suffix == ".parquet":
-        _pyarrow()
+        pyarrow()
     return path
 
 
@@ -226,7 +226,7 @@ def read_npz(path: Path) -> dict[str, Any]:
 
 
 def _write_parquet(path: Path, columns: dict[str, Any], meta: dict[str, str]) -> None:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow()
     vectors = columns.pop("vectors")
     flat = arrow.array(vectors.reshape(-1))
     table = arrow.table({**columns, "vectors": arrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
@@ -234,7 +234,7 @@ def _write_parquet(path: Path, columns: dict[str, Any], meta: dict[str, str]) ->
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow()
     try:
         table = parquet.read_table(path)
     except arrow.ArrowException as error:
@@ -245,12 +245,3 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     meta = table.schema.metadata or {}
     known = {k: f"resight.{k}".encode() for k in ("root", "fingerprint", "metric", "beside")}
     return columns | {k: meta[key].decode() for k, key in known.items() if key in meta}
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingExtraError("a .parquet file", "parquet") from error
-    return arrow, parquet

@@ -104,6 +104,23 @@ def test_sidecars_and_the_order_of_who_is_believed(folder: Path) -> None:
         known_in(folder, Reading(sidecars=True))
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [({"time": str(NOON)}, {"time": NOON}), ({"pid": 7.0, "camera": 0}, {"pid": "7", "camera": "0"}),
+     ({"camid": 3}, {"camera": "3"})],
+)  # fmt: skip
+def test_a_sidecar_is_read_as_a_row_of_a_table(folder: Path, said: dict[str, Any], found: dict[str, Any]) -> None:
+    (folder / "x.json").write_text(json.dumps(said))
+    assert known_in(folder, Reading(sidecars=True))["x.jpg"] == found
+
+
+@pytest.mark.parametrize("said", [{"time": "yesterday"}, {"pid": ["eve"]}, {"label": 1.5}])
+def test_a_sidecar_with_a_value_that_is_none_is_named(folder: Path, said: dict[str, Any]) -> None:
+    (folder / "x.json").write_text(json.dumps(said))
+    with pytest.raises(DatasetError, match="x.json"):
+        known_in(folder, Reading(sidecars=True))
+
+
 def test_exif_tells_the_time() -> None:
     out = io.BytesIO()
     exif = Image.Exif()
@@ -120,6 +137,10 @@ def test_tables(folder: Path) -> None:
     rows = {"path": ["x.jpg", "b/other.jpg"], "pid": ["eve", None], "camera": ["3", None], "time": [NOON, NOON]}
     pq.write_table(pa.table(rows), folder / "list.parquet")
     assert known_in(folder / "list.parquet") == expected
+    columns = {"path": rows["path"], "pid": pa.array([7.0, None]), "camera": pa.array([0, 1])}  # as pandas writes gaps
+    pq.write_table(pa.table(columns), folder / "numbers.parquet")
+    numbers = {"x.jpg": {"pid": "7", "camera": "0"}, "other.jpg": {"camera": "1"}}
+    assert known_in(folder / "numbers.parquet") == numbers
     (folder / "list.txt").write_text("x.jpg\n\nb/other.jpg\n")
     assert list(known_in(folder / "list.txt")) == ["x.jpg", "other.jpg"]
     (folder / "bad.csv").write_text("path,time\nx.jpg,yesterday\n")
@@ -160,6 +181,20 @@ def test_too_large_a_member_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
         archive.writestr("bomb.jpg", b"\0" * 10_000_000)
     (picture,) = pictures_of(tmp_path / "bomb.zip", Reading())
     assert picture.data is None and "more than 1,000" in picture.reason
+
+
+def test_a_damaged_member_is_left_out_and_the_others_are_read(tmp_path: Path) -> None:
+    where = tmp_path / "crops.zip"
+    with zipfile.ZipFile(where, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", jpeg(0))
+        archive.writestr("b.jpg", jpeg(60))
+    content = bytearray(where.read_bytes())
+    begin = content.index(b"a.jpg") + len("a.jpg")
+    content[begin : begin + 8] = b"\xff" * 8  # no block of DEFLATE begins like this
+    where.write_bytes(content)
+    first, second = pictures_of(where, Reading())
+    assert first.data is None and "a.jpg cannot be read" in first.reason
+    assert second.data == jpeg(60)
 
 
 def test_indexing_again_embeds_only_what_is_new(folder: Path, tmp_path: Path) -> None:

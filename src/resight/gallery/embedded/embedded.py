@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.errors import GalleryBusyError
-from resight.gallery.backend import Found, Vectors, blocks
-from resight.gallery.database import NAME, Database, many, next_seq
+from resight.gallery.backend import Found, Vectors
+from resight.gallery.database import NAME, Database, forget, many, next_seq
 from resight.gallery.embedded.searcher import Searcher
 from resight.gallery.embedded.sql_filter import clause_of
 from resight.gallery.records import Field, Filter, Record
@@ -49,7 +49,6 @@ ON CONFLICT DO UPDATE SET row=:row, pid=coalesce(:pid, pid), camera=coalesce(:ca
   label=coalesce(:label, label), note=coalesce(:note, note), seq=:seq
 """
 RETRIES = 20  # of a search whose hits are deleted before they are read
-BLOCK = 1024  # rows a statement or a fetch
 
 
 class Embedded:
@@ -102,12 +101,10 @@ class Embedded:
             found = sql.execute(f"SELECT row, id FROM records WHERE {clause}", values).fetchall()
             if not found:
                 return []
-            ids = [id for _, id in found]
-            for block in blocks([row for row, _ in found], BLOCK):
-                sql.execute("DELETE FROM records WHERE row IN (SELECT value FROM json_each(?))", (many(block),))
-            for table in ("pictures", "marks"):
-                sql.execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (many(ids),))
-            _remove_vectors(sql, [row for row, _ in found], next_seq(sql))
+            rows, ids = [row for row, _ in found], [id for _, id in found]
+            sql.execute("DELETE FROM records WHERE row IN (SELECT value FROM json_each(?))", (many(rows),))
+            forget(sql, ids)
+            _remove_vectors(sql, rows, next_seq(sql))
         return ids
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
@@ -183,8 +180,7 @@ def _vector(sql: sqlite3.Connection, row: int) -> bytes:
 
 
 def _remove_vectors(sql: sqlite3.Connection, rows: Sequence[int], seq: int) -> None:
-    for block in blocks(rows, BLOCK):
-        sql.execute("DELETE FROM vectors WHERE row IN (SELECT value FROM json_each(?))", (many(block),))
+    sql.execute("DELETE FROM vectors WHERE row IN (SELECT value FROM json_each(?))", (many(rows),))
     sql.executemany("INSERT INTO removed VALUES (?, ?)", [(row, seq) for row in rows])
 
 

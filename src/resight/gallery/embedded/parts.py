@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.gallery.embedded.neighbors import NOTHING, Codes, Mask, Positions, exact, score
+from resight.gallery.embedded.neighbors import NOTHING, Codes, Mask, Positions, exact, nothing, score
 
 if TYPE_CHECKING:
     from resight.gallery.backend import Vectors
@@ -48,7 +48,7 @@ def search_part(
     if part.codes is None or not candidates or kept <= FEW:
         return exact(queries, part.vectors, k, metric, keep)
     need = min(kept, candidates)
-    scores, positions = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), NOTHING, np.int64)
+    scores, positions = nothing(len(queries), k)
     waiting, wide = np.arange(len(queries)), int(need * len(keep) / kept * 1.1) + 1
     while len(waiting) and wide <= len(keep) // WIDEST:
         found = part.codes.candidates(queries[waiting], wide)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resight.files import sync_folder
 from resight.gallery.database import numbers
 from resight.gallery.embedded.neighbors import Codes, Positions
 
@@ -55,8 +56,10 @@ def write(sql: sqlite3.Connection, folder: Path, first: int, dim: int, metric: M
     if codes is not None:
         paths[".codes"].write_bytes(codes.to_bytes())
     for path in paths.values():
-        _flush(path)
-    _flush(paths[".rows"].parent)
+        if path.exists():
+            with path.open("r+b") as handle:  # Windows flushes only what may be written
+                os.fsync(handle.fileno())
+    sync_folder(folder / FOLDER)
     sql.execute(
         "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)",
         (name, int(rows[0]), int(rows[-1]), len(rows), seq, digest(folder, name)),
@@ -91,8 +94,7 @@ def digest(folder: Path, name: str) -> str:
         path = folder / FOLDER / (name + suffix)
         if path.exists() or suffix == ".rows":
             with path.open("rb") as handle:
-                while block := handle.read(2**20):
-                    found.update(block)
+                hashlib.file_digest(handle, lambda: found)
     return found.hexdigest()
 
 
@@ -103,14 +105,3 @@ def sweep(folder: Path, names: set[str]) -> None:
             if path.suffix in SUFFIXES and path.stem not in names:
                 with contextlib.suppress(OSError):  # Windows keeps what somebody has mapped
                     path.unlink()
-
-
-def _flush(path: Path) -> None:
-    """To the disk; folders too, where the system can."""
-    if path.exists():
-        with contextlib.suppress(PermissionError):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

@@ -19,7 +19,7 @@ from resight.data.loading.decode import MAX_BYTES, read
 from resight.errors import DatasetError, ImageError, NotFoundError, UsageError, printable
 from resight.files import read_text
 from resight.gallery.ingest.source_metadata import Known, NamePattern, from_exif
-from resight.gallery.records import moment
+from resight.gallery.records import moment, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,30 +118,43 @@ def _walk(folder: Path, left_out: LeftOut, sidecars: bool) -> Iterator[Path]:
 
 
 def _table(where: Path) -> Iterator[tuple[Path, Known]]:
-    """Paths, relative to the table, and what its columns say; `camid` is read as `camera`."""
+    """Paths, relative to the table, and what its columns say."""
     rows: Iterator[Mapping[str, Any]]
     if where.suffix.lower() == ".csv":
         rows = (row for _, row in rows_of(where, ["path"], "path, perhaps pid, camera, time, label, note"))
     else:
         rows = _parquet_rows(where)
     for row in rows:
-        camera = row.get("camera") or row.get("camid")
-        said = {name: camera if name == "camera" else row.get(name) for name in COLUMNS}
-        known = {name: value for name, value in said.items() if value not in (None, "")}
-        if "time" in known:
-            known["time"] = _time(known["time"], where)
-        yield where.parent / str(row["path"]), known
+        yield where.parent / str(row["path"]), _known(row, where)
 
 
-def _time(value: Any, where: Path) -> float | None:
-    """A number of seconds, a text that is one, or anything else that `moment` reads."""
+def _known(said: Mapping[str, Any], where: Path) -> Known:
+    """What a row of a table or a sidecar says.  Raises DatasetError for a value that no record can have."""
+    given = {name: said.get(name) for name in COLUMNS}
+    if given["camera"] in (None, ""):
+        given["camera"] = said.get("camid")
+    try:
+        known = {
+            name: moment(_seconds(value)) if name == "time" else text(_whole(value), f"{name}s")
+            for name, value in given.items()
+            if value not in (None, "")
+        }
+    except UsageError as error:
+        raise DatasetError(f"{where}: {error}") from error
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _seconds(value: Any) -> Any:
+    """A text that is a number as that number."""
     try:
         return float(value)
     except (TypeError, ValueError):
-        try:
-            return moment(value)
-        except UsageError as error:
-            raise DatasetError(f"{where}: {error}") from error
+        return value
+
+
+def _whole(value: Any) -> Any:
+    """7 for 7.0, as pandas keeps whole numbers of a column with gaps."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _parquet_rows(where: Path) -> Iterator[Mapping[str, Any]]:
@@ -175,11 +188,9 @@ def _sidecar(path: Path) -> Known:
     for beside in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
         if beside.is_file():
             try:
-                said = json.loads(bytes(read(beside))[:SIDECAR_BYTES])
-                known = {name: said[name] for name in COLUMNS if said.get(name) is not None}
+                return _known(json.loads(bytes(read(beside))[:SIDECAR_BYTES]), beside)
             except (ValueError, AttributeError, RecursionError) as error:
                 raise DatasetError(f"{beside} is no JSON object with any of {', '.join(COLUMNS)}.") from error
-            return known | ({"time": moment(known["time"])} if "time" in known else {})
     return {}
 
 
@@ -214,7 +225,7 @@ def _zip(where: Path, share: tuple[int, int], left_out: LeftOut) -> Iterator[tup
                 try:
                     with archive.open(info) as member:
                         data = member.read(MAX_BYTES + 1)
-                except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+                except Exception as error:  # zipfile passes on whatever the decompressor meets
                     yield info.filename, f"cannot be read: {error}."
                     continue
                 yield info.filename, data if len(data) <= MAX_BYTES else f"has more than {MAX_BYTES:,} bytes."

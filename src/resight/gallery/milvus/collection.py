@@ -9,14 +9,16 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resight.errors import GalleryError, MissingExtraError, UsageError
-from resight.gallery.backend import Vectors, blocks
+from resight.gallery.backend import Vectors
 from resight.gallery.milvus.rows import FIELDS, UNKNOWABLE, Row, among, quoted
 
 if TYPE_CHECKING:
     from resight.types import Metric
+
+T = TypeVar("T")
 
 TOKEN = "RESIGHT_MILVUS_TOKEN"  # environment variable with "user:password" or an API key
 BLOCK = 1000  # rows a request
@@ -82,17 +84,17 @@ class Collection:
 
     def upsert(self, rows: Sequence[Row]) -> None:
         with self._sentences():
-            for block in blocks(rows, BLOCK):
+            for block in _blocks(rows):
                 self.client.upsert(self.name, block)
 
     def delete(self, ids: Sequence[str]) -> None:
         with self._sentences():
-            for block in blocks(ids, BLOCK):
+            for block in _blocks(ids):
                 self.client.delete(self.name, filter=among("id", block))  # ids= would not escape them
 
     def rows(self, ids: Sequence[str], fields: list[str]) -> Iterator[Row]:
         """Those of these ids that are there."""
-        for block in blocks(list(dict.fromkeys(ids)), BLOCK):
+        for block in _blocks(list(dict.fromkeys(ids))):
             yield from self._query(among("id", block), fields)
 
     def select(self, condition: str, fields: list[str], after: str = "", size: int = PAGE) -> Iterator[Row]:
@@ -167,6 +169,12 @@ class Collection:
                 f"the Milvus server answers: {str(error.message).strip()[:300]}. Is it running, and is {TOKEN} set if "
                 f"it asks for one?"
             ) from error
+
+
+def _blocks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """What fits a request."""
+    for start in range(0, len(values), BLOCK):
+        yield values[start : start + BLOCK]
 
 
 def _client(server: str) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from resight.errors import UsageError
 from resight.gallery.backend import Found, Vectors
-from resight.gallery.database import NAME, Database, many
+from resight.gallery.database import NAME, Database, forget, many
 from resight.gallery.intake import merged
 from resight.gallery.milvus.collection import INDEXES, PAGE, Collection
 from resight.gallery.milvus.rows import FIELDS, Row, condition_of, known, record_of, row_of
@@ -74,8 +74,7 @@ class Milvus:
         """What the folder holds of records that are gone."""
         if ids:
             with self.database.writing() as sql:
-                for table in ("pictures", "marks"):
-                    sql.execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (many(ids),))
+                forget(sql, ids)
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
         return {record.id: record for record in self._records(list(self.collection.rows(ids, FIELDS)))}
