@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from resight.gallery import Gallery
+from resight.serving import Limits
 from tests.serving.conftest import BASE, Shop
 
 
@@ -69,6 +70,18 @@ def test_a_record_is_searched_from_and_left_out(client: TestClient) -> None:
     assert len(hits) == 23
 
 
+def test_persons_are_searched_from_a_record_without_it(client: TestClient, shop: Shop) -> None:
+    (persons,) = data(ask(client, records=["r3"], k=30, group=True))["persons"]
+    found = [hit["id"] for person in persons for hit in person["hits"]]
+    assert len(found) == 23 and "r3" not in found
+
+
+def test_a_query_may_be_a_file_of_the_form(client: TestClient, picture: bytes) -> None:
+    query = ("query.json", json.dumps({"k": 3, "cameras": ["c2"]}), "application/json")
+    (hits,) = data(client.post("/v1/search", files={"query": query, "pictures": ("a.jpg", picture)}))["hits"]
+    assert [hit["camera"] for hit in hits] == ["c2"] * 3
+
+
 def test_several_pictures_of_one_person_give_one_list(client: TestClient, shop: Shop) -> None:
     two = [shop.samples[0].path.read_bytes(), shop.samples[1].path.read_bytes()]
     assert len(data(ask(client, two, k=3))["hits"]) == 2
@@ -122,6 +135,47 @@ def test_deleting_by_conditions_and_never_by_nothing(client: TestClient, shop: S
     mine = sum(str(sample.pid) == pid for sample in shop.samples)
     assert data(client.post("/v1/records/delete", json={"pids": [pid]}))["deleted"] == mine
     assert data(client.get("/v1/galleries"))[0]["records"] == 24 - mine
+
+
+def test_ids_and_conditions_are_both_met_by_what_is_deleted(client: TestClient, shop: Shop) -> None:
+    ids, camera = ["r0", "r1", "r2", "r2"], f"c{shop.samples[2].camid}"
+    mine = sum(f"c{sample.camid}" == camera for sample in shop.samples[:3])
+    gone = data(client.post("/v1/records/delete", json={"ids": ids, "cameras": [camera]}))
+    assert gone["deleted"] == mine < 3
+    assert data(client.get("/v1/galleries"))[0]["records"] == 24 - mine
+    error(client.post("/v1/records/delete", json={"exclude_pids": []}), 422, "invalid")
+
+
+def test_undoing_brings_back_the_very_record(client: TestClient, shop: Shop) -> None:
+    with Gallery.open(shop.folder) as gallery:
+        before, picture, vector = gallery.get("r5"), gallery.picture("r5"), gallery.vectors(["r5"])
+        token = data(client.delete("/v1/records/r5"))["undo"]
+        data(client.post("/v1/records/undo", json={"token": token}))
+        assert gallery.get("r5") == before and gallery.picture("r5") == picture
+        np.testing.assert_array_equal(gallery.vectors(["r5"]), vector)
+
+
+def test_an_id_may_hold_a_slash(client: TestClient, picture: bytes) -> None:
+    form = [("query", (None, json.dumps({"records": [{"id": "gate/1.jpg"}]}))), ("pictures", ("a.jpg", picture))]
+    assert data(client.post("/v1/records", files=form))["ids"] == ["gate/1.jpg"]
+    assert data(client.get("/v1/records/gate%2F1.jpg"))["id"] == "gate/1.jpg"
+    assert client.get("/v1/records/gate%2F1.jpg/picture").content[:2] == b"\xff\xd8"
+    assert data(client.patch("/v1/records/gate%2F1.jpg", json={"pid": "bob"}))["pid"] == "bob"
+    assert data(client.delete("/v1/records/gate%2F1.jpg"))["deleted"] == 1
+
+
+def test_persons_are_counted_once_a_minute_for_probabilities(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resight.serving.service import Caller, Service
+
+    counted = []
+    facets = Gallery.facets
+    monkeypatch.setattr(Gallery, "facets", lambda self, field: counted.append(field) or facets(self, field))
+    with Gallery.open(shop.folder) as gallery:
+        service = Service({"people": gallery}, shop.extractor, None, Limits(), None, 1)
+        asking = Caller("anna", "search")
+        priors = {service.gallery(None, asking).prior() for _ in range(3)}
+        service.close()
+    assert priors == {1 / 4} and counted == ["pid"]
 
 
 def test_pages_of_records(client: TestClient) -> None:

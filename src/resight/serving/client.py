@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -125,12 +126,8 @@ class Client:
 
     def get(self, id: str) -> Record | None:
         """The record, or None."""
-        try:
-            return Record(**self._ask("GET", f"records/{_path(id)}"))
-        except ServiceError as error:
-            if error.status == 404:
-                return None
-            raise
+        answer = self._record(id)
+        return None if answer is None else Record(**answer.json()["data"])
 
     def list(self, *, limit: int = 100, after_id: str = "", **conditions: Any) -> Records:
         """Records by id, `limit` at a time."""
@@ -139,12 +136,8 @@ class Client:
 
     def picture(self, id: str) -> bytes | None:
         """The JPEG kept of a record, or None."""
-        try:
-            return self._raw("GET", f"records/{_path(id)}/picture", params=self._where({})).content
-        except ServiceError as error:
-            if error.status == 404:
-                return None
-            raise
+        answer = self._record(id, "/picture")
+        return None if answer is None else answer.content
 
     def update(self, id: str, **changes: Any) -> Record:
         """Set pid, camera, time, label or note; None clears."""
@@ -175,6 +168,15 @@ class Client:
         files: list[tuple[str, Any]] = [("query", (None, json.dumps(query), "application/json"))]
         files += [("pictures", ("picture", _bytes(picture), "application/octet-stream")) for picture in pictures]
         return self._raw("POST", route, files=files).json()["data"]
+
+    def _record(self, id: str, part: str = "") -> httpx.Response | None:
+        """The answer about a record, or None where there is none."""
+        try:
+            return self._raw("GET", f"records/{_path(id)}{part}", params=self._where({}))
+        except ServiceError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def _ask(self, method: Literal["GET", "POST", "PATCH"], route: str, **sent: Any) -> Any:
         if method == "GET":
@@ -212,6 +214,4 @@ def _text(name: str, value: Any) -> Any:
 
 
 def _path(id: str) -> str:
-    from urllib.parse import quote
-
     return quote(id, safe="")

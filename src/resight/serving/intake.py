@@ -82,7 +82,7 @@ def body_schema(kind: type[BaseModel], example: dict[str, Any]) -> dict[str, Any
     return {"requestBody": {"required": True, "content": content}}
 
 
-async def _form(request: Request, limits: Limits) -> tuple[str | None, list[bytes]]:
+async def _form(request: Request, limits: Limits) -> tuple[str | bytes | None, list[bytes]]:
     parser = _InMemory(
         request.headers, request.stream(), max_files=limits.pictures, max_fields=FIELDS, max_part_size=2**20
     )
@@ -95,8 +95,9 @@ async def _form(request: Request, limits: Limits) -> tuple[str | None, list[byte
         strange = [name for name, item in form.multi_items() if item not in files and name != "query"]
         if strange:
             raise RefusedError(422, f"{strange[0]}: there is no such field; a form has `query` and `pictures`.")
-        text = form.get("query")
-        return text if isinstance(text, str) else None, [await file.read() for file in files]
+        query = form.get("query")
+        text = await query.read() if isinstance(query, UploadFile) else query
+        return text, [await file.read() for file in files]
     finally:
         await form.close()
 

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from resight.gallery.records import Filter, Hit, Record
+
 T = TypeVar("T")
 Text = Annotated[str, Field(min_length=1, max_length=512)]
-Id = Annotated[str, Field(min_length=1, max_length=512)]
+Id = Text
 Texts = Annotated[list[Text], Field(max_length=1000)]
 Time = Annotated[float | Annotated[str, Field(max_length=64)], BeforeValidator(lambda value: _seconds(value))]
 Picture = Annotated[str, Field(description="The bytes of a picture file, in base64.")]
@@ -62,9 +64,10 @@ class Conditions(Asked):
     after: Time | None = None
     before: Time | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Keyword arguments for a method of `Gallery`."""
-        return {name: value for name in Conditions.model_fields if (value := getattr(self, name)) is not None}
+    def where(self) -> Filter:
+        """The filter that asks for the same.  Raises UsageError for a time that is none."""
+        given: Any = {name: value for name in Conditions.model_fields if (value := getattr(self, name)) is not None}
+        return Filter.of(conditions=given)
 
 
 class ListQuery(Conditions):
@@ -129,7 +132,7 @@ class ChangeQuery(Asked):
 
 
 class DeleteQuery(Conditions):
-    """By ids, or by conditions; nothing given deletes nothing."""
+    """The records that meet all of it, ids and conditions; nothing given deletes nothing."""
 
     gallery: Text | None = None
     ids: Annotated[list[Id], Field(max_length=10_000)] | None = None
@@ -158,40 +161,19 @@ class RetentionQuery(Asked):
     keep_days: Annotated[float, Field(gt=0, le=36_500)]
 
 
-class RecordOut(BaseModel):
-    """One picture of a person.  time and added: seconds since 1970-01-01 UTC."""
-
-    id: str
-    pid: str | None = None
-    camera: str | None = None
-    time: float | None = None
-    source: str = ""
-    label: str | None = None
-    note: str | None = None
-    added: float = 0.0
-    picture: bool = False
-
-
-class HitOut(RecordOut):
-    """similarity: cosine, or minus the distance.  probability: of the same person, where a calibration tells."""
-
-    similarity: float
-    probability: float | None = None
-
-
 class PersonOut(BaseModel):
     """Hits of one person, best first."""
 
     pid: str | None
     similarity: float
-    hits: list[HitOut]
+    hits: list[Hit]
 
 
 class SearchOut(BaseModel):
     """One list for each query: `hits`, or `persons` where grouped."""
 
     queries: Annotated[list[str], Field(description="Of each list the record, else a digest of the pictures.")] = []
-    hits: list[list[HitOut]] = []
+    hits: list[list[Hit]] = []
     persons: list[list[PersonOut]] = []
     seconds: float
 
@@ -221,7 +203,7 @@ class DeleteOut(BaseModel):
 class ListOut(BaseModel):
     """after: give it as `after_id` for the next page; null at the end."""
 
-    records: list[RecordOut]
+    records: list[Record]
     after: str | None = None
 
 

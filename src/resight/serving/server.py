@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from resight.errors import GalleryError, GalleryNotFoundError, UsageError
+from resight.errors import GalleryError, UsageError
 from resight.evaluation import Calibration
 from resight.gallery import Gallery
 from resight.inference.precision import Precision
@@ -80,7 +80,10 @@ def serve(
         calibration = calibration_of(name, loaded.fingerprint())
         extractor = Extractor(loaded, device=device, precision=precision)
         extractor(np.zeros((1, *loaded.input_size, 3), np.uint8))  # chooses the precision before anybody waits
-        opened = {called: _open(path, loaded, calibration) for called, path in galleries.items()}
+        opened = {
+            called: Gallery.open(path, fingerprint=loaded.fingerprint(), calibration=calibration)
+            for called, path in galleries.items()
+        }
         allowed = Limits(**limits)
         app = create_app(opened, extractor, keys=keys, limits=allowed, hosts=[host, *hosts], batch_size=batch_size)
         config = uvicorn.Config(
@@ -114,53 +117,37 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _open(path: Path, model: Any, calibration: Calibration | None) -> Gallery:
-    from resight.gallery.database import NAME
-
-    if not (path / NAME).is_file():
-        raise GalleryNotFoundError(
-            f"there is no gallery in {path}. Make one with: resight index MODEL PICTURES --gallery {path}"
-        )
-    return Gallery.open(path, model=model, calibration=calibration)
-
-
 def _remembered(galleries: Mapping[str, Path]) -> str:
     """The model that the first gallery was made with, else the packaged weights."""
-    from resight.gallery.database import NAME, Database
-
-    for path in galleries.values():
-        if (database := Database.open(path / NAME)) is not None:
-            with contextlib.closing(database):
-                return str(database.settings().get("model") or "synth_small")
-    return "synth_small"
+    with Gallery.open(next(iter(galleries.values()))) as gallery:
+        return str(gallery.settings.get("model") or "synth_small")
 
 
-class _retention:  # noqa: N801
-    """Deletes what is older than `days`, at once and every hour, while the block lasts."""
+@contextlib.contextmanager
+def _retention(galleries: Mapping[str, Gallery], days: float | None) -> Iterator[None]:
+    """Delete what is older than `days`, at once and every hour, while the block lasts."""
+    if days is None:
+        yield
+        return
+    ended, log = threading.Event(), logging.getLogger("resight.serving")
 
-    def __init__(self, galleries: Mapping[str, Gallery], days: float | None) -> None:
-        self._galleries, self._days, self._end = galleries, days, threading.Event()
-        self._thread = threading.Thread(target=self._work, name="resight-retention", daemon=True)
-
-    def _work(self) -> None:
+    def work() -> None:
         while True:
-            for name, gallery in self._galleries.items():
+            for name, gallery in galleries.items():
                 try:
-                    gone = gallery.expire(self._days or 0.0)
-                    logging.getLogger("resight.serving").info("retention: %s records of %s deleted", gone, name)
+                    log.info("retention: %s records of %s deleted", gallery.expire(days), name)
                 except GalleryError as error:
-                    logging.getLogger("resight.serving").error("retention: %s", error)
-            if self._end.wait(HOUR):
+                    log.error("retention: %s", error)
+            if ended.wait(HOUR):
                 return
 
-    def __enter__(self) -> None:
-        if self._days is not None:
-            self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        if self._days is not None:
-            self._thread.join()
+    thread = threading.Thread(target=work, name="resight-retention", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _log_to_stderr() -> None:

@@ -233,18 +233,10 @@ class Service:
             if found is None or found.by != caller.name:
                 raise RefusedError(404, "nothing can be undone: the time for it is over.")
             del self._deleted[token]
-        gallery, records = self.gallery(found.gallery, caller), found.records
-        return gallery.add(
-            found.vectors,
-            ids=[record.id for record in records],
-            pids=[record.pid for record in records],
-            cameras=[record.camera for record in records],
-            times=[record.time for record in records],
-            sources=[record.source or None for record in records],
-            labels=[record.label for record in records],
-            notes=[record.note for record in records],
-            images=list(found.pictures),
-        )
+        gallery = self.gallery(found.gallery, caller)
+        gallery.backend.upsert(found.records, found.vectors, found.pictures)
+        gallery.note("undo", records=len(found.records))
+        return [record.id for record in found.records]
 
     def _forget(self) -> None:
         now = time.monotonic()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import Response
 
-from resight.gallery import Gallery, Record
+from resight.gallery import Filter, Gallery, Record
 from resight.serving.failures import RefusedError
 from resight.serving.intake import body_schema, read_body
 from resight.serving.routes.dependencies import EXAMPLE_PICTURE, Admins, Name, Searchers, Services, Writers, new_router
@@ -16,12 +16,10 @@ from resight.serving.schemas import (
     AddOut,
     AddQuery,
     ChangeQuery,
-    Conditions,
     DeleteOut,
     DeleteQuery,
     ListOut,
     ListQuery,
-    RecordOut,
     Success,
     UndoQuery,
 )
@@ -51,19 +49,12 @@ async def add(request: Request, service: Services, caller: Writers) -> Success[A
 async def records(service: Services, caller: Searchers, query: Annotated[ListQuery, Query()]) -> Success[ListOut]:
     """Records by id, a page at a time."""
     limit, gallery = min(query.limit, service.limits.page), service.gallery(query.gallery, caller)
-    found = await service.call(lambda: gallery.list(limit=limit, after_id=query.after_id, **query.given()))
+    found = await service.call(lambda: gallery.list(limit=limit, after_id=query.after_id, where=query.where()))
     after = found[-1].id if len(found) == limit else None
-    return Success(data=ListOut(records=[RecordOut(**asdict(record)) for record in found], after=after))
+    return Success(data=ListOut(records=found, after=after))
 
 
-@router.get("/records/{id}")
-async def record(id: str, service: Services, caller: Searchers, gallery: Name = None) -> Success[RecordOut]:
-    """One record."""
-    found = await service.call(service.known, service.gallery(gallery, caller), id)
-    return Success(data=RecordOut(**asdict(found)))
-
-
-@router.get("/records/{id}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get("/records/{id:path}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def picture(id: str, service: Services, caller: Searchers, gallery: Name = None) -> Response:
     """The picture that is kept of a record, as JPEG."""
     data = await service.call(service.gallery(gallery, caller).picture, id)
@@ -72,7 +63,7 @@ async def picture(id: str, service: Services, caller: Searchers, gallery: Name =
     return Response(data, media_type="image/jpeg")
 
 
-@router.get("/records/{id}/attention", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get("/records/{id:path}/attention", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def attention(id: str, service: Services, caller: Searchers, gallery: Name = None) -> Response:
     """Where the model looks in a record's picture, as JPEG."""
     data = await service.call(service.gallery(gallery, caller).picture, id)
@@ -81,17 +72,23 @@ async def attention(id: str, service: Services, caller: Searchers, gallery: Name
     return Response(await service.call(service.attention, data), media_type="image/jpeg")
 
 
-@router.patch("/records/{id}")
-async def change(id: str, query: ChangeQuery, service: Services, caller: Writers) -> Success[RecordOut]:
+@router.get("/records/{id:path}")  # after the two above, which it would take for ids
+async def record(id: str, service: Services, caller: Searchers, gallery: Name = None) -> Success[Record]:
+    """One record."""
+    return Success(data=await service.call(service.known, service.gallery(gallery, caller), id))
+
+
+@router.patch("/records/{id:path}")
+async def change(id: str, query: ChangeQuery, service: Services, caller: Writers) -> Success[Record]:
     """Name the person of a record, or change what is known of it."""
     gallery = service.gallery(query.gallery, caller)
     await service.call(service.known, gallery, id)
     changes = query.model_dump(exclude_unset=True, exclude={"gallery"})
     await service.call(lambda: gallery.update(id, **changes))
-    return Success(data=RecordOut(**asdict(await service.call(service.known, gallery, id))))
+    return Success(data=await service.call(service.known, gallery, id))
 
 
-@router.delete("/records/{id}")
+@router.delete("/records/{id:path}")
 async def delete_one(id: str, service: Services, caller: Admins, gallery: Name = None) -> Success[DeleteOut]:
     """Delete a record, its vector and its picture."""
     return await _delete(service, caller, DeleteQuery(gallery=gallery, ids=[id]))
@@ -99,7 +96,7 @@ async def delete_one(id: str, service: Services, caller: Admins, gallery: Name =
 
 @router.post("/records/delete")
 async def delete_many(query: DeleteQuery, service: Services, caller: Admins) -> Success[DeleteOut]:
-    """Delete records by ids or by conditions."""
+    """Delete the records that meet all that is given, ids and conditions."""
     return await _delete(service, caller, query)
 
 
@@ -122,24 +119,19 @@ def _add(gallery: Gallery, query: AddQuery, vectors: Any, files: list[bytes]) ->
 async def _delete(service: Service, caller: Caller, query: DeleteQuery) -> Success[DeleteOut]:
     gallery = service.gallery(query.gallery, caller)
     name = query.gallery or next(iter(service.galleries))
-
-    def chosen() -> list[Record]:
-        if query.ids is not None:
-            return [record for id in query.ids if (record := gallery.get(id)) is not None]
-        if not query.given():
-            raise RefusedError(422, "ids: nothing to delete was named.", hint="Give ids or conditions.")
-        return everything(gallery, query)
-
-    found = await service.call(chosen)
+    where = replace(query.where(), ids=None if query.ids is None else tuple(query.ids))
+    if not where:
+        raise RefusedError(422, "ids: nothing to delete was named.", hint="Give ids or conditions.")
+    found = await service.call(_everything, gallery, where)
     if query.ids is not None and not found:
         raise RefusedError(404, "the gallery has no record of that id.", hint="It may have been deleted already.")
     token = await service.call(service.delete, name, gallery, found, caller.name)
     return Success(data=DeleteOut(deleted=len(found), undo=token, undo_seconds=UNDO_SECONDS if token else 0.0))
 
 
-def everything(gallery: Gallery, where: Conditions) -> list[Record]:
+def _everything(gallery: Gallery, where: Filter) -> list[Record]:
     """All records that meet the conditions."""
     found: list[Record] = []
-    while page := gallery.list(limit=10_000, after_id=found[-1].id if found else "", **where.given()):
+    while page := gallery.list(limit=10_000, after_id=found[-1].id if found else "", where=where):
         found += page
     return found

@@ -7,10 +7,11 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from fastapi import Request
 
 from resight._version import __version__
-from resight.gallery import Gallery, Hit, Person
+from resight.gallery import Gallery, Hit, ranking
 from resight.serving.failures import RefusedError
 from resight.serving.intake import body_schema, read_body
 from resight.serving.routes.dependencies import EXAMPLE_PICTURE, Admins, Name, Searchers, Services, new_router
@@ -20,7 +21,6 @@ from resight.serving.schemas import (
     EmbedQuery,
     GalleryOut,
     Health,
-    HitOut,
     Me,
     PersonOut,
     SearchOut,
@@ -101,36 +101,30 @@ def _named(query: SearchQuery, files: list[bytes]) -> list[str]:
 
 
 def _search(gallery: Gallery, query: SearchQuery, vectors: Any) -> SearchOut:
-    import numpy as np
-
-    rows = [vectors] if len(vectors) else []
-    if query.records:
-        for id in query.records:
-            if gallery.get(id) is None:
-                raise RefusedError(404, f"records: the gallery has no record {id!r}.", hint="It may have been deleted.")
-        rows.append(gallery.vectors(query.records))
-    known = [gallery.get(id) for id in query.records]
+    known = gallery.backend.fetch(query.records)
+    if missing := [id for id in query.records if id not in known]:
+        raise RefusedError(404, f"records: the gallery has no record {missing[0]!r}.", hint="It may have been deleted.")
+    queries = np.concatenate([vectors, gallery.vectors(query.records)])
     options: dict[str, Any] = {
         "exact": query.exact, "min_similarity": query.min_similarity, "fuse": query.fuse, "rerank": query.rerank,
-        "same_camera": query.same_camera, "fingerprint": None, **query.given(),
+        "same_camera": query.same_camera, "where": query.where(),
     }  # fmt: skip
     if query.same_camera != "keep":
-        options["query_cameras"] = [query.camera] * len(vectors) + [r.camera if r else None for r in known]
-        options["query_pids"] = [None] * len(vectors) + [r.pid if r else None for r in known]
-    everything, own = np.concatenate(rows), set(query.records)
-    if query.group:
-        persons = gallery.search_people(everything, query.k, **options)
-        return SearchOut(persons=[[_person(person) for person in one] for one in persons], seconds=0.0)
-    found = gallery.search(everything, query.k + len(own), **options)
-    return SearchOut(hits=[[_hit(hit) for hit in one if hit.id not in own][: query.k] for one in found], seconds=0.0)
+        options["query_cameras"] = [query.camera] * len(vectors) + [known[id].camera for id in query.records]
+        options["query_pids"] = [None] * len(vectors) + [known[id].pid for id in query.records]
 
+    def others(k: int) -> list[list[Hit]]:
+        """k hits for each query, none of them a record that is searched from."""
+        found = gallery.search(queries, k + len(known), **options)
+        return [[hit for hit in hits if hit.id not in known][:k] for hits in found]
 
-def _hit(hit: Hit) -> HitOut:
-    return HitOut(**asdict(hit))
-
-
-def _person(person: Person) -> PersonOut:
-    return PersonOut(pid=person.pid, similarity=person.similarity, hits=[_hit(hit) for hit in person.hits])
+    if not query.group:
+        return SearchOut(hits=others(query.k), seconds=0.0)
+    persons = [
+        [PersonOut(pid=person.pid, similarity=person.similarity, hits=list(person.hits)) for person in found]
+        for found in ranking.people(others, query.k)
+    ]
+    return SearchOut(persons=persons, seconds=0.0)
 
 
 def _describe(name: str, gallery: Gallery) -> GalleryOut:
