@@ -240,6 +240,8 @@ def test_options_of_the_curriculum() -> None:
     )
     with pytest.raises(UnknownNameError, match="release"):
         CurriculumTriplet(curriculum="released")
+    with pytest.raises(UsageError, match="order is 'random'"):
+        CurriculumTriplet(order="random")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="t0 < t1"):
         CurriculumTriplet(t0=60, t1=30)
     with pytest.raises(UsageError, match="pool"):

@@ -49,6 +49,17 @@ def test_only_the_batch_moves_and_clusters_renewed_keep_the_vectors() -> None:
     assert loss.classes().shape == (1, 6)
 
 
+def test_the_first_clusters_fill_the_memory_also_where_there_are_as_many_pictures_as_labels() -> None:
+    loss = HybridMemory(6, num_ids=7).double()
+    features = torch.randn(7, 6, dtype=torch.float64)
+    loss.begin(features, LABELS, torch.zeros(7, dtype=torch.long))
+    assert torch.equal(loss.memory, F.normalize(features))
+    resumed = HybridMemory(6, num_ids=7).double()
+    resumed.load_state_dict(loss.state_dict())
+    resumed.begin(-features, LABELS, torch.zeros(7, dtype=torch.long))
+    assert torch.equal(resumed.memory, loss.memory)
+
+
 def test_pictures_left_out_are_no_class() -> None:
     loss, features = begun()
     loss.begin(features, torch.tensor([0, 0, 0, 1, 1, -1, -1]), torch.zeros(7, dtype=torch.long))

@@ -233,6 +233,8 @@ def test_a_million_classes_start_alike_wherever_they_live() -> None:
 def test_wrong_shards_are_refused() -> None:
     with pytest.raises(UsageError, match="rate"):
         ShardedClassifier(10, 2, rate=0)
+    with pytest.raises(UsageError, match="margin is 0.2, and the head is cosine"):
+        ShardedClassifier(10, 4, head="cosine", margin=0.2)
     with pytest.raises(UnknownNameError, match="arcface"):
         ShardedClassifier(10, 2, head="linear")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="shape"):

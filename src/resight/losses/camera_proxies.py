@@ -8,14 +8,14 @@ from torch import Tensor
 
 from resight.dist import gather_labels
 from resight.errors import UsageError
-from resight.losses.base import Clocked, masked_logsumexp
+from resight.losses.base import masked_logsumexp
 from resight.losses.distances import unit
 from resight.losses.pseudo_labels import PseudoLabelLoss, centroids, moved
 from resight.losses.seeding import generator
 from resight.precision import full_precision, lift
 
 
-class CameraProxies(PseudoLabelLoss, Clocked):
+class CameraProxies(PseudoLabelLoss):
     """A cluster seen by c cameras has c proxies: within a camera people are told apart, across cameras pulled together.
 
         L = L_intra + across * L_inter

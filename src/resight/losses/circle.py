@@ -1,4 +1,4 @@
-"""Circle loss on pairs inside the batch.  Sun et al., CVPR 2020 (the class-level form is in margin.py)."""
+"""Circle loss on pairs inside the batch.  Sun et al., CVPR 2020 (the class-level form is in margin_softmax.py)."""
 
 from __future__ import annotations
 

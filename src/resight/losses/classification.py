@@ -1,4 +1,4 @@
-"""Identity as classification: softmax cross-entropy, and the focal losses of Mancs."""
+"""Identity as classification: softmax cross-entropy with label smoothing."""
 
 from __future__ import annotations
 

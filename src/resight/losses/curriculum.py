@@ -44,6 +44,8 @@ class CurriculumTriplet(MetricLoss):
         super().__init__(**common)
         if curriculum not in PRESETS:
             raise UnknownNameError("curriculum", curriculum, PRESETS)
+        if order not in ("ordered", "unordered"):
+            raise UsageError(f"order is {order!r}; it is 'ordered' or 'unordered'.")
         given = {"a": a, "b": b, "t0": t0, "t1": t1, "pool": pool, "relative": relative}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self.curriculum: Curriculum = replace(PRESETS[curriculum](), **changes)

@@ -32,9 +32,10 @@ class HybridMemory(PseudoLabelLoss):
     without the pictures' index nothing moves.
     """
 
-    kept = ("memory", "labels")
+    kept = ("memory", "labels", "filled")
     memory: Tensor  # (N, dim) unit rows, one a picture
     labels: Tensor  # (N,) class of each, below 0 for none
+    filled: Tensor  # () bool: whether the memory holds pictures, no random directions any more
 
     def __init__(self, dim: int, num_ids: int, momentum: float = 0.2, temperature: float = 0.05, seed: int = 0) -> None:
         super().__init__()
@@ -47,12 +48,16 @@ class HybridMemory(PseudoLabelLoss):
         drawn = torch.randn(num_ids, dim, generator=generator("hybrid_memory", seed))
         self.register_buffer("memory", unit(drawn), persistent=False)
         self.register_buffer("labels", torch.arange(num_ids), persistent=False)
+        self.register_buffer("filled", torch.tensor(False), persistent=False)
 
     def begin(self, features: Tensor, labels: Tensor, camids: Tensor) -> None:  # noqa: ARG002 - cameras do not matter
         """Set new classes; fill the memory the first time."""
-        if len(self.memory) != len(labels):
-            self.keep(memory=unit(features))
+        if not self.filled or len(self.memory) != len(labels):
+            self.keep(memory=unit(features), filled=torch.tensor(True))
         self.keep(labels=labels)
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        super().set_extra_state({"filled": torch.tensor(True)} | state)  # earlier versions did not say
 
     def forward(self, features: Tensor, pids: Tensor, index: Tensor | None = None) -> Tensor:
         with full_precision(features):

@@ -53,8 +53,8 @@ class Cosine(CrossEntropy):
         return self.scale * cosine
 
 
-class CosFace(Cosine):
-    """CosFace, AM-softmax: target logit scale (cos t - margin).  Wang et al., CVPR 2018."""
+class _Margin(Cosine):
+    """Base of the losses with a margin of cosines."""
 
     def __init__(
         self, margin: float = 0.35, scale: float = 64.0, label_smoothing: float = 0.0, spread: Spread = "all"
@@ -62,11 +62,15 @@ class CosFace(Cosine):
         super().__init__(scale, label_smoothing, spread)
         self.margin = margin
 
+
+class CosFace(_Margin):
+    """CosFace, AM-softmax: target logit scale (cos t - margin).  Wang et al., CVPR 2018."""
+
     def target(self, cosine: Tensor) -> Tensor:
         return self.scale * (cosine - self.margin)
 
 
-class ArcFace(Cosine):
+class ArcFace(_Margin):
     """ArcFace: target logit scale cos(t + margin), margin in radians.  Deng et al., CVPR 2019.
 
     Past t + margin = pi the cosine would rise again and reward the worst; there cos t - margin sin(margin)
@@ -76,10 +80,9 @@ class ArcFace(Cosine):
     def __init__(
         self, margin: float = 0.5, scale: float = 64.0, label_smoothing: float = 0.0, spread: Spread = "all"
     ) -> None:
-        super().__init__(scale, label_smoothing, spread)
+        super().__init__(margin, scale, label_smoothing, spread)
         if not 0 <= margin < math.pi:
             raise UsageError(f"margin is {margin}; it is an angle in radians, from 0 to below pi.")
-        self.margin = margin
 
     def target(self, cosine: Tensor) -> Tensor:
         height = 1 - cosine.square()
@@ -89,19 +92,13 @@ class ArcFace(Cosine):
         return self.scale * torch.where(cosine > -math.cos(self.margin), turned, guarded)
 
 
-class Circle(Cosine):
+class Circle(_Margin):
     """Circle loss, class level.  Sun et al., CVPR 2020, with the constants fast-reid's SBS made usual.
 
     target  scale [1 + m - cos]_+ (cos - (1 - m)),    others  scale [cos + m]_+ (cos - m)
 
     The brackets carry no gradient.  Without smoothing it is the pair-wise form with one positive, the class.
     """
-
-    def __init__(
-        self, margin: float = 0.35, scale: float = 64.0, label_smoothing: float = 0.0, spread: Spread = "all"
-    ) -> None:
-        super().__init__(scale, label_smoothing, spread)
-        self.margin = margin
 
     def target(self, cosine: Tensor) -> Tensor:
         pace = (1 + self.margin - cosine.detach()).relu()

@@ -73,6 +73,8 @@ class ShardedClassifier(Loss):
             raise UsageError(f"{num_ids} classes over {world_size()} processes: some would own none.")
         given = {"margin": margin, "scale": scale}
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if head == "cosine" and margin is not None:
+            raise UsageError(f"margin is {margin}, and the head is cosine, which has none. Leave it out.")
         self.head = HEADS[head](**options)
         self.num_ids, self.dim, self.rate, self.sparse, self.seed = num_ids, dim, rate, sparse, seed
         self.first, self.owned = shard(num_ids, world_size(), rank())

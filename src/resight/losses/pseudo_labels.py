@@ -7,7 +7,7 @@ loss(features, pids, index)              # every batch: pids are clusters, index
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,6 @@ class PseudoLabelLoss(Loss):
     Shapes: features (B, dim), pids (B,) clusters 0..K-1, index (B,) -> ().
     """
 
-    takes: ClassVar[Any] = "features"
     kept: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

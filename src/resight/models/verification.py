@@ -8,12 +8,13 @@ searched by the feature, and pairs are compared with `verify`.  docs/methods/bas
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from resight.dist import gather
+from resight.losses.verification import FUSIONS, Fusion
 from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, PairScores, ReIDModel
 from resight.models.heads import LinearHead
@@ -22,8 +23,6 @@ from resight.options import Count, Share
 
 if TYPE_CHECKING:
     from resight.types import ReIDOutput
-
-Fusion = Literal["squared", "abs", "product", "concat"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +41,15 @@ class PairHead(nn.Module):
 
     def __init__(self, dim: int, fusion: Fusion = "squared", dropout: float = 0.0) -> None:
         super().__init__()
-        self.fusion = fusion
+        self.fusion: Fusion = fusion
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(2 * dim if fusion == "concat" else dim, 2)
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, one: Tensor, two: Tensor) -> Tensor:
-        scores: Tensor = self.linear(self.dropout(self.fuse(one, two)))
+        scores: Tensor = self.linear(self.dropout(FUSIONS[self.fusion](one, two)))
         return scores
-
-    def fuse(self, one: Tensor, two: Tensor) -> Tensor:
-        if self.fusion == "squared":
-            return (one - two).square()
-        if self.fusion == "abs":
-            return (one - two).abs()
-        if self.fusion == "product":
-            return one * two
-        return torch.cat(torch.broadcast_tensors(one, two), dim=-1)  # type: ignore[no-untyped-call]
 
     def log_odds(self, one: Tensor, two: Tensor) -> Tensor:
         """log p(same) / p(different), (...): cross-entropy of the two scores is its logistic loss."""
