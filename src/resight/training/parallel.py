@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from resight.models import ReIDModel
     from resight.training.objective.objective import Objective
     from resight.training.objective.step import Step
-
-M = TypeVar("M", bound=nn.Module)
 
 BLOCK = 100_000  # weights from which on a member of a chain is brought together on its own
 

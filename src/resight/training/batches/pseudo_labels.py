@@ -72,9 +72,8 @@ class PseudoLabels:
         objective: Objective,
         feed: Feed,
         autocast: Callable[[], AbstractContextManager[Any]],
-        batch_size: int = 256,
     ) -> None:
-        self.config, self.feed, self.autocast, self.batch_size = config, feed, autocast, batch_size
+        self.config, self.feed, self.autocast = config, feed, autocast
         self.losses = memories(objective)
         require_scikit_learn()
         self.kept, self.given = feed.kept, feed.labels.pids  # rows whose person is known, and who it is
@@ -88,7 +87,7 @@ class PseudoLabels:
 
     def renew(self, model: ReIDModel) -> None:
         """Describe, cluster, relabel.  Raises TrainingError where there is nothing to tell apart."""
-        described = describe(model, self.feed, {output for _, output in self.losses}, self.autocast, self.batch_size)
+        described = describe(model, self.feed, {output for _, output in self.losses}, self.autocast)
         camids, new = self.feed.labels.camids, ~self.kept
         vectors = described[DESCRIPTOR].float().cpu()
         found = on_rank_zero(lambda: self._clusters(vectors[new].numpy(), camids[new].numpy(), model))

@@ -12,8 +12,6 @@ from resight.errors import NotFiniteError
 from resight.training.optimization.optimizer import named_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import nn
 
     from resight.training.clock import Clock
@@ -71,7 +69,7 @@ def finite_gradients(norm: Tensor, model: nn.Module, objective: nn.Module, clock
     if not max_over_ranks(int(not bool(torch.isfinite(norm)))):
         return norm
     named = named_parameters(model, objective)
-    broken = [name for name, p in named if p.grad is not None and not all_finite([p.grad])]
+    broken = [name for name, p in named if p.grad is not None and not finite(p.grad)]
     raise NotFiniteError(
         f"the loss is finite at {clock}, its gradient is not: {', '.join(broken[:3]) or 'its norm'} broke. "
         f"Lower optim.lr, or train with train.precision = 'fp32'."
@@ -81,7 +79,7 @@ def finite_gradients(norm: Tensor, model: nn.Module, objective: nn.Module, clock
 def check_weights(model: nn.Module, objective: nn.Module, clock: Clock) -> None:
     """Raises NotFiniteError, on all processes alike, where the last step left a weight that is not finite."""
     kept = {**model.state_dict(), **objective.state_dict()}
-    broken = [name for name, value in kept.items() if isinstance(value, Tensor) and not all_finite([value])]
+    broken = [name for name, value in kept.items() if isinstance(value, Tensor) and not finite(value)]
     if max_over_ranks(int(bool(broken))):
         raise NotFiniteError(
             f"a weight is no longer a number at {clock}: {', '.join(broken[:3]) or 'on another process'}. "
@@ -89,10 +87,10 @@ def check_weights(model: nn.Module, objective: nn.Module, clock: Clock) -> None:
         )
 
 
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Of a tensor in pieces, this process's piece."""
-    mine = (tensor.to_local() if hasattr(tensor, "to_local") else tensor for tensor in tensors)
-    return all(bool(torch.isfinite(tensor).all()) for tensor in mine)
+def finite(tensor: Tensor) -> bool:
+    """Whether all its numbers are finite; of a tensor in pieces, this process's."""
+    mine = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return bool(torch.isfinite(mine).all())
 
 
 def copied(value: Any) -> Any:

@@ -46,16 +46,10 @@ class Meter:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "sums": self.sums,
-            "count": self.count,
-            "images": self.images,
-            "waited": self.waited,
-            "took": self.took,
-        }
+        return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
 
 
 class Journal:

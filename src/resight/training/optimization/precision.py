@@ -28,7 +28,7 @@ def supports_bf16(device: torch.device) -> bool:
 
 
 def faster_precision(copy: Callable[[], ReIDModel], device: torch.device, batch_size: int) -> str:
-    """ "fp32" or "bf16": the faster one in a trial of forward and backward passes on made-up pictures.
+    """The faster precision, "fp32" or "bf16", in a trial of forward and backward passes on made-up pictures.
 
     With several processes all call it, and rank 0's measurement decides.
 
