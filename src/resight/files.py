@@ -1,4 +1,4 @@
-"""Atomic writes of files, text in any of the usual encodings, and checks of where to write."""
+"""Atomic writes of files, text in any of the usual encodings, the folder of caches, and checks of where to write."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from platformdirs import user_cache_dir
 
 from resight.errors import CheckpointError, DatasetError, MissingExtraError, NotFoundError, UsageError
 
@@ -105,6 +107,12 @@ def pyarrow() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingExtraError("a .parquet file", "parquet") from error
     return arrow, parquet
+
+
+def cache_folder() -> Path:
+    """The folder of caches: RESIGHT_CACHE, or `resight` where the system keeps the caches of programs."""
+    chosen = os.environ.get("RESIGHT_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("resight", appauthor=False))
 
 
 def check_output(path: Path, *, folder: bool = False, option: str = "--out") -> None:

@@ -14,8 +14,9 @@ from PIL import Image
 from resight.data import PixelCache, PixelStream, decode, open_pixels
 from resight.data.loading import cache_file
 from resight.data.loading import stream as stream_module
-from resight.data.loading.base import Pixels, cache_folder, prefetch
+from resight.data.loading.base import Pixels, prefetch
 from resight.errors import DatasetError, UsageError
+from resight.files import cache_folder
 from resight.types import Sample
 
 from .made import picture
@@ -178,7 +179,7 @@ def test_where_the_disk_has_no_room_memory_or_a_stream_is_chosen(
     samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
-    for module in ("base", "cache_file"):
+    for module in ("open", "cache_file"):
         monkeypatch.setattr(f"resight.data.loading.{module}.room_on_disk", lambda _: 0)
     assert isinstance(open_pixels(samples, SIZE), PixelCache)
     monkeypatch.setattr("resight.data.loading.open.free_memory", lambda: 0)

@@ -115,6 +115,10 @@ IMPOSSIBLE = {
     "negative": (_file(_array(b"x", [-2, -3], BYTES)), "impossible size"),
     "too many cells": (_file(_array(b"x", [2**30, 2**30], kind=1)), "0 elements for"),
     "fields without a length": (_file(_array(b"x", [1, 1], _element(5, bytes(4)), BYTES, kind=2)), "without names"),
+    "many structures of no fields": (
+        _file(_array(b"x", [2**30, 2**30], _element(5, struct.pack("<i", 32)), _element(1, b""), kind=2)),
+        "without names",
+    ),
     "an object": (_file(_array(b"x", [1, 1], BYTES, kind=3)), "class 3"),
     "a function": (_file(_array(b"x", [1, 1], BYTES, kind=16)), "class 16"),
     "deeper than deep": (_file(NESTED), "no deeper than 20"),

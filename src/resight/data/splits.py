@@ -6,7 +6,6 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,7 +75,7 @@ def choose_missing_queries(dataset: Dataset, auto_query: AutoQuery, seed: int) -
     query, gallery = choose_queries(dataset.gallery, np.random.default_rng(seed))
     chosen = with_splits(dataset, {"query": query, "gallery": gallery})
     note = f"{len(query):,} queries chosen from the gallery, one per person and camera, seed {seed}"
-    return replace(chosen, notes=(*chosen.notes, note))
+    return add_notes(chosen, [note])
 
 
 def matches(query: Sample, other: Sample) -> bool:
@@ -148,11 +147,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     names = [dataset.name for dataset in datasets]
     if len(set(names)) != len(names) or len(names) < 2:
         raise UsageError(f"join: expected two or more different data sets, found {', '.join(names) or 'none'}.")
-    everyone = [
-        [(place, sample) for split in SPLITS for sample in dataset.split(split)]
-        for place, dataset in enumerate(datasets)
-    ]
-    pairs = list(chain.from_iterable(everyone))
+    pairs = [(place, sample) for place, dataset in enumerate(datasets) for sample in dataset.everyone]
     pids = {key: n for n, key in enumerate(sorted({(i, s.pid) for i, s in pairs if s.pid > 0}), start=1)}
     camids = {key: n for n, key in enumerate(sorted({(i, s.camid) for i, s in pairs if s.camid >= 0}))}
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.data.loading.base import Unreadable, cache_folder
+from resight.data.loading.base import Unreadable
 from resight.errors import ResightError
-from resight.files import write_atomically
+from resight.files import cache_folder, write_atomically
 from resight.inference.embeddings import READ_ERRORS, read_npz
 
 if TYPE_CHECKING:

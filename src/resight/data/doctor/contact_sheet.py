@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TILE = (128, 64)  # (H, W)
 GAP = 2
+PERSONS, PICTURES = 10, 10
 
 
-def contact_sheet(samples: Sequence[Sample], persons: int = 10, pictures: int = 10) -> Image.Image:
-    """Draw `persons` rows, spread over all persons, of up to `pictures` pictures, spread over each person's."""
+def contact_sheet(samples: Sequence[Sample]) -> Image.Image:
+    """Draw PERSONS rows, spread over all persons, of up to PICTURES pictures, spread over each person's."""
     people: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.pid > 0:
             people[sample.pid].append(sample)
     if not people:
         raise DatasetError("there is no picture of a person to show.")
-    rows = [_spread(people[pid], pictures) for pid in _spread(sorted(people), persons)]
+    rows = [_spread(people[pid], PICTURES) for pid in _spread(sorted(people), PERSONS)]
     height, width = TILE[0] + GAP, TILE[1] + GAP
     canvas = np.full((height * len(rows) + GAP, width * max(map(len, rows)) + GAP, 3), 255, np.uint8)
     for y, row in enumerate(rows):

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from resight.data import DATASETS, canonical_name, load_dataset, options_of
-from resight.data.dataset import SPLITS, Dataset
+from resight.data.dataset import Dataset
 from resight.data.doctor.detect_format import DetectedFormat, detect_format
 from resight.data.doctor.image_checks import ImageFacts, inspect, picture_findings
-from resight.data.doctor.label_checks import Finding, Level, check_labels
+from resight.data.doctor.label_checks import Finding, Level, check_labels, errors_first
 from resight.data.doctor.statistics import statistics
 from resight.data.formats.filename_pattern import usual_pattern
 from resight.data.formats.filenames import list_pictures
@@ -92,12 +92,10 @@ def examine(
     findings = [*_moved(root, form), *check_labels(dataset), *_notes(dataset, asked)]
     facts: list[ImageFacts] = []
     if pictures:
-        samples = {sample.path: sample for split in SPLITS for sample in dataset.split(split)}
+        samples = {sample.path: sample for sample in dataset.everyone}
         facts = inspect(list(samples.values()), progress, near)
         findings += picture_findings(facts, near)
-    order = {"error": 0, "warning": 1, "note": 2}
-    ordered = tuple(sorted(findings, key=lambda finding: order[finding.level]))
-    return Checkup(form, dataset, ordered, statistics(dataset, facts), tuple(facts))
+    return Checkup(form, dataset, tuple(errors_first(findings)), statistics(dataset, facts), tuple(facts))
 
 
 def _options(form: DetectedFormat, options: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from resight.data.formats.filenames import counted, first_few
 from resight.data.splits import matches
@@ -44,9 +44,12 @@ class Finding:
 def check_labels(dataset: Dataset) -> list[Finding]:
     """Findings from persons, cameras and paths, errors first."""
     parts = (_training(dataset), _test(dataset), _overlap(dataset), _matches(dataset), _cameras(dataset))
-    findings = [finding for part in parts for finding in part]
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(findings, key=lambda finding: order[finding.level])
+    return errors_first(finding for part in parts for finding in part)
+
+
+def errors_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors, then warnings, then notes, each in the order they came."""
+    return sorted(findings, key=lambda finding: get_args(Level).index(finding.level))
 
 
 def refuse_unusable(dataset: Dataset, purpose: Literal["train", "evaluate"]) -> list[Finding]:
@@ -197,12 +200,11 @@ def _people(dataset: Dataset, samples: Iterable[Sample]) -> str:
 
 
 def _cameras(dataset: Dataset) -> Iterable[Finding]:
-    everyone = (*dataset.train, *dataset.query, *dataset.gallery)
-    unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in everyone)
+    unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in dataset.everyone)
     if unknown:
         yield Finding(
             "note",
             "unknown_cameras",
-            f"The camera of {unknown:,} of {len(everyone):,} pictures is unknown.",
+            f"The camera of {unknown:,} of {len(dataset.everyone):,} pictures is unknown.",
             "Any picture of the same person counts as their match. Figures are not comparable to cross-camera ones.",
         )

@@ -2,8 +2,8 @@
 
 Three steps.  A coarse one finds candidates: of an 8 x 9 grid of gray levels, which of two neighbors is brighter (a
 difference hash, 64 bits).  A second drops most of them: the correlation of the colors of two thumbnails as they are.
-The third decides: the best correlation over small shifts.  tests/data/test_near.py shows on the bundled people what is
-found, and that nobody is taken for another.
+The third decides: the best correlation over small shifts.  tests/data/test_near_duplicates.py shows on the bundled
+people what is found, and that nobody is taken for another.
 """
 
 from __future__ import annotations

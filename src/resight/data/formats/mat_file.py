@@ -154,10 +154,10 @@ def _structure(parts: list[tuple[int, memoryview]], shape: list[int], order: str
     if len(parts) < 2 or _numbers(parts[0], order).size != 1:
         raise ValueError("a structure without names of fields")
     length, packed = int(_numbers(parts[0], order)[0]), bytes(parts[1][1]).decode("latin-1")
-    if length < 1:
+    number = math.prod(shape)
+    if length < 1 or (number > 1 and not packed):  # no element would bound how many there are
         raise ValueError("fields without names")
     names = [packed[at : at + length].split("\0")[0] for at in range(0, len(packed), length)]
-    number = math.prod(shape)
     values = _cells(parts[2:], len(names) * number, order, depth)
     records = np.empty(number, object)
     for place in range(number):

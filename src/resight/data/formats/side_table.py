@@ -37,7 +37,7 @@ class SideTable(Generic[T]):
         DatasetError: two rows are about one picture.
     """
 
-    def __init__(self, file: Path, root: Path, rows: Iterable[tuple[int, str, T]] = ()) -> None:
+    def __init__(self, file: Path, root: Path, rows: Iterable[tuple[int, str, T]]) -> None:
         self.file, self.root = file, root
         self._values: dict[str, T] = {}
         self._owner: dict[str, Path] = {}  # row -> the picture it was used for

@@ -26,7 +26,7 @@ from resight.types import DISTRACTOR, JUNK, UNKNOWN_CAMERA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from resight.types import Sample, Split
+    from resight.types import Sample
 
 How = Literal["link", "copy"]
 Placed = list[tuple["Sample", str]]  # a sample and the path it is given, below the root
@@ -59,7 +59,7 @@ def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bo
         raise DatasetError(f"{out} is in the way. Name another file, or replace it (--replace).")
     if form != "csv" and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"{out} is in the way. Name a new folder, or empty that one.")
-    if not any(True for _ in _everyone(dataset)):
+    if not dataset.everyone:
         raise DatasetError(f"{dataset.name}: there is no picture to write.")
     out.parent.mkdir(parents=True, exist_ok=True)
     return FORMS[form](dataset, out, how)
@@ -68,12 +68,12 @@ def write(dataset: Dataset, form: str, out: Path, how: How = "link", replace: bo
 def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pictures stay where they are
     if out.suffix.lower() != ".csv":
         raise DatasetError(f"{out} does not end in .csv. Name the file to write, as in {out.with_suffix('.csv')}.")
-    samples = list(_everyone(dataset))
+    samples = dataset.everyone
     paths = [sample.path.parent.resolve() / sample.path.name for sample in samples]  # a link keeps its own name
     _check_names(paths)
     beside = all(path.is_relative_to(out.parent.resolve()) for path in paths)
     base = out.parent.resolve() if beside else Path(os.path.commonpath([path.parent for path in paths]))
-    names, people = _attribute_names(dataset), _names(dataset)
+    names, people = _attribute_names(samples), _names(dataset)
     header = ("path", "pid", "camid", "split", "frame", *(PREFIX + name for name in names))
     rows = (
         (
@@ -92,7 +92,7 @@ def _csv(dataset: Dataset, out: Path, how: How) -> Written:  # noqa: ARG001 - pi
 
 def _names(dataset: Dataset) -> Mapping[int, str]:
     """pid -> name for a table, where every person has a name that a cell can hold; else empty."""
-    pids = {sample.pid for sample in _everyone(dataset) if sample.pid > 0}
+    pids = {sample.pid for sample in dataset.everyone if sample.pid > 0}
     fit = all(name == name.strip() and not UNSAFE.search(name) for name in dataset.people.values())
     fit = fit and len(set(dataset.people.values())) == len(dataset.people)
     return dataset.people if fit and pids <= dataset.people.keys() else {}
@@ -114,16 +114,16 @@ def _check_names(paths: Sequence[Path]) -> None:
 
 
 def _market(dataset: Dataset, out: Path, how: How) -> Written:
-    unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in _everyone(dataset))
+    unknown = sum(sample.camid == UNKNOWN_CAMERA for sample in dataset.everyone)
     if unknown:
         raise DatasetError(
             f"the camera of {unknown:,} pictures is unknown, and Market-1501's names must say one. "
             f"Choose the format csv or folder, which can leave it open."
         )
-    made_up = sum(sample.frame is None for sample in _everyone(dataset))
+    made_up = sum(sample.frame is None for sample in dataset.everyone)
     taken: Counter[str] = Counter()
     placed: Placed = []
-    for number, sample in enumerate(_everyone(dataset)):
+    for number, sample in enumerate(dataset.everyone):
         frame = number if sample.frame is None else sample.frame
         stem = f"{sample.pid:04d}" if sample.pid >= 0 else "-1"
         stem = f"{FOLDERS[sample.split]}/{stem}_c{sample.camid}s1_{frame:06d}"
@@ -184,11 +184,6 @@ FORMS: dict[str, Callable[[Dataset, Path, How], Written]] = {
 }
 
 
-def _everyone(dataset: Dataset) -> Iterable[Sample]:
-    splits: tuple[Split, ...] = SPLITS
-    return (sample for split in splits for sample in dataset.split(split))
-
-
 def _person(pid: int) -> str:
     return {DISTRACTOR: "distractor", JUNK: "junk"}.get(pid, f"{pid:04d}")
 
@@ -196,7 +191,7 @@ def _person(pid: int) -> str:
 def _numbered(dataset: Dataset, folder: Callable[[Sample], str]) -> Placed:
     return [
         (sample, f"{folder(sample)}/{number:06d}{sample.path.suffix.lower()}")
-        for number, sample in enumerate(_everyone(dataset))
+        for number, sample in enumerate(dataset.everyone)
     ]
 
 
@@ -223,12 +218,12 @@ def _place(placed: Placed, out: Path, how: How) -> None:
             ) from refused
 
 
-def _attribute_names(dataset: Dataset) -> list[str]:
-    return sorted({name for sample in _everyone(dataset) for name in sample.attributes})
+def _attribute_names(samples: Iterable[Sample]) -> list[str]:
+    return sorted({name for sample in samples for name in sample.attributes})
 
 
 def _write_attributes(placed: Placed, out: Path) -> None:
-    names = sorted({name for sample, _ in placed for name in sample.attributes})
+    names = _attribute_names(sample for sample, _ in placed)
     if names:
         rows = [(path, *(sample.attributes.get(name, "") for name in names)) for sample, path in placed]
         _write_table(out / ATTRIBUTES, ("path", *(PREFIX + name for name in names)), rows)

@@ -1,4 +1,4 @@
-"""The interface of pixel sources, parallel decoding, and the folder of caches."""
+"""The interface of pixel sources, and parallel decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from platformdirs import user_cache_dir
 
 from resight.data.loading import decode
 from resight.data.loading.picture import pixels_of
@@ -34,6 +33,7 @@ log = logging.getLogger("resight.data")
 Progress = Callable[[int, int], None]  # done, total
 CHUNK = 32  # pictures decoded and resized together: what stays in a processor's cache
 KEEP = 256 * 2**20  # bytes of undecoded pictures held between hashing and decoding
+SPARE = 256 * 2**20  # bytes a cache leaves free on the disk
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,6 @@ def prefetch(
         finally:  # the reader stopped early: what has not begun is not wanted
             for future in waiting:
                 future.cancel()
-
-
-SPARE = 256 * 2**20  # bytes a cache leaves free on the disk
-
-
-def cache_folder() -> Path:
-    """The folder of caches: RESIGHT_CACHE, or `resight` where the system keeps the caches of programs."""
-    chosen = os.environ.get("RESIGHT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("resight", appauthor=False))
 
 
 def room_on_disk(folder: Path) -> int:

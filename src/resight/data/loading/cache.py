@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resight.data.loading.base import Files, Progress, Unreadable, cache_folder, default_workers, log, prefetch
+from resight.data.loading.base import Files, Progress, Unreadable, default_workers, log, prefetch
 from resight.data.loading.cache_file import FORMAT, CacheBuilder, checksums, open_stored, padded
 from resight.data.loading.decode import Interpolation, Pixels8, decode
+from resight.files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -115,13 +116,12 @@ class PixelCache:
         self._mended[row] = padded(decode(path, self.size, self.interpolation)[None])[0]
 
 
-def find_cache(samples: Sequence[Sample], size: tuple[int, int], folder: Path | None = None) -> PixelCache | None:
+def find_cache(samples: Sequence[Sample], size: tuple[int, int]) -> PixelCache | None:
     """The cache an earlier run left of these very pictures, or None; pictures are read only where one could be it."""
-    caches = (folder or cache_folder() / "pixels").glob("*.json")
-    if not any(_could_hold(file, size, len(samples)) for file in caches):
+    if not any(_could_hold(file, size, len(samples)) for file in (cache_folder() / "pixels").glob("*.json")):
         return None
     with contextlib.suppress(FileNotFoundError):
-        return PixelCache(samples, size, folder=folder, create=False)
+        return PixelCache(samples, size, create=False)
     return None
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, get_args
 
-from resight.data.loading.base import Pixels, Progress, log
+from resight.data.loading.base import Pixels, Progress, log, room_on_disk
+from resight.data.loading.cache import PixelCache
+from resight.data.loading.stream import PixelStream
 from resight.errors import UsageError
+from resight.files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,11 +51,8 @@ def open_pixels(
         UsageError: an unknown mode.
         DatasetError: no picture can be read.
     """
-    from resight.data.loading.cache import PixelCache
-    from resight.data.loading.stream import PixelStream
-
     if mode not in get_args(Mode):
-        raise UsageError(f"there is no pixel mode {mode!r}; choose {', '.join(get_args(Mode)[:-1])} or stream.")
+        raise UsageError(f"there is no pixel mode {mode!r}; choose {', '.join(get_args(Mode))}.")
     need = len(samples) * size[0] * size[1] * 3
     held = mode == "device" and device is not None and device.type != "cpu"
     chosen = _where(need) if mode == "auto" or held else mode
@@ -66,8 +66,6 @@ def open_pixels(
 
 def _where(need: int) -> Literal["cache", "memory", "stream"]:
     """Where so many bytes of pixels have room."""
-    from resight.data.loading.base import cache_folder, room_on_disk
-
     if need < room_on_disk(cache_folder()):
         return "cache"
     mode: Literal["memory", "stream"] = "memory" if need < free_memory() // 2 else "stream"

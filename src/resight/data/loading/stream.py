@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.data.loading import decode
-from resight.data.loading.base import (
-    Files,
-    Progress,
-    Unreadable,
-    cache_folder,
-    decode_rows,
-    default_workers,
-    log,
-    prefetch,
-)
+from resight.data.loading.base import Files, Progress, Unreadable, decode_rows, default_workers, log, prefetch
 from resight.errors import DatasetError, ImageError
+from resight.files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,16 +39,14 @@ class PixelStream:
         size: tuple[int, int],
         *,
         interpolation: Interpolation = "bilinear",
-        folder: Path | None = None,
-        workers: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.size = size
         self.interpolation: Interpolation = interpolation
-        self._workers = workers or default_workers()
+        self._workers = default_workers()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="resight-stream")
         paths = [sample.path for sample in samples]
-        memo = (folder or cache_folder() / "pixels") / f"{Files(paths).key('readable')}.readable.json"
+        memo = cache_folder() / "pixels" / f"{Files(paths).key('readable')}.readable.json"
         known = _remembered(memo, len(paths))
         reasons = self._look(paths, memo, progress) if known is None else known
         self.unreadable = tuple(Unreadable(row, str(samples[row].path), why) for row, why in reasons.items())

