@@ -33,6 +33,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "hacnn": {"input_size": (64, 32), "widths": (16, 16, 16), "dim": 16},
     "pyramid": {**SMALL, "input_size": (96, 32), "parts": 3, "width": 16},
     "mdpr": {**SMALL, "dim": 8},
+    "pcb": {**SMALL, "input_size": (96, 32), "parts": 3, "dim": 8},
+    "mgn": {**SMALL, "input_size": (96, 32), "dim": 8},
+    "transreid": {"backbone": {"dim": 64, "depth": 2}, "input_size": (64, 32)},
 }
 
 
@@ -177,6 +180,8 @@ def test_wrong_questions_are_answered_in_a_sentence(pictures: list[Path], tmp_pa
     model = small("baseline")
     with pytest.raises(UsageError, match="give 1 to 64"):
         explain(model, [])
+    with pytest.raises(UsageError, match="2 pictures and 1 hits"):
+        explain(model, pictures[:2], pictures[:1])
     with pytest.raises(ImageError):
         explain(model, [tmp_path / "nobody.jpg"])
     with pytest.raises(UsageError, match="nothing to show"):

@@ -47,13 +47,16 @@ def explain(
 ) -> list[Explanation]:
     """Every picture by itself, and towards a hit where one is given: one for all, or one for each.
 
-    Raises ImageError for a picture that cannot be read, UsageError for none or more than MOST.
+    Raises ImageError for a picture that cannot be read, UsageError for none or more than MOST, or for too many or too
+    few hits.
     """
     if not 1 <= len(pictures) <= MOST:
         raise UsageError(f"{len(pictures)} pictures to explain; give 1 to {MOST}.")
     where = resolve_device(device)
     model = model.to(where).eval()
     hits = [against] * len(pictures) if against is None or isinstance(against, str | Path) else against
+    if len(hits) != len(pictures):
+        raise UsageError(f"{len(pictures)} pictures and {len(hits)} hits; give one hit for all, or one for each.")
     return [
         _one(model, Path(path), _read(path, model, where), None if hit is None else _read(hit, model, where))
         for path, hit in zip(pictures, hits, strict=True)
@@ -63,8 +66,7 @@ def explain(
 def attention_overlay(model: ReIDModel, picture: bytes) -> Image:
     """Where the model looks in one picture file: its first attention map, or what its similarity to itself rests on."""
     device = next(model.parameters()).device
-    image = torch.from_numpy(decode(picture, model.input_size)).permute(2, 0, 1)[None].to(device)
-    return _one(model, Path("picture"), image, None).panels[1].image
+    return _one(model, Path("picture"), _read(picture, model, device), None).panels[1].image
 
 
 def drawn_people(dataset: Dataset, count: int, seed: int) -> list[tuple[Path, Path]]:
@@ -93,9 +95,9 @@ def save_arrays(shown: Sequence[Explanation], path: Path) -> None:
     np.savez_compressed(path, pictures=np.array([str(each.path) for each in shown]), **stacked)  # type: ignore[arg-type]
 
 
-def _read(path: str | Path, model: ReIDModel, device: torch.device) -> Tensor:
+def _read(picture: str | Path | bytes, model: ReIDModel, device: torch.device) -> Tensor:
     """(1, 3, H, W) uint8 at the model's input size."""
-    return torch.from_numpy(decode(path, model.input_size)).permute(2, 0, 1)[None].to(device)
+    return torch.from_numpy(decode(picture, model.input_size)).permute(2, 0, 1)[None].to(device)
 
 
 def _one(model: ReIDModel, path: Path, image: Tensor, hit: Tensor | None) -> Explanation:
@@ -104,7 +106,7 @@ def _one(model: ReIDModel, path: Path, image: Tensor, hit: Tensor | None) -> Exp
     arrays = {name: _array(map) for name, map in output.maps.items()}
     panels = [plain(image, "the picture"), *_maps(image, output)]
     panels += _unguided(model, image, output, arrays)
-    if hit is None and not any(not name.startswith("windows/") for name in output.maps):
+    if hit is None and all(name.startswith("windows/") for name in output.maps):
         panels += _supported(image, support(model, image, image), "itself", arrays)
     if hit is not None:
         panels += _towards(model, image, hit, output, arrays)
@@ -149,25 +151,17 @@ def _towards(
     panels = _supported(image, support(model, image, hit), "the hit", arrays)
     panels.append(plain(hit, "the hit"))
     panels += _supported(hit, support(model, hit, image), "the picture", arrays, prefix="hit_")
-    with torch.no_grad():
-        pairs = _stripe_similarities(output, model(hit))
-    if pairs:
+    if model.stripes:
+        with torch.no_grad():
+            theirs = model(hit).features
+        cosines = {name: torch.cosine_similarity(output.features[name], theirs[name]) for name in model.stripes}
+        pairs = {model.stripes[name]: float(cosine[0]) for name, cosine in cosines.items()}
         arrays["stripes"] = np.array(list(pairs.values()), np.float32)
         best = sorted(pairs, key=lambda run: -pairs[run])[:BEST]
         parts = 1 + max(last for _, last in pairs)
         said = {run: pairs[run] for run in best}
         panels += [stripes(image, said, parts, "stripes most alike"), stripes(hit, said, parts, "the same in the hit")]
     return panels
-
-
-def _stripe_similarities(one: ReIDOutput, two: ReIDOutput) -> dict[tuple[int, int], float]:
-    """(first part, last part) -> cosine of the two pictures' features there."""
-    found = {}
-    for name, feature in one.features.items():
-        if name.startswith("part/"):
-            first, last = map(int, name.removeprefix("part/").split("-"))
-            found[first, last] = float(torch.cosine_similarity(feature, two.features[name])[0])
-    return found
 
 
 def _supported(

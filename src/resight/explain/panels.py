@@ -39,9 +39,9 @@ class Panel:
     note: str = ""
 
 
-def plain(image: Tensor, title: str, note: str = "") -> Panel:
+def plain(image: Tensor, title: str) -> Panel:
     """The picture as the model is given it."""
-    return Panel(_picture(image), title, note)
+    return Panel(_picture(image), title)
 
 
 def heat(image: Tensor, values: NDArray[np.float32], title: str) -> Panel:

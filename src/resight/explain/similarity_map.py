@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resight.models import ReIDModel
 
 GRAY = 124  # of a patch that hides
+ROWS, COLUMNS = 16, 8  # of the grid of such patches
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,18 @@ def _traced(model: ReIDModel, image: Tensor, towards: Tensor) -> Support | None:
     return Support(contribution, float(similarity.detach()), float(contribution.sum()), "traced")
 
 
-def covered(model: ReIDModel, image: Tensor, towards: Tensor, rows: int = 16, columns: int = 8) -> Support:
+def covered(model: ReIDModel, image: Tensor, towards: Tensor) -> Support:
     """The fall of the cosine when a patch of two cells by two hides each cell of a grid in turn."""
     height, width = image.shape[2:]
-    hidden = image.expand(rows * columns, -1, -1, -1).clone()
-    for cell in range(rows * columns):
-        y, x = divmod(cell, columns)
-        top, left = round((y - 0.5) * height / rows), round((x - 0.5) * width / columns)
-        bottom, right = round((y + 1.5) * height / rows), round((x + 1.5) * width / columns)
+    hidden = image.expand(ROWS * COLUMNS, -1, -1, -1).clone()
+    for cell in range(ROWS * COLUMNS):
+        y, x = divmod(cell, COLUMNS)
+        top, left = round((y - 0.5) * height / ROWS), round((x - 0.5) * width / COLUMNS)
+        bottom, right = round((y + 1.5) * height / ROWS), round((x + 1.5) * width / COLUMNS)
         hidden[cell, :, max(top, 0) : bottom, max(left, 0) : right] = GRAY
     with torch.no_grad():
         whole = float(F.normalize(model.embed(image).float()) @ towards[0])
         blocks = (hidden[start : start + 32] for start in range(0, len(hidden), 32))
         left_over = torch.cat([F.normalize(model.embed(block).float()) @ towards[0] for block in blocks])
-    fall = (whole - left_over).reshape(rows, columns).cpu().numpy().astype(np.float32)
+    fall = (whole - left_over).reshape(ROWS, COLUMNS).cpu().numpy().astype(np.float32)
     return Support(fall, whole, None, "by covering")

@@ -79,6 +79,7 @@ class ReIDModel(nn.Module, ABC):
     Options: ClassVar[type[ModelOptions]] = ModelOptions
 
     takes_cameras: bool = False  # forward and embed take camids (B,) as well, and know what to do without
+    stripes: Mapping[str, tuple[int, int]] = {}  # features of horizontal parts: name -> first and last part, from 0
     mean: Tensor
     std: Tensor
 

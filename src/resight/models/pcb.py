@@ -56,6 +56,7 @@ class PCB(ReIDModel):
             metric="cosine",
             trunk=trunk,
         )
+        self.stripes = {name: (i, i) for i, name in enumerate(parts)}
         self.backbone = trunk
         self.dropout = nn.Dropout(options.dropout)
         self.reduce = nn.Linear(channels, options.dim, bias=False)  # the 1x1 convolution, on one pixel

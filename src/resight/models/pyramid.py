@@ -112,6 +112,7 @@ class Pyramid(ReIDModel):
             trunk=trunk,
         )
         self.runs, self.normalize_branches = runs, options.normalize_branches
+        self.stripes = {run.name: (run.first, run.first + run.level - 1) for run in runs}
         self.backbone = trunk
         self.branches = nn.ModuleList(Branch(trunk.channels[-1], options.width, num_ids, options.dropout) for _ in runs)
 
