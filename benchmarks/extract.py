@@ -6,10 +6,11 @@
 
 Three numbers each for float32 and bfloat16, in pictures a second and as ratios measured in turn in one run:
 
-    bare       the model alone, on pixels that are ready
+    bare       the model alone, on pixels that are ready: of the first thousand pictures
     embed      `Extractor` from JPEG files, decoding included; its vectors must equal the bare model's
     evaluate   `resight.evaluate` on the bundled data set, ranking left out of the clock
 
+torchreid runs in float32 alone; both precisions are compared with that one measurement.
 Give it idle cores: other work takes turns with the decoding threads.
 """
 
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     from resight.inference.precision import Precision
     from resight.models import ReIDModel
 
+    Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
 CHUNK = 64
+READY = 1000  # pictures held as pixels
 
 
 def main() -> None:
@@ -45,11 +49,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model = read_model(options.model)
     paths = _pictures(options.pictures, options.count)
-    pixels = np.stack([decode(path, model.input_size) for path in paths])
+    pixels = np.stack([decode(path, model.input_size) for path in paths[:READY]])
     ready = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory
+    peer = _measured_peer(model, paths, options.repeats) if options.peer else None
     rows = []
     for precision in ("fp32", "bf16"):
-        rows.append(_row(model, ready, paths, precision, options))
+        rows.append(_row(model, ready, paths, precision, options, peer))
         print("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -76,38 +81,53 @@ def _pictures(folder: Path | None, count: int) -> list[Path]:
 
 
 def _row(
-    model: ReIDModel, ready: torch.Tensor, paths: list[Path], precision: str, options: argparse.Namespace
-) -> dict[str, Any]:
+    model: ReIDModel, ready: torch.Tensor, paths: list[Path], precision: str, options: argparse.Namespace,
+    peer: tuple[float, Vectors] | None,
+) -> dict[str, Any]:  # fmt: skip
     embed = Extractor(model, "cpu", CHUNK, precision=cast("Precision", precision), compile=options.compile)
     embed(paths[: 2 * CHUNK])  # unmeasured: kernels are chosen and threads started
-    kept: dict[str, Any] = {}
-    calls: dict[str, Callable[[], Any]] = {
-        "bare": lambda: kept.update(bare=_bare(embed, ready)),
-        "embed": lambda: kept.update(embed=embed(paths)),
-    }
-    if options.peer:
-        peer = _peer(model)
-        _in_chunks(peer, paths[:CHUNK])
-        calls["torchreid"] = lambda: kept.update(torchreid=_in_chunks(peer, paths))
-    best = {name: min(seconds(call) for _ in range(options.repeats)) for name, call in calls.items()}
+    bare, alone = _best(lambda: _bare(embed, ready), options.repeats)
+    whole, vectors = _best(lambda: embed(paths), options.repeats)
+    bare_rate, rate = len(ready) / bare, len(paths) / whole
     result = evaluate(model, load_dataset("sample"), device="cpu", precision=cast("Precision", precision))
-    row: dict[str, Any] = {"precision": precision, "compiled": options.compile, "pictures": len(paths),
-                           "threads": options.threads}  # fmt: skip
-    row |= {f"{name}/s": round(len(paths) / took, 1) for name, took in best.items()}
-    row["evaluate/s"] = result.context["embedding"]["images_per_second"]
-    row["embed : bare"] = round(best["bare"] / best["embed"], 3)
-    row["evaluate : bare"] = round(row["evaluate/s"] / (len(paths) / best["bare"]), 3)
-    row["equal to the bit"] = bool(np.array_equal(kept["bare"], kept["embed"]))
-    if "torchreid" in best:
-        row["embed : torchreid"] = round(best["torchreid"] / best["embed"], 2)
-        ours = kept["embed"] / np.linalg.norm(kept["embed"], axis=1, keepdims=True)  # HA-CNN's two halves have one each
-        row["least cosine to torchreid"] = round(float((ours * kept["torchreid"]).sum(axis=1).min()), 5)
+    evaluated = result.context["embedding"]["images_per_second"]
+    row = {
+        "precision": precision,
+        "compiled": options.compile,
+        "pictures": len(paths),
+        "threads": options.threads,
+        "bare/s": round(bare_rate, 1),
+        "embed/s": round(rate, 1),
+        "evaluate/s": evaluated,
+        "embed : bare": round(rate / bare_rate, 3),
+        "evaluate : bare": round(evaluated / bare_rate, 3),
+        "equal to the bit": bool(np.array_equal(alone, vectors[: len(alone)])),
+    }
+    if peer is not None:
+        took, theirs = peer
+        ours = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)  # HA-CNN's two halves have one each
+        row["torchreid/s"] = round(len(paths) / took, 1)
+        row["embed : torchreid"] = round(took / whole, 2)
+        row["least cosine to torchreid"] = round(float((ours * theirs).sum(axis=1).min()), 5)
     return row
 
 
-def _bare(embed: Extractor, ready: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _best(call: Callable[[], Vectors], repeats: int) -> tuple[float, Vectors]:
+    """The least seconds of `repeats` calls, and what the last gave."""
+    kept: list[Vectors] = []
+    return min(seconds(lambda: kept.append(call())) for _ in range(repeats)), kept[-1]
+
+
+def _bare(embed: Extractor, ready: torch.Tensor) -> Vectors:
     """The model on ready pixels, by the same batches."""
     return np.concatenate([embed.finish(embed.tensors(ready[at : at + CHUNK])) for at in range(0, len(ready), CHUNK)])
+
+
+def _measured_peer(model: ReIDModel, paths: list[Path], repeats: int) -> tuple[float, Vectors]:
+    """Seconds torchreid takes for `paths`, and its vectors."""
+    peer = _peer(model)
+    _in_chunks(peer, paths[:CHUNK])
+    return _best(lambda: _in_chunks(peer, paths), repeats)
 
 
 def _peer(model: ReIDModel) -> Any:
@@ -125,7 +145,7 @@ def _peer(model: ReIDModel) -> Any:
     return peer
 
 
-def _in_chunks(peer: Any, paths: list[Path]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _in_chunks(peer: Any, paths: list[Path]) -> Vectors:
     """Vectors (N, D) of unit length, CHUNK pictures a call."""
     found = [peer([str(path) for path in paths[at : at + CHUNK]]) for at in range(0, len(paths), CHUNK)]
     return np.asarray(torch.nn.functional.normalize(torch.cat(found).float(), dim=1).numpy(), np.float32)
