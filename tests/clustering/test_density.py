@@ -38,7 +38,7 @@ def test_gain_by_hand() -> None:
     graph = line(0.2, 0.4, 0.9)
     labels = np.array([0, 0, 0, LEFT_OUT])
     # pairs 01 and 12 of similarity 0.8 and 0.6, 02 of none; each pair counts for both of its items
-    assert gain(graph, labels, 0.15) == pytest.approx(2 * (0.8 + 0.6 - 3 * 0.15) / 4)
+    assert gain(graph, labels) == pytest.approx(2 * (0.8 + 0.6 - 3 * 0.15) / 4)
     assert gain(graph, np.full(4, LEFT_OUT)) == 0
 
 

@@ -39,6 +39,15 @@ def agglomerate(
     return groups.labels()
 
 
+def renumbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same clusters, numbered from 0 by their first member; labels below 0 stay."""
+    kept = labels >= 0
+    _, first, inverse = np.unique(labels[kept], return_index=True, return_inverse=True)
+    new = labels.copy()
+    new[kept] = np.argsort(np.argsort(first))[inverse]
+    return new
+
+
 class _Groups:
     """Clusters in the making: members, similarity to the others, and whom each must not meet."""
 
@@ -97,8 +106,7 @@ class _Groups:
         return new
 
     def labels(self) -> NDArray[np.int64]:
-        _, first, labels = np.unique(self.place, return_index=True, return_inverse=True)
-        return np.asarray(np.argsort(np.argsort(first))[labels], np.int64)
+        return renumbered(np.array(self.place, np.int64))
 
     def _inherit(self, new: int, one: int, other: int) -> None:
         """Whom either must not meet, the union must not meet."""

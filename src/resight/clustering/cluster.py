@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from resight.clustering.agglomerative import agglomerate
-from resight.clustering.constraints import constrain, renumbered
+from resight.clustering.agglomerative import agglomerate, renumbered
+from resight.clustering.constraints import constrain
 from resight.clustering.density import LEFT_OUT, RadiusTrial, choose_radius, dbscan
 from resight.clustering.graph import REACH, NeighborGraph, distance_graph, jaccard_graph
 from resight.clustering.quality import silhouettes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.clustering.agglomerative import agglomerate
+from resight.clustering.agglomerative import agglomerate, renumbered
 from resight.clustering.density import LEFT_OUT
 from resight.errors import CheckpointError, UsageError
 from resight.files import write_text
@@ -131,17 +131,6 @@ def constrain(
         labels[members] = np.where(alone, LEFT_OUT, following + pieces)
         following += int(pieces.max()) + 1
     return renumbered(labels)
-
-
-def renumbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same clusters, numbered from 0 by their first member."""
-    kept = labels >= 0
-    if not kept.any():
-        return labels
-    _, first, inverse = np.unique(labels[kept], return_index=True, return_inverse=True)
-    new = labels.copy()
-    new[kept] = np.argsort(np.argsort(first))[inverse]
-    return new
 
 
 def _joined(labels: NDArray[np.int64], together: Sequence[Pair]) -> NDArray[np.int64]:

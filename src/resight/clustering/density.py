@@ -20,8 +20,6 @@ import numpy as np
 from resight.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from resight.clustering.graph import NeighborGraph
@@ -48,12 +46,14 @@ def dbscan(graph: NeighborGraph, eps: float, min_samples: int = 4) -> NDArray[np
         min_samples: an item with as many neighbors, itself counted, is the core of a cluster.
     """
     require_scikit_learn()
+    from scipy.sparse import csr_matrix
     from sklearn.cluster import DBSCAN
 
     near = graph.within(eps)
     if not len(near.index) and min_samples > 1:
         return np.full(len(graph), LEFT_OUT, np.int64)
-    found = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(near.matrix())
+    distances = csr_matrix((near.distance, near.index, near.start), shape=(len(graph), len(graph)))  # 0 is stored, too
+    found = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(distances)
     return np.asarray(found, np.int64)
 
 
@@ -69,15 +69,12 @@ class RadiusTrial:
     stability: float  # share of the joined pairs that the radius before also joined, of all either joined
 
 
-def choose_radius(
-    graph: NeighborGraph, min_samples: int = 4, radii: Sequence[float] = RADII
-) -> tuple[float, list[RadiusTrial]]:
-    """The radius of the highest gain.
+def choose_radius(graph: NeighborGraph, min_samples: int = 4) -> tuple[float, list[RadiusTrial]]:
+    """The radius of the highest gain among RADII, up to the graph's reach.
 
     Args:
         graph: the neighbors of N items, with their distances.
         min_samples: as in `dbscan`.
-        radii: those to try, ascending; what is longer than the graph's reach is passed over.
 
     Returns:
         The radius, the smallest of equals, and what each radius gives.
@@ -86,7 +83,7 @@ def choose_radius(
         MissingExtraError: scikit-learn is not installed.
     """
     trials, before = [], np.full(len(graph), LEFT_OUT, np.int64)
-    for eps in (eps for eps in radii if eps <= graph.reach):
+    for eps in (eps for eps in RADII if eps <= graph.reach):
         labels = dbscan(graph, eps, min_samples)
         sizes = np.bincount(labels[labels >= 0], minlength=1)
         trials.append(
@@ -104,13 +101,12 @@ def choose_radius(
     return best.eps, trials
 
 
-def gain(graph: NeighborGraph, labels: NDArray[np.int64], fair: float = FAIR) -> float:
-    """Similarity of the pairs that are together, less `fair` for each, a picture.
+def gain(graph: NeighborGraph, labels: NDArray[np.int64]) -> float:
+    """Similarity of the pairs that are together, less FAIR for each, a picture.
 
     Args:
         graph: distances of N items; a pair that is not in it has no similarity.
         labels: (N,) clusters, below 0 where left out.
-        fair: what a pair costs.
 
     Returns:
         The gain of a picture; see the module.
@@ -118,7 +114,7 @@ def gain(graph: NeighborGraph, labels: NDArray[np.int64], fair: float = FAIR) ->
     rows = graph.rows
     together = (labels[rows] == labels[graph.index]) & (labels[rows] >= 0)
     similarity = float((1 - graph.distance[together]).sum(dtype=np.float64))
-    return (similarity - fair * 2 * _pairs(labels)) / len(graph)
+    return (similarity - FAIR * 2 * _pairs(labels)) / len(graph)
 
 
 def pair_agreement(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.errors import EvaluationError, MissingExtraError, UsageError
+from resight.errors import EvaluationError, UsageError
 from resight.evaluation.distances import Features, FeatureSource
 from resight.evaluation.reranking.jaccard import averaged, encode
 from resight.evaluation.reranking.joint_features import Joint
@@ -20,7 +20,6 @@ from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY, Columns, Re
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import scipy.sparse
     from numpy.typing import NDArray
 
     from resight.types import Metric
@@ -70,14 +69,6 @@ class NeighborGraph:
         kept = column >= 0
         start = np.concatenate(([0], np.cumsum(np.bincount(row[kept], minlength=len(members)))))
         return NeighborGraph(start, column[kept].astype(np.int32), self.distance[spot[kept]], self.reach)
-
-    def matrix(self) -> scipy.sparse.csr_matrix:
-        """As scipy has it; explicit zeros are edges of length 0."""
-        try:
-            from scipy.sparse import csr_matrix
-        except ImportError as error:
-            raise MissingExtraError("clustering", "cluster") from error
-        return csr_matrix((self.distance, self.index, self.start), shape=(len(self), len(self)))
 
 
 def jaccard_graph(

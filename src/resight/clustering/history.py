@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.errors import CheckpointError
-from resight.files import write_atomically, write_text
+from resight.files import write_binary, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +55,7 @@ def save_groups(folder: Path, epoch: int, labels: NDArray[np.int32], pictures: S
     place.mkdir(parents=True, exist_ok=True)
     names = "".join(f"{path}\n" for path in pictures)
     write_text(place / PICTURES, names)
-
-    def write(draft: Path) -> None:
-        with draft.open("wb") as handle:
-            np.save(handle, labels, allow_pickle=False)
-
-    write_atomically(place / f"{epoch:04d}.npy", write)
+    write_binary(place / f"{epoch:04d}.npy", lambda file: np.save(file, labels, allow_pickle=False))
 
 
 def load_groups(folder: Path) -> list[Groups]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.errors import MissingExtraError
+from resight.clustering.density import require_scikit_learn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,16 +88,20 @@ def agreement(labels: NDArray[np.int64], truth: NDArray[np.int64]) -> Agreement:
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.metrics import adjusted_mutual_info_score, pair_confusion_matrix
-    except ImportError as error:
-        raise MissingExtraError("clustering", "cluster") from error
-    alone = labels < 0
-    whole = labels.copy()
-    whole[alone] = labels.max(initial=-1) + 1 + np.arange(int(alone.sum()))
+    require_scikit_learn()
+    from sklearn.metrics import adjusted_mutual_info_score, pair_confusion_matrix
+
+    whole = with_singles(labels)
     (_, false_together), (missed, right) = pair_confusion_matrix(truth, whole)
     return Agreement(
         ami=float(adjusted_mutual_info_score(truth, whole)),
         precision=float(right / max(right + false_together, 1)),
         recall=float(right / max(right + missed, 1)),
     )
+
+
+def with_singles(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labels (N,) in which every item that was left out is a cluster of its own."""
+    whole, out = labels.copy(), labels < 0
+    whole[out] = labels.max(initial=-1) + 1 + np.arange(int(out.sum()))
+    return whole

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.clustering.constraints import renumbered
+from resight.clustering.agglomerative import renumbered
 from resight.clustering.density import LEFT_OUT, dbscan
+from resight.clustering.quality import with_singles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,15 +70,12 @@ def reliable(
 
 def overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
     """(N,) IoU of each item's cluster in two labelings; an item that is left out is a cluster of its own."""
-    one, other = _alone(one), _alone(other)
-    joint = one * (int(other.max()) + 1) + other
-    sizes = [np.bincount(np.unique(each, return_inverse=True)[1]) for each in (one, other, joint)]
-    places = [np.unique(each, return_inverse=True)[1] for each in (one, other, joint)]
-    mine, theirs, both = (size[place] for size, place in zip(sizes, places, strict=True))
+    one, other = with_singles(one), with_singles(other)
+    mine, theirs, both = (_sizes(each) for each in (one, other, one * (int(other.max()) + 1) + other))
     return np.asarray(both / (mine + theirs - both), np.float64)
 
 
-def _alone(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    whole, out = labels.copy(), labels < 0
-    whole[out] = labels.max(initial=-1) + 1 + np.arange(int(out.sum()))
-    return whole
+def _sizes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) how many items have each item's label."""
+    _, place, count = np.unique(labels, return_inverse=True, return_counts=True)
+    return count[place]
