@@ -6,7 +6,7 @@ import codecs
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from platformdirs import user_cache_dir
 
@@ -64,13 +64,19 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def write_binary(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file as `write_atomically` does, and with its errors; `write` gets it opened."""
+
+    def fill(partial: Path) -> None:
+        with partial.open("wb") as file:
+            write(file)
+
+    write_atomically(path, fill)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text as `write_atomically` does, and with its errors."""
-    write_atomically(path, lambda partial: _write(partial, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_binary(path, lambda file: file.write(text.encode()))
 
 
 def read_text(path: Path) -> str:

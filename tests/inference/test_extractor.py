@@ -13,7 +13,7 @@ from PIL import Image
 
 from resight import models
 from resight.errors import ImageError, UsageError
-from resight.inference import Extractor
+from resight.inference import Extractor, resolve_device
 from resight.models import ReIDModel
 
 SIZE = (64, 32)
@@ -103,6 +103,17 @@ def test_a_device_that_is_not_here_is_a_sentence(model: ReIDModel) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="no CUDA device"):
             Extractor(model, device="cuda:0")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(UsageError, match="no MPS device"):
+            Extractor(model, device="mps")
+
+
+def test_a_device_beyond_those_that_are_here_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match="of that number, only 2"):
+        resolve_device("cuda:2")
 
 
 def test_progress_hears_every_block(model: ReIDModel, picture: np.ndarray) -> None:

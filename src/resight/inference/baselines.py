@@ -35,7 +35,7 @@ class RawPixels:
 
 
 class StripeHistogram:
-    """Colours counted in three horizontal stripes, head, torso and legs: 8 x 8 x 8 RGB bins each, square roots."""
+    """Colors counted in three horizontal stripes, head, torso and legs: 8 x 8 x 8 RGB bins each, square roots."""
 
     name: ClassVar[str] = "stripe_histogram"
     input_size: tuple[int, int] = (96, 48)

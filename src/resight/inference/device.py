@@ -46,6 +46,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise UsageError(f"there is no device {device!r}; use auto, cpu, cuda, cuda:1 or mps.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r} was asked for, but torch sees no CUDA device. Use --device auto or cpu.")
+    count = getattr(getattr(torch, chosen.type, None), "device_count", lambda: 0)()  # of torch.cuda, torch.mps, ...
+    if (chosen.index or 0) >= count:
+        others = f" of that number, only {count}" if count else ""
+        raise UsageError(
+            f"device {device!r} was asked for, but torch sees no {chosen.type.upper()} device{others}. "
+            f"Use --device auto or cpu."
+        )
     return chosen

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.errors import CheckpointError, UsageError
-from resight.files import pyarrow, write_atomically
+from resight.files import pyarrow, write_atomically, write_binary
 from resight.types import UNKNOWN_CAMERA, Metric
 
 if TYPE_CHECKING:
@@ -53,15 +53,11 @@ class Vectors:
         """Write an .npz or .parquet file, by the ending; whole or not at all."""
         path = check_ending(path)
         meta = self._meta() | {"beside": os.path.relpath(self.root, path.parent.resolve()) if self.root else ""}
-
-        def write(draft: Path) -> None:
-            if path.suffix == ".npz":
-                with draft.open("wb") as handle:
-                    np.savez(handle, **self._columns(), **{k: np.array(v) for k, v in meta.items()})  # type: ignore[arg-type]
-            else:
-                _write_parquet(draft, self._columns(), meta)
-
-        write_atomically(path, write)
+        if path.suffix == ".npz":
+            arrays = self._columns() | {name: np.array(value) for name, value in meta.items()}
+            write_binary(path, lambda file: np.savez(file, **arrays))
+        else:
+            write_atomically(path, lambda draft: _write_parquet(draft, self._columns(), meta))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vectors:

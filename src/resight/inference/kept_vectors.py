@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resight.data.loading.base import Unreadable
 from resight.errors import ResightError
-from resight.files import cache_folder, write_atomically
+from resight.files import cache_folder, write_binary
 from resight.inference.embeddings import READ_ERRORS, read_npz
 
 if TYPE_CHECKING:
@@ -78,15 +78,14 @@ class KeptVectors:
 
     def _save(self, here: dict[Stamp, NDArray[np.float32]]) -> None:
         names, sizes, changed = zip(*here, strict=True) if here else ((), (), ())
-        vectors = np.array(list(here.values()), np.float32)
-        stamps = {"sizes": np.array(sizes, np.int64), "changed": np.array(changed, np.int64)}
-
-        def write(partial: Path) -> None:
-            with partial.open("wb") as handle:
-                np.savez(handle, names=np.array(names, str), vectors=vectors, **stamps)  # type: ignore[arg-type]
-
+        held: dict[str, Any] = {
+            "names": np.array(names, str),
+            "sizes": np.array(sizes, np.int64),
+            "changed": np.array(changed, np.int64),
+            "vectors": np.array(list(here.values()), np.float32),
+        }
         with contextlib.suppress(ResightError, OSError):  # a full disk costs the next search some time, nothing more
-            write_atomically(self.file, write)
+            write_binary(self.file, lambda file: np.savez(file, **held))
 
 
 def _stamp(path: Path) -> Stamp:

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from resight.data import protocol_of
 from resight.errors import CheckpointError
 from resight.evaluation.distances import MEMORY
 from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY
-from resight.files import write_atomically, write_text
+from resight.files import write_binary, write_text
 from resight.inference.embeddings import READ_ERRORS, Vectors
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Result:
         self.gallery.save(folder / "gallery.npz")
         if self.distances is not None:
             matrix = self.distances
-            write_atomically(folder / "distances.npy", lambda draft: _write_matrix(draft, matrix))
+            write_binary(folder / "distances.npy", lambda file: np.save(file, matrix))
         else:
             (folder / "distances.npy").unlink(missing_ok=True)
         text = json.dumps(self.record(), indent=1)
@@ -150,11 +150,6 @@ class Result:
 
 
 FILES = ("result.json", "query.npz", "gallery.npz", "distances.npy")  # of a result's folder
-
-
-def _write_matrix(draft: Path, matrix: NDArray[Any]) -> None:
-    with draft.open("wb") as handle:
-        np.save(handle, matrix)
 
 
 def evaluation_input(
@@ -209,12 +204,12 @@ def with_sweep(
     return replace(result, context=result.context | {"rerank_sweep": swept})
 
 
-def with_single_shot(result: Result, draws: int | Literal["exact"] = "exact", memory: int | None = None) -> Result:
+def with_single_shot(result: Result, memory: int | None = None) -> Result:
     """The result with CUHK03's classic CMC in its context: one gallery picture a person, none of the query's camera."""
     inputs = result.evaluation_input(memory)
     separate = inputs.labels.protocol.camera_rule == "cross"
     rules = replace(inputs.labels.protocol, separate_camera=separate, ties="stable")
-    found = evaluation.single_shot(replace(inputs, labels=replace(inputs.labels, protocol=rules)), draws)
+    found = evaluation.single_shot(replace(inputs, labels=replace(inputs.labels, protocol=rules)))
     record = {"cmc": found.cmc.tolist(), "draws": found.draws, "used": found.used, "skipped": found.skipped}
     return replace(result, context=result.context | {"single_shot": record | {"said": str(found)}})
 
