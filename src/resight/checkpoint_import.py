@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from resight.errors import UsageError
 from resight.files import refuse_overwriting, write_text
 from resight.inference.evaluate import environment
 from resight.models.checkpoints import Converted, convert
+from resight.models.exported import digest
 from resight.models.files.model_file import FILE, locate
 from resight.recipe import ModelConfig, Recipe
 from resight.run import Run
@@ -73,7 +73,7 @@ def card_of(converted: Converted, recipe: Recipe, path: Path, data: str | None) 
             "project": family.project,
             "arch": converted.arch,
             "file": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "sha256": digest(path),
             "code_licence": family.code,
             "tensors_used": converted.used,
             "tensors_dropped": dict(converted.dropped),

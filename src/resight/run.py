@@ -135,14 +135,13 @@ def profile(
     steps: int = 10,
     device: str = "auto",
     display: Display | None = None,
-    dataset: Dataset | None = None,
 ) -> TrainingProfile:
     """Where the time of a training step goes: `steps` steps of the run `recipe` in `out`, or of a new one, thrown away.
 
     What is in the folder stays as it is, but for `profile/`.  Raises what `train` raises, UsageError under torchrun.
     """
     recipe, shown = Recipe.load(recipe) if isinstance(recipe, str) else recipe, display or Silent()
-    dataset, _ = with_validation(recipe, checked_data(recipe, dataset or load_data(recipe), shown), device)
+    dataset, _ = with_validation(recipe, checked_data(recipe, load_data(recipe), shown), device)
     trainer = build_trainer(recipe, dataset, None, Path(out), resolve_device(device), shown)
     trainer.state.resume()
     return take_profile(trainer, steps)

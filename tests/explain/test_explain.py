@@ -199,6 +199,14 @@ def test_the_verb_writes_a_sheet_and_its_numbers(pictures: list[Path], tmp_path:
     assert "conv2" in np.load(tmp_path / "out" / "explain.npz")
 
 
+def test_without_a_run_it_is_written_where_results_about_the_model_are_kept(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command, ["synth_small", str(pictures[0]), "--device", "cpu"], catch_exceptions=False)
+    assert done.exit_code == 0 and (tmp_path / "runs" / "synth_small" / "explain" / "explain.png").is_file()
+
+
 def test_one_command_shows_people_of_the_test_set(tmp_path: Path) -> None:
     file = str(models.save_model(small("pyramid"), tmp_path))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 
 from resight._version import __version__
-from resight.errors import ResightError
+from resight.errors import ResightError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,6 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in self.list_commands(ctx):
-            from resight.errors import UnknownNameError
-
             raise UnknownNameError("verb", name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from resight.types import Embedder, Metric
 
 BATCHES = (1, 2, 7, 32)
-Progress = "Callable[[int, int], None]"
 
 
 def prove(
@@ -167,16 +166,18 @@ def crop_agreement(before: Result, after: Result) -> dict[str, Any]:
 
 def paired_scores(before: Result, after: Result) -> dict[str, dict[str, float]]:
     """mAP and rank-1 before and after, and the difference with its 95 % interval over identities; in points of 100."""
-    paired = compare(before.report, after.report)
-    named = {"mAP": (before.report.mAP, after.report.mAP, "mAP"),
-             "rank1": (before.report.rank(1), after.report.rank(1), "rank1")}  # fmt: skip
+    a, b = before.report, after.report
+    change = compare(a, b).difference
     return {
         name: {
             "before": 100 * float(first),
             "after": 100 * float(second),
-            "difference": 100 * paired.difference[score].value,  # type: ignore[index]
-            "low": 100 * paired.difference[score].low,  # type: ignore[index]
-            "high": 100 * paired.difference[score].high,  # type: ignore[index]
+            "difference": 100 * difference.value,
+            "low": 100 * difference.low,
+            "high": 100 * difference.high,
         }
-        for name, (first, second, score) in named.items()
+        for name, first, second, difference in (
+            ("mAP", a.mAP, b.mAP, change["mAP"]),
+            ("rank1", a.rank(1), b.rank(1), change["rank1"]),
+        )
     }

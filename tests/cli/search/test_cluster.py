@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from resight.cli import group
-from resight.errors import DatasetError, UsageError
+from resight.errors import CheckpointError, DatasetError, UsageError
 from resight.inference import Vectors
 from tests.clustering.crowds import crowd
 
@@ -107,6 +108,21 @@ def test_questions_without_answer(crops: Path, tmp_path: Path, arguments: tuple[
     done = call(crops, "--out", tmp_path / "out", *arguments)
     assert isinstance(done.exception, UsageError)
     assert words in str(done.exception)
+
+
+def test_a_threshold_is_of_the_model_that_made_the_vectors(crops: Path, tmp_path: Path) -> None:
+    """synth_small has a calibration, but these vectors are not its own."""
+    done = call(crops, "--out", tmp_path / "out", "--method", "agglomerative", "--fmr", "0.01")
+    assert isinstance(done.exception, CheckpointError)
+    assert "another model" in str(done.exception)
+
+
+def test_camera_means_are_of_cosine_vectors(crops: Path, tmp_path: Path) -> None:
+    held = Vectors.load(crops)
+    replace(held, metric="euclidean", camids=np.arange(len(held)) % 2).save(crops)
+    done = call(crops, "--out", tmp_path / "out", "--center-cameras")
+    assert isinstance(done.exception, UsageError)
+    assert "compared by distance" in str(done.exception)
 
 
 def test_frames_of_a_table_keep_pictures_apart(tmp_path: Path) -> None:

@@ -177,12 +177,17 @@ def precision_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
-def reader_option(function: F) -> F:
-    """`--set KEY=VALUE` for the reader of a data set; `reader_options` reads it."""
-    return click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE",
-        help="An option of the data set's reader, as in boxes=labeled or cameras=ignore.",
-    )(function)  # fmt: skip
+def embedding_options(function: F) -> F:
+    """Batch size, precision and device, of every verb that embeds."""
+    return batch_option(precision_option(device_option(function)))
+
+
+def settings_option(words: str) -> Callable[[F], F]:
+    """`--set KEY=VALUE`, once or more."""
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=words)
+
+
+reader_option = settings_option("An option of the data set's reader, as in boxes=labeled or cameras=ignore.")
 
 
 def reader_options(settings: Sequence[str]) -> dict[str, object]:

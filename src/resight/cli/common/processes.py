@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resight.errors import ResightError
+from resight.errors import Interrupted, ResightError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,8 +62,6 @@ def interruptible(sentence: str) -> Iterator[None]:
     For the times in which the training loop does not handle them itself: while pictures are read, between the runs of
     a sweep.
     """
-    from resight.errors import Interrupted
-
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli.common import output, params
-from resight.errors import UsageError
+from resight.errors import DatasetError, DatasetNotFoundError, UsageError, printable
 from resight.files import check_output, refuse_overwriting, refuse_within
 
 if TYPE_CHECKING:
@@ -137,7 +137,6 @@ def _out(source: Path, form: str, out: Path | None) -> Path:
 
 def _pictures(source: Path) -> tuple[Path, ...]:
     from resight.data.formats.filenames import list_pictures, no_pictures
-    from resight.errors import DatasetError, DatasetNotFoundError
 
     if not source.is_dir():
         raise DatasetNotFoundError(f"{source} does not exist. Name the folder that holds the pictures, or a CSV file.")
@@ -188,8 +187,6 @@ def _quoted(text: object) -> str:
 
 
 def _show_trial(readings: Sequence[Any]) -> None:
-    from resight.errors import printable
-
     for reading in readings:
         fields = "  ".join(f"{name}={value}" for name, value in reading.fields.items())
         click.echo(f"  {printable(reading.name)}  ->  {fields}", err=True)

@@ -9,6 +9,7 @@ import click
 
 from resight.cli.common import output, params
 from resight.cli.data.convert import as_option, convert, split, training_command
+from resight.errors import printable
 
 if TYPE_CHECKING:
     from resight.data.doctor.examine import Checkup
@@ -74,8 +75,6 @@ def _draw(checkup: Checkup, file: Path) -> None:
 def _show(checkup: Checkup) -> None:
     from rich.console import Console
     from rich.table import Table
-
-    from resight.errors import printable
 
     console = Console(soft_wrap=True)
     form = checkup.form

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli.common import output, params
+from resight.errors import CheckpointError, ResightError, UsageError
 from resight.files import check_output, refuse_overwriting
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def command(
     """
     import numpy as np
 
-    from resight.errors import UsageError
     from resight.evaluation import calibrate, labeled_pairs
     from resight.inference.embeddings import load_features
 
@@ -88,7 +88,7 @@ def command(
         seed=seed,
     )
     result = calibrate(made, method, fmr, folds=folds, seed=seed, model=parts[0].fingerprint)
-    people = ", ".join(dict.fromkeys(f"{Path(part.root).name}" for part in parts)) if dataset is None else dataset
+    people = ", ".join(dict.fromkeys(Path(part.root).name for part in parts)) if dataset is None else dataset
     result = replace(result, test_set=tested, source=people)
     result.save(file)
     if as_json:
@@ -122,7 +122,6 @@ def _embedded(model: str, dataset: str, root: Path | None, split: Any) -> Vector
 def trained_on(model: Path, parts: list[Vectors]) -> str | None:
     """A sentence where some of the pictures are those a run was trained on; None where none is, or it is not known."""
     from resight.assembly import load_data
-    from resight.errors import ResightError
     from resight.run import Run
 
     try:
@@ -131,20 +130,16 @@ def trained_on(model: Path, parts: list[Vectors]) -> str | None:
     except ResightError:
         return None
     seen = sum(part.path(row).resolve() in train for part in parts for row in range(len(part)))
+    if not seen:
+        return None
     return (
-        None
-        if not seen
-        else (
-            f"{model} was trained on {seen:,} of these pictures: of people it has learned it is too sure, and "
-            f"thresholds will let strangers in. Calibrate on others."
-        )
+        f"{model} was trained on {seen:,} of these pictures: of people it has learned it is too sure, and "
+        f"thresholds will let strangers in. Calibrate on others."
     )
 
 
 def _of_evaluations(paths: tuple[Path, ...], allowed: bool) -> bool:
     """Whether any of the files belongs to an evaluation; UsageError where that is not allowed."""
-    from resight.errors import UsageError
-
     tested = [path for path in paths if (path.parent / "result.json").is_file()]
     if tested and not allowed:
         raise UsageError(
@@ -155,7 +150,6 @@ def _of_evaluations(paths: tuple[Path, ...], allowed: bool) -> bool:
 
 
 def _one_model(paths: tuple[Path, ...], parts: list[Vectors], model: Path | None) -> None:
-    from resight.errors import CheckpointError
     from resight.models import load_model
 
     for path, part in zip(paths, parts, strict=False):  # none where a data set was embedded

@@ -29,7 +29,7 @@ _BELONGS = {  # options that belong to one kind of input
         "resight evaluate runs/first",
         "resight evaluate runs/first --dataset market1501 --root data/market1501 --rerank --json",
         "resight evaluate --query-features q.npz --gallery-features g.npz --rerank --k1 10 --k1 20 --lam 0.1 --lam 0.3",
-        "resight evaluate --distances d.npz --memory 128",
+        "resight evaluate --distances d.npz",
     )
 )
 @click.argument("run", type=params.MODEL, required=False)
@@ -55,9 +55,7 @@ _BELONGS = {  # options that belong to one kind of input
 @click.option("--center-cameras", is_flag=True,
               help="Subtract each camera's mean vector from query and gallery; the result says so.")  # fmt: skip
 @rules
-@params.batch_option
-@params.precision_option
-@params.device_option
+@params.embedding_options
 @params.json_option
 @processes.distributed
 def command(
@@ -157,9 +155,10 @@ def _of_distances(file: Path, labels: Path | None, chosen: Chosen) -> Result:
     from resight.inference import Result
     from resight.inference.distance_file import load_distances
 
-    if chosen.rerank or chosen.sweep or chosen.expansion or chosen.multi_query:
+    if chosen.rerank or chosen.sweep or chosen.expansion or chosen.multi_query or chosen.memory:
         raise UsageError(
-            "re-ranking, expansion and multi-query need vectors; give --query-features and --gallery-features."
+            "re-ranking, expansion, multi-query and --memory are for vectors; give --query-features and "
+            "--gallery-features."
         )
     matrix, q, g = load_distances(file, labels)
     protocol = chosen.protocol(Protocol())
@@ -187,9 +186,8 @@ def _say(result: Result, folder: Path | None, run: Path | None, as_json: bool) -
     if "single_shot" in result.context:
         click.echo(f"  {result.context['single_shot']['said']}")
     for line in result.context.get("rerank_sweep", {}).get("rows", []):
-        rank1 = line.get("rank1", line.get("rank-1", 0.0))
         setting = f"re-ranked k1 {line['k1']:>3}  k2 {line['k2']:>3}  lambda {line['lambda']:<4g}"
-        click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {rank1:.2%}  mINP {line['mINP']:.2%}")
+        click.echo(f"  {setting}  mAP {line['mAP']:.2%}  R1 {line['rank1']:.2%}  mINP {line['mINP']:.2%}")
     if "embedding" in result.context:
         made = result.context["embedding"]
         click.echo(

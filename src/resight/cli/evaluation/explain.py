@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from resight.cli.common import output, params
+from resight.errors import UsageError
 from resight.files import refuse_overwriting
 
 
@@ -39,12 +40,13 @@ def command(
     Attention as overlays, windows as boxes, the stripes most alike; for a model without attention, the places
     its similarity comes from.  RUN is a run folder, a weights file, a packaged name or a hub id.
     """
+    from resight.cli.common.run_folder import home
     from resight.explain.explain import explain, save_arrays
     from resight.explain.panels import explanation_sheet
     from resight.models import read_model
 
     paths, towards = _asked(run, images, against, people, hits, dataset, root, seed)
-    folder = out or (run if run.is_dir() else run.parent) / "explain"
+    folder = out or home(run) / "explain"
     refuse_overwriting([folder / "explain.png"], paths)
     model = read_model(run)
     shown = explain(model, paths, towards, device)
@@ -66,8 +68,6 @@ def _asked(
     root: Path | None, seed: int,
 ) -> tuple[list[Path], Path | list[Path] | None]:  # fmt: skip
     """The pictures, and what each is held against."""
-    from resight.errors import UsageError
-
     if (people is None) != bool(images):
         raise UsageError("say what to explain: pictures or folders, or people of the test set with --people N.")
     if people is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resight.cli.common import output, params
+from resight.errors import ResightError
 
 if TYPE_CHECKING:
     from resight.data import Dataset
@@ -80,7 +81,6 @@ def command(
 def _dataset(run: Run, result: Result | None) -> Dataset | None:
     """The recipe's data set, if it is the one evaluated and still where it was: for the page's counts of training."""
     from resight.assembly import load_data
-    from resight.errors import ResightError
 
     if result is not None and result.context.get("dataset") != run.recipe.data.name:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,6 @@ def info(where: Path, as_json: bool) -> None:
 @params.json_option
 def list_(where: Path, chosen: Chosen, limit: int, after_id: str, as_json: bool) -> None:
     """Records by id, all or those that meet the conditions."""
-    from dataclasses import asdict
-
     with open_gallery(where) as gallery:
         records = gallery.list(limit=limit, after_id=after_id, **chosen)
         count = gallery.count(**chosen)
@@ -144,8 +143,6 @@ def verify(where: Path, as_json: bool) -> None:
 @params.json_option
 def recall(where: Path, k: int, queries: int, seed: int, as_json: bool) -> None:
     """What share of the exact answer searches find on this very gallery, and how long they take."""
-    from dataclasses import asdict
-
     with open_gallery(where) as gallery:
         found = gallery.measure_recall(k, queries, seed)
     if as_json:
@@ -166,8 +163,6 @@ def recall(where: Path, k: int, queries: int, seed: int, as_json: bool) -> None:
 @params.json_option
 def log(where: Path, limit: int, as_json: bool) -> None:
     """Who did what, newest first: every deletion, and with --audit every change and search."""
-    from dataclasses import asdict
-
     with open_gallery(where) as gallery:
         entries = gallery.log(limit)
     if as_json:

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     "--server", default="", help="Keep a new gallery's vectors on this Milvus server: http://localhost:19530."
 )
 @click.option("--collection", default="", help="Its collection there; needed where several machines fill one gallery.")
-@params.batch_option
-@params.precision_option
-@params.device_option
+@params.embedding_options
 @params.json_option
 @processes.distributed
 def command(

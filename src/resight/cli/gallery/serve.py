@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resight.cli.common import output, params
+from resight.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from resight.inference.precision import Precision
@@ -56,7 +57,6 @@ def command(
     in memory; only what is added to a gallery is kept.  Ctrl-C finishes what was begun.
     """
     from resight.cli.common.run_folder import calibration_of
-    from resight.errors import MissingExtraError, UsageError
 
     try:
         import fastapi  # noqa: F401
@@ -81,7 +81,6 @@ def command(
 
 def _keys(host: str, path: Path | None) -> Keys | None:
     """Raises UsageError where the service would be open to others without keys."""
-    from resight.errors import UsageError
     from resight.serving import Keys
 
     found = None if path is None else Keys(path)

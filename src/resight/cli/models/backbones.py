@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from resight.cli.common import output, params
+from resight.errors import UnknownNameError
 
 
 @click.command(
@@ -19,7 +20,6 @@ def command(pattern: str, as_json: bool) -> None:
     """
     import timm
 
-    from resight.errors import UnknownNameError
     from resight.models.backbones.resnet import FAMILY
 
     own = [name for name in FAMILY if pattern.strip("*") in name]

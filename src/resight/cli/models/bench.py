@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resight.cli.common import output, params
+from resight.errors import TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,7 @@ def command() -> None:
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch on a processor.")
 @click.option("--peak-tflops", type=click.FloatRange(min=0, min_open=True),
               help="TFLOP/s the device could do, for the share it does; known for common GPUs.")  # fmt: skip
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-              help="Change one value of every recipe; may be repeated.")  # fmt: skip
+@params.settings_option("Change one value of every recipe; may be repeated.")
 @params.device_option
 @params.json_option
 def train(
@@ -55,7 +55,6 @@ def train(
     """
     from resight.bench import measure_alone, prepared
     from resight.bench.tables import about, table
-    from resight.errors import TrainingError
 
     switches = {"on": (True,), "off": (False,), "both": (False, True), None: (None,)}[compiled]
     wanted = [

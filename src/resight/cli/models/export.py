@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +74,6 @@ def command(
 
 def _card(model: Path) -> dict[str, Any]:
     """What the weights were made of, as far as it is known: the card beside them, or that of packaged weights."""
-    import json
-
     from resight.models import trained, trained_card
 
     if not model.exists() and str(model) in trained():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli.common import output, params
+from resight.errors import UsageError
 
 if TYPE_CHECKING:
     from resight.run import Run
@@ -30,8 +29,7 @@ FAMILIES = ("torchreid", "fastreid", "strong-baseline", "transreid", "personvit"
               help="The project the file comes from.  Default: detected from the names of its tensors.")  # fmt: skip
 @click.option("--arch", metavar="NAME", help="The project's own name of the network.  Default: detected likewise.")
 @click.option("--out", type=params.OUT_FOLDER, required=True, help="Run folder to make.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-              help="An option of the model, as in input_size=[384,128]; may be repeated.")  # fmt: skip
+@params.settings_option("An option of the model, as in input_size=[384,128]; may be repeated.")
 @click.option("--data", metavar="TEXT", help="What the weights saw, and on which terms, for the card.")
 @params.json_option
 def command(
@@ -59,23 +57,19 @@ def command(
 
 def _options(settings: tuple[str, ...]) -> dict[str, Any]:
     """KEY.PATH=VALUE with TOML values, a bare word being text -> nested options."""
-    from resight.errors import UsageError
+    from resight.options import setting, value_of
 
-    try:
-        return tomllib.loads("\n".join(map(_line, settings)))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"--set {' '.join(settings)}: expected KEY=VALUE, as in input_size=[384,128] ({error})."
-        ) from error
-
-
-def _line(setting: str) -> str:
-    key, _, value = setting.partition("=")
-    try:
-        tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
-        value = json.dumps(value)
-    return f"{key.strip()} = {value}"
+    found: dict[str, Any] = {}
+    for text in settings:
+        path, value = setting(text)
+        *groups, last = path.split(".")
+        table = found
+        for group in groups:
+            table = table.setdefault(group, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"--set {text}: {group} is a single value already.")
+        table[last] = value_of(value)
+    return found
 
 
 def _say(run: Run) -> None:

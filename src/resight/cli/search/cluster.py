@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from resight.cli.common import output, params
+from resight.errors import DatasetError, UsageError
 from resight.files import refuse_overwriting, refuse_within
 
 if TYPE_CHECKING:
@@ -49,9 +51,7 @@ PAIR = {"nargs": 2, "type": str, "multiple": True, "metavar": "PICTURE PICTURE"}
 @click.option("--split", **PAIR, help="These two show different people.  Kept likewise.")  # type: ignore[arg-type]
 @click.option("--sheets", type=click.IntRange(min=0), default=100, show_default=True,
               help="Sheets to draw, for the largest groups.")  # fmt: skip
-@params.batch_option
-@params.precision_option
-@params.device_option
+@params.embedding_options
 @params.json_option
 def command(
     crops: Path, model: Path, out: Path, camera: str | None, center_cameras: bool,
@@ -66,15 +66,17 @@ def command(
     """
     from resight import clustering
     from resight.clustering.files import LINKS, TABLE, write_links, write_table
+    from resight.inference import Vectors
+    from resight.inference.embeddings import FORMATS
 
     refuse_within(out, [crops], "the pictures: they would be found twice")
     refuse_within(crops, [out / LINKS], "the groups that are written anew")
     refuse_overwriting([out / TABLE], [crops])
     clustering.require_scikit_learn()
-    threshold = _threshold(model, method, eps, fmr)
-    vectors, frames = _vectors(
-        crops, model, camera, {"batch_size": batch_size, "precision": precision, "device": device}
-    )
+    given = Vectors.load(crops) if crops.suffix in FORMATS and not crops.is_dir() else None
+    threshold = _threshold(model, given, method, eps, fmr)
+    how = {"batch_size": batch_size, "precision": precision, "device": device}
+    vectors, frames = (given, [None] * len(given)) if given is not None else _embedded(crops, model, camera, how)
     corrections = clustering.Corrections.load(out / CORRECTIONS)
     corrections.add(_named(merge, vectors), _named(split, vectors))
     together, apart = corrections.rows({name: row for row, name in enumerate(vectors.paths)})
@@ -94,10 +96,8 @@ def command(
     _say(found, vectors, table, as_json)
 
 
-def _threshold(model: Path, method: str, eps: float | None, fmr: float | None) -> float | None:
+def _threshold(model: Path, vectors: Vectors | None, method: str, eps: float | None, fmr: float | None) -> float | None:
     """The distance to cluster at; None: what suits the vectors.  Raises UsageError for a question without answer."""
-    from resight.errors import UsageError
-
     if fmr is None:
         if method == "agglomerative" and eps is None:
             raise UsageError("--method agglomerative needs a threshold: --eps, or --fmr with a calibrated model.")
@@ -107,25 +107,21 @@ def _threshold(model: Path, method: str, eps: float | None, fmr: float | None) -
     from resight.cli.common.run_folder import calibration_for
     from resight.models import load_model
 
-    loaded = load_model(model)
-    known = calibration_for(model, loaded.fingerprint(), None, fmr, False)
+    known = calibration_for(
+        model, vectors.fingerprint if vectors else load_model(model).fingerprint(), None, fmr, False
+    )
     assert known is not None  # an --fmr without calibration is refused
     likeness = float(known.threshold(fmr))
-    return 1 - likeness if loaded.metric == "cosine" else -likeness
+    return 1 - likeness if known.metric == "cosine" else -likeness
 
 
-def _vectors(crops: Path, model: Path, camera: str | None, how: dict[str, Any]) -> tuple[Vectors, list[int | None]]:
-    """Descriptors of the pictures, from a file or made now, and the frames that are known."""
-    from resight.errors import DatasetError
-    from resight.inference import Extractor, Vectors, embed_samples
-    from resight.inference.embeddings import FORMATS
+def _embedded(crops: Path, model: Path, camera: str | None, how: dict[str, Any]) -> tuple[Vectors, list[int | None]]:
+    """Descriptors of the pictures, made now, and the frames that are known."""
+    from resight.inference import Extractor, embed_samples
     from resight.inference.image_sources import find, with_cameras
     from resight.models import load_model
     from resight.training.monitoring.progress import progress_of
 
-    if crops.suffix in FORMATS and not crops.is_dir():
-        vectors = Vectors.load(crops)
-        return vectors, [None] * len(vectors)
     samples, root = find(crops, say=lambda note: click.echo(note, err=True))
     samples = with_cameras(samples, root, camera)
     with progress_of(output.bar(), "embedding", len(samples)) as advance:
@@ -139,8 +135,6 @@ def _vectors(crops: Path, model: Path, camera: str | None, how: dict[str, Any]) 
 
 def _named(pairs: Sequence[tuple[str, str]], vectors: Vectors) -> list[tuple[str, str]]:
     """Pairs of pictures by their names in groups.csv, each given so or as a path.  Raises UsageError."""
-    from resight.errors import UsageError
-
     names = set(vectors.paths)
 
     def name(given: str) -> str:
@@ -158,11 +152,13 @@ def _clusters(
     vectors: Vectors, config: Any, center_cameras: bool, apart: Sequence[Pair], together: Sequence[Pair]
 ) -> Clusters:
     from resight import clustering
-    from resight.errors import UsageError
+    from resight.inference.camera_means import NOT_COSINE
     from resight.types import UNKNOWN_CAMERA
 
     values = vectors.vectors
     if center_cameras:
+        if vectors.metric != "cosine":
+            raise UsageError(f"--center-cameras: {NOT_COSINE}")
         if (vectors.camids == UNKNOWN_CAMERA).all():
             raise UsageError("--center-cameras: no camera is known. Give --camera, or a CSV with a column camid.")
         values = clustering.centered(values, vectors.camids)
@@ -177,8 +173,6 @@ def _clusters(
 
 
 def _draw(out: Path, paths: Sequence[Path], found: Clusters, sheets: int) -> None:
-    import shutil
-
     from resight.clustering.files import SHEETS, by_size
     from resight.reporting.group_sheet import group_sheet
 

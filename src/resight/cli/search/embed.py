@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resight.cli.common import output, params, processes
+from resight.errors import DatasetError
 
 if TYPE_CHECKING:
     from resight.inference.precision import Precision
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 @click.option("--images", type=params.FILE,
               help="Folder that the paths of a table or list are relative to.  Default: its own.")  # fmt: skip
 @click.option("--flip", is_flag=True, help="Average each descriptor with that of the mirrored picture.")
-@params.batch_option
-@params.precision_option
-@params.device_option
+@params.embedding_options
 @params.json_option
 @processes.distributed
 def command(
@@ -34,7 +33,6 @@ def command(
     SOURCE is a folder (searched to the bottom, hidden files aside), a CSV with a column `path` (and `pid`, `camid` if
     known) or a text file with a path a line.  Each picture's id is the hash of its bytes.
     """
-    from resight.errors import DatasetError
     from resight.inference import Extractor, embed_samples
     from resight.inference.embeddings import content_id
     from resight.inference.image_sources import find

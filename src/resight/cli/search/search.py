@@ -47,9 +47,7 @@ if TYPE_CHECKING:
 @click.option("--query-camera", help="Camera of PICTURES, for --center-cameras.  Default: not known.")
 @gallery_options
 @click.option("--table", type=params.TABLE, help="Write the hits with their full paths (.csv, or .html with pictures).")
-@params.batch_option
-@params.precision_option
-@params.device_option
+@params.embedding_options
 @params.json_option
 def command(
     where: Path, pictures: tuple[Path, ...], model: Path, k: int, calibration: Path | None, no_calibration: bool,

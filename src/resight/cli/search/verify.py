@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resight.cli.common import output, params
+from resight.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from resight.evaluation import Calibration
@@ -110,8 +111,6 @@ def answer(
 
 
 def _asked(pictures: tuple[Path, ...], pairs: Path | None) -> list[tuple[Path, Path]]:
-    from resight.errors import NotFoundError, UsageError
-
     if pairs is not None and not pictures:
         return _of_csv(pairs)
     if pairs is not None or len(pictures) != 2:

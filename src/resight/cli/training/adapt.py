@@ -1,4 +1,4 @@
-"""resight adapt"""
+"""The verb `resight adapt`: adapt a trained model to pictures without labels."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe", default="cluster_contrast_small", show_default=True, help="The method: a name or a TOML file."
 )
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-              help="Change one value of the recipe; may be repeated.")  # fmt: skip
+@params.settings_option("Change one value of the recipe; may be repeated.")
 @click.option("--keep", metavar="DATASET",
               help="Go on learning this labelled data set, half of every batch: domain adaptation.")  # fmt: skip
 @click.option("--keep-root", type=params.FILE, help="Folder of --keep.")

@@ -38,7 +38,7 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
     from resight.inference import RawPixels, evaluate
     from resight.models import load_model
     from resight.recipe import Recipe
-    from resight.reporting import write_report
+    from resight.reporting import result_sheet, write_report
     from resight.run import train
 
     recipe = Recipe.load(RECIPE).override(f"seed={seed}")
@@ -62,7 +62,8 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
         params.TRAINED: evaluate(load_model(params.TRAINED), dataset, device=device, precision="fp32"),
     }
     note("[bold]3/5 search[/]   one picture against the gallery")
-    sheet = _search(result, out / "search.png")
+    sheet = out / "search.png"
+    result_sheet(result, queries=5, k=8).save(sheet)  # right hits in green, wrong ones in red
     note("[bold]4/5 report[/]   scores, curves, ranked lists on one page")
     page = write_report(
         out / "report" / "index.html",
@@ -88,14 +89,6 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
         )
         return
     _say(result, others, out, page, sheet, gallery)
-
-
-def _search(result: Result, path: Path) -> Path:
-    """A sheet of five queries with their hits, right in green and wrong in red."""
-    from resight.reporting import result_sheet
-
-    result_sheet(result, queries=5, k=8).save(path)
-    return path
 
 
 def _index(result: Result, dataset: Dataset, path: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from resight.cli.common import output, params, processes
+from resight.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from resight.experiments.comparison import SweepResults
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
 )
 @click.argument("sweep", required=False)
 @click.option("--out", type=params.OUT_FOLDER, help="Folder of the runs and the table.  Default: runs/NAME.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change every recipe alike; may be repeated."
-)
+@params.settings_option("Change every recipe alike; may be repeated.")
 @click.option("--on", multiple=True, metavar="DATASET[=ROOT]",
               help="Train and evaluate every variant on this data set; may be repeated.")  # fmt: skip
 @click.option("--budget", metavar="images=N", help="Show every model N pictures in training; epochs follow.")
@@ -44,7 +44,6 @@ def command(
 
     Every finished run is kept: after Ctrl-C or a crash, the same command continues with what is left.
     """
-    from resight.errors import UsageError
     from resight.experiments.sweep import Sweep
 
     if show_list:
@@ -62,7 +61,6 @@ def command(
 
 
 def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool) -> None:
-    from resight.errors import TrainingError
     from resight.experiments.comparison import compare_runs
     from resight.experiments.runner import Bench
     from resight.experiments.tables import write_tables
@@ -101,7 +99,6 @@ def _print_table(found: SweepResults) -> None:
 def _asked(
     sweep: Sweep, on: tuple[str, ...], budget: str | None, seeds: str | None, only: tuple[str, ...]
 ) -> Sweep:  # fmt: skip
-    from dataclasses import replace
 
     if on:
         sweep = sweep.moved(on)
@@ -113,8 +110,6 @@ def _asked(
 
 
 def _number(text: str, option: str, right: str) -> int:
-    from resight.errors import UsageError
-
     word = text.strip().removeprefix("images=") if option == "--budget" else text.strip()
     if not word.isdecimal():
         raise UsageError(f"{option} {text!r}: expected whole numbers, such as {option} {right}.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resight.cli.common import output, params, processes
+from resight.errors import UsageError
 
 if TYPE_CHECKING:
     from resight.recipe import Recipe
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
 )
 @click.argument("recipe", required=False)
 @click.option("--out", type=params.OUT_FOLDER, help="Run folder.  Default: runs/RECIPE.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one value of the recipe; may be repeated.",
-)
+@params.settings_option("Change one value of the recipe; may be repeated.")
 @click.option("--seed", type=params.SEED, help="Seed of everything that is drawn.  Default: the recipe's.")
 @click.option("--fresh", is_flag=True, help="Throw away what is in the run folder and start again.")
 @click.option(
@@ -65,7 +60,6 @@ def command(
 
     Progress is saved continually: after Ctrl-C or a crash, the same command resumes.
     """
-    from resight.errors import UsageError
     from resight.recipe import Recipe
 
     if show_list:
