@@ -167,9 +167,14 @@ def test_an_id_may_hold_a_slash(client: TestClient, picture: bytes) -> None:
 def test_persons_are_counted_once_a_minute_for_probabilities(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from resight.serving.service import Caller, Service
 
-    counted = []
+    counted: list[str] = []
     facets = Gallery.facets
-    monkeypatch.setattr(Gallery, "facets", lambda self, field: counted.append(field) or facets(self, field))
+
+    def counting(gallery: Gallery, field: Any) -> Any:
+        counted.append(field)
+        return facets(gallery, field)
+
+    monkeypatch.setattr(Gallery, "facets", counting)
     with Gallery.open(shop.folder) as gallery:
         service = Service({"people": gallery}, shop.extractor, None, Limits(), None, 1)
         asking = Caller("anna", "search")
