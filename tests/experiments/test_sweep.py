@@ -29,7 +29,7 @@ from resight.evaluation import compare, evaluate_features
 from resight.experiments import comparison, runner
 from resight.experiments.comparison import compare_runs, pooled
 from resight.experiments.differences import SAME
-from resight.experiments.runner import Bench, results_of
+from resight.experiments.runner import SweepRunner, results_of
 from resight.experiments.sweep import Sweep, SweepDataset, budgeted, sweeps
 from resight.experiments.tables import comma_separated, markdown, page, write_tables
 from resight.inference import Result
@@ -76,7 +76,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(home: Path) -> tuple[Sweep, Path]:
     sweep, out = Sweep.load(home / "small.toml"), home / "out"
-    assert Bench(sweep, out, "cpu").run() == []
+    assert SweepRunner(sweep, out, "cpu").run() == []
     return sweep, out
 
 
@@ -137,6 +137,13 @@ def test_a_grid_is_the_product_of_its_values(home: Path) -> None:
     assert sweep.recipe(sweep.variants[4]).optim.lr == 2e-3
 
 
+def test_a_selected_variant_brings_every_one_that_its_weights_come_from(home: Path) -> None:
+    chain = (home / "small.toml").read_text() + '[[variants]]\nname = "after it"\nweights_of = "before the neck"\n'
+    sweep = Sweep.from_toml(chain.replace('weights_of = "both"', 'weights_of = "identity | only"'), folder=home)
+    assert sweep.only(("after it",)).variants == sweep.variants
+    assert [variant.name for variant in sweep.only(("identity | only",)).variants] == ["both", "identity | only"]
+
+
 def test_seeds_come_last_so_that_a_whole_table_stands_early(home: Path) -> None:
     trials = Sweep.load(home / "small.toml").trials()
     assert [trial.seed for trial in trials] == [0, 0, 0, 1, 1, 1]
@@ -195,13 +202,13 @@ def test_finished_runs_are_kept(finished: tuple[Sweep, Path], monkeypatch: pytes
     sweep, out = finished
     assert (out / "identity-only" / "seed-1" / "recipe.toml").is_file()
     monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("trained again"))
-    assert Bench(sweep, out, "cpu").run() == []
+    assert SweepRunner(sweep, out, "cpu").run() == []
 
 
 def test_a_folder_of_another_recipe_is_refused(finished: tuple[Sweep, Path]) -> None:
     sweep, out = finished
     with pytest.raises(UsageError, match="another recipe"):
-        Bench(sweep, out, "cpu", overrides=("optim.lr=0.5",)).run()
+        SweepRunner(sweep, out, "cpu", overrides=("optim.lr=0.5",)).run()
 
 
 def test_an_interrupted_sweep_goes_on(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,9 +222,9 @@ def test_an_interrupted_sweep_goes_on(home: Path, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(runner, "train", stopping)
     with pytest.raises(Interrupted, match="goes on from there"):
-        Bench(sweep, tmp_path, "cpu").run()
+        SweepRunner(sweep, tmp_path, "cpu").run()
     assert compare_runs(sweep, tmp_path).done == 1
-    assert Bench(sweep, tmp_path, "cpu").run() == []
+    assert SweepRunner(sweep, tmp_path, "cpu").run() == []
     assert len(calls) == 3  # the first run was not trained again
     assert compare_runs(sweep, tmp_path).done == 3
 
@@ -227,7 +234,7 @@ def test_every_variant_is_trained_and_evaluated_on_each_data_set(home: Path, tmp
     write(load_dataset("market", write_people(tmp_path / "others", seed=7)), "csv", others)
     sweep = replace(Sweep.load(home / "small.toml"), seeds=(0,)).only(("identity | only",))
     sweep = sweep.moved((f"market={home / 'people'}", f"csv={others}"))
-    assert Bench(sweep, tmp_path / "out", "cpu").run() == []
+    assert SweepRunner(sweep, tmp_path / "out", "cpu").run() == []
     found = compare_runs(sweep, tmp_path / "out")
     assert (found.labels, found.done, found.asked) == (["market", "csv"], 4, 4)
     for trial in sweep.trials():
@@ -235,14 +242,14 @@ def test_every_variant_is_trained_and_evaluated_on_each_data_set(home: Path, tmp
         assert trial.on is not None
         assert (kept.data.name, kept.data.root) == (trial.on.dataset, trial.on.root)
     assert set(found.lines[1].differences) == {"market", "csv"}
-    assert Bench(sweep, tmp_path / "out", "cpu").run() == []  # nothing is left to do
+    assert SweepRunner(sweep, tmp_path / "out", "cpu").run() == []  # nothing is left to do
 
 
 def test_what_is_tuned_is_evaluated_on_people_held_out(home: Path, tmp_path: Path) -> None:
     """As many others under each seed, never the test split; and a run that holds nobody out is refused."""
     sweep = Sweep.load(home / "small.toml").only(("identity | only",))
     sweep = replace(sweep, held_out=True, set=("validate.on=held_out", "validate.fraction=0.4", "train.epochs=1"))
-    assert Bench(sweep, tmp_path, "cpu").run() == []
+    assert SweepRunner(sweep, tmp_path, "cpu").run() == []
     people = load_dataset("market", home / "people")
     tested = {sample.pid for sample in people.query}
     for trial in sweep.trials():
@@ -253,7 +260,7 @@ def test_what_is_tuned_is_evaluated_on_people_held_out(home: Path, tmp_path: Pat
         assert "held out" in record["context"]["version"]
     assert compare_runs(sweep, tmp_path).done == 4
     with pytest.raises(RecipeError, match="both, seed 0: held_out evaluates"):
-        Bench(replace(sweep, set=()), tmp_path / "none", "cpu").run()
+        SweepRunner(replace(sweep, set=()), tmp_path / "none", "cpu").run()
 
 
 def test_a_run_that_fails_does_not_stop_the_others(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +273,7 @@ def test_a_run_that_fails_does_not_stop_the_others(home: Path, tmp_path: Path, m
         return train(recipe, out, **how)
 
     monkeypatch.setattr(runner, "train", failing)
-    (said,) = Bench(sweep, tmp_path, "cpu").run()
+    (said,) = SweepRunner(sweep, tmp_path, "cpu").run()
     assert said == "both, seed 0: the loss is not finite"
     found = compare_runs(sweep, tmp_path)
     assert [line.seeds for line in found.lines] == [0, 1]
@@ -403,7 +410,7 @@ def evaluated_twice(
     twice = replace(sweep, evaluate=places, change=("clean", "hard"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINY", str(home))
-        assert Bench(twice, out, "cpu").run() == []
+        assert SweepRunner(twice, out, "cpu").run() == []
     return twice, out
 
 
@@ -437,7 +444,7 @@ def test_what_is_evaluated_on_has_to_be_there_before_anything_is_trained(
 ) -> None:
     missing = replace(finished[0], evaluate=(SweepDataset("market", str(tmp_path / "nowhere")),))
     with pytest.raises(DatasetError):
-        Bench(missing, tmp_path / "out", "cpu").run()
+        SweepRunner(missing, tmp_path / "out", "cpu").run()
     assert not (tmp_path / "out").exists()
 
 

@@ -33,6 +33,15 @@ def test_a_csv_has_the_full_paths(answers: list[dict[str, object]], tmp_path: Pa
     assert rows[1]["similarity"] == "" and list(rows[0]) == ["query", "rank", "similarity", "id", "path"]
 
 
+def test_a_spreadsheet_takes_no_path_for_a_formula(tmp_path: Path) -> None:
+    hit = {"rank": 1, "similarity": -0.5, "pid": -1, "id": "=1+1", "path": "@one.png"}
+    save_hits([{"query": "-2+3.png", "hits": [hit]}], tmp_path / "hits.csv")
+    with (tmp_path / "hits.csv").open(newline="") as handle:
+        (row,) = csv.DictReader(handle)
+    assert (row["query"], row["id"], row["path"]) == ("'-2+3.png", "'=1+1", "'@one.png")
+    assert (row["similarity"], row["pid"]) == ("-0.5", "-1")
+
+
 def test_a_page_shows_pictures_and_full_paths_and_fetches_nothing(
     answers: list[dict[str, object]], tmp_path: Path
 ) -> None:

@@ -66,13 +66,12 @@ class Report:
         """(Q,) 1 where a right answer is among the first k.  Under ties='expected' by mean rank."""
         return np.asarray(self.first_match <= k, dtype=np.float64)
 
-    def described(self, *, dataset: str | None = None, rerank: str | None = None, metric: str | None = None) -> Report:
-        """The same report with its data set, re-ranking and metric named."""
+    def described(self, *, dataset: str | None = None, rerank: str | None = None) -> Report:
+        """The same report with its data set and re-ranking named."""
         return replace(
             self,
             dataset=self.dataset if dataset is None else dataset,
             rerank=self.rerank if rerank is None else rerank,
-            metric=self.metric if metric is None else metric,
         )
 
     def __str__(self) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Bench:
+class SweepRunner:
     """A sweep at work in a folder.
 
     overrides: changes to every recipe, after the sweep's own.  after: called when a run is finished or given up.

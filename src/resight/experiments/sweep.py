@@ -3,7 +3,7 @@
     sweep = Sweep.load("hacnn")                 # one that comes with the package, or a file
     for trial in sweep.trials(): print(trial)   # every run it asks for, all variants before the next seed
 
-`sweeping` carries it out, `comparison` reads what it left.  docs/sweeps.md has the format.
+`runner` carries it out, `comparison` reads what it left.  docs/sweeps.md has the format.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ class Sweep:
     def only(self, names: tuple[str, ...]) -> Sweep:
         """The first variant, the named ones, and those whose weights they need."""
         wanted = {self.variants[0].name, *(self.variant(name).name for name in names)}
-        wanted |= {v.weights_of for v in self.variants if v.name in wanted and v.weights_of}
+        for variant in reversed(self.variants):  # weights come from an earlier one
+            if variant.name in wanted and variant.weights_of:
+                wanted.add(variant.weights_of)
         return replace(self, variants=tuple(v for v in self.variants if v.name in wanted))
 
     def moved(self, places: Sequence[str]) -> Sweep:

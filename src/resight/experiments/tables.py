@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from resight.files import write_text
-from resight.reporting.text import NONE, printable
+from resight.reporting.text import NONE, printable, spreadsheet_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def comma_separated(comparison: SweepResults) -> str:
         "difference", "low", "high", "conclusion",
     ])  # fmt: skip
     for line in comparison.lines:
-        known, cost = [_cell(line.name)], [line.seeds, line.parameters, line.macs, line.seconds]
+        known, cost = [spreadsheet_text(line.name)], [line.seeds, line.parameters, line.macs, line.seconds]
         for label in comparison.labels:
             named, versus = line.scores.get(label, {}), line.differences.get(label)
             numbers = [number for s in named.values() for number in (s.mean, s.spread)] or [None] * 4
@@ -154,11 +154,6 @@ def _title(comparison: SweepResults) -> str:
     missing = comparison.asked - comparison.done
     left = f" ({missing} of {comparison.asked} runs to come)" if missing else ""
     return printable(f"{comparison.sweep.name}{said}{left}")
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet takes a text that begins with one of =+-@ for a formula: it gets a quote in front."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 _STYLE = (

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resight.reporting.text import printable
+from resight.reporting.text import printable, spreadsheet_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -95,8 +95,8 @@ class Drawing:
     panels: so many axes side by side, all in `panels`; the first is the one `with` gives.
     """
 
-    def __init__(self, width: float = 5.2, height: float = 3.0, *, square: bool = False, panels: int = 1) -> None:
-        self.size = ((height if square else width) * panels, height)
+    def __init__(self, height: float = 3.0, *, square: bool = False, panels: int = 1) -> None:
+        self.size = ((height if square else 5.2) * panels, height)
         self.count = panels
         self.panels: list[Axes] = []
         self.canvas: Canvas
@@ -176,8 +176,5 @@ def _plain(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """A spreadsheet takes a text that begins with one of =+-@ for a formula: it gets a quote in front."""
     plain = _plain(value)
-    if plain is None:
-        return ""
-    return f"'{plain}" if isinstance(plain, str) and plain[:1] in ("=", "+", "-", "@", "\t", "\r") else plain
+    return spreadsheet_text(plain) if isinstance(plain, str) else "" if plain is None else plain

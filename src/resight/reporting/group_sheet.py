@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 MOST = 60  # pictures on a sheet
 COLUMNS = 10
+HEIGHT = 128  # of a picture
 GAP, TEXT = 6, 12
 DOUBTFUL = 0.1  # confidence below which a picture is marked
 
 
-def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str, height: int = 128) -> Image:
+def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str) -> Image:
     """Draw the first MOST pictures of a group under a title; those of little confidence in a red frame.
 
     Args:
         paths: of the pictures, in the order to show them.
         confidence: (N,) of their membership.
         title: a line above.
-        height: of a picture, in pixels.
 
     Returns:
         An RGB image.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    shown = [thumbnail(path, height) for path in paths[:MOST]]
-    wide = min(max((image.width for image in shown if image is not None), default=height // 2), round(WIDEST * height))
+    shown = [thumbnail(path, HEIGHT) for path in paths[:MOST]]
+    wide = min(max((image.width for image in shown if image is not None), default=HEIGHT // 2), round(WIDEST * HEIGHT))
     columns = min(COLUMNS, len(shown))
     lines = -(-len(shown) // columns)
-    cell = (wide + GAP, height + GAP + TEXT + 4)
+    cell = (wide + GAP, HEIGHT + GAP + TEXT + 4)
     sheet = Image.new("RGB", (max(columns * cell[0] + GAP, 320), lines * cell[1] + 3 * TEXT), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=TEXT)
     draw.text((GAP, GAP), title, fill=(28, 33, 38), font=font)
@@ -45,6 +45,6 @@ def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str, 
         if image is not None:
             sheet.paste(image, (x, y))
         if sure < DOUBTFUL:
-            draw.rectangle((x, y, x + wide - 1, y + height - 1), outline=(192, 38, 38), width=3)
-        draw.text((x, y + height + 1), f"{sure:.2f}", fill=(91, 102, 112), font=font)
+            draw.rectangle((x, y, x + wide - 1, y + HEIGHT - 1), outline=(192, 38, 38), width=3)
+        draw.text((x, y + HEIGHT + 1), f"{sure:.2f}", fill=(91, 102, 112), font=font)
     return sheet

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.files import write_atomically, write_text
-from resight.reporting.text import NONE, printable
+from resight.reporting.text import NONE, printable, spreadsheet_text
 from resight.reporting.thumbnails import Album
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ def _write_csv(answers: Sequence[Mapping[str, Any]], draft: Path) -> None:
         writer.writerow(["query", *columns])
         for answer in answers:
             for hit in answer["hits"]:
-                writer.writerow([printable(answer["query"], 5000), *(printable(hit.get(c, ""), 5000) for c in columns)])
+                writer.writerow([_cell(answer["query"]), *(_cell(hit.get(name, "")) for name in columns)])
+
+
+def _cell(value: object) -> str:
+    shown = printable(value, 5000)
+    return spreadsheet_text(shown) if isinstance(value, str) else shown
 
 
 def _known(answers: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -20,11 +20,11 @@ FLAG_SIGNS = {"right": "✓", "wrong": "✗", "junk": "–", "unknown": ""}
 NONE = "–"
 
 
-def percent(share: float | None, digits: int = 1) -> str:
+def percent(share: float | None) -> str:
     """A share in [0, 1] as per cent; a dash where there is none."""
     if share is None or not math.isfinite(share):
         return NONE
-    return f"{100 * share:.{digits}f}"
+    return f"{100 * share:.1f}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -45,6 +45,11 @@ def person(pid: int | None) -> str:
 
 def camera(camid: int) -> str:
     return "cam ?" if camid == UNKNOWN_CAMERA else f"cam {camid}"
+
+
+def spreadsheet_text(text: str) -> str:
+    """A spreadsheet takes a text that begins with one of =+-@ for a formula: it gets a quote in front."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def printable(text: object, limit: int = 300) -> str:

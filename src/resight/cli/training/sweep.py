@@ -62,15 +62,15 @@ def command(
 
 def _run(sweep: Sweep, out: Path, settings: tuple[str, ...], device: str, table_only: bool, as_json: bool) -> None:
     from resight.experiments.comparison import compare_runs
-    from resight.experiments.runner import Bench
+    from resight.experiments.runner import SweepRunner
     from resight.experiments.tables import write_tables
 
     labels = [target.label for target in sweep.evaluate] or None
     failed: list[str] = []
     if not table_only:
-        bench = Bench(sweep, out, device, settings, output.bar())
-        bench.after = lambda: write_tables(compare_runs(sweep, out, labels), out)
-        failed = bench.run()
+        runner = SweepRunner(sweep, out, device, settings, output.bar())
+        runner.after = lambda: write_tables(compare_runs(sweep, out, labels), out)
+        failed = runner.run()
     found = compare_runs(sweep, out, labels)
     write_tables(found, out)
     if as_json:
