@@ -117,6 +117,13 @@ def test_which_pairs() -> None:
     np.testing.assert_allclose(labeled_pairs(features, pids, metric="euclidean").similarity, -(2**0.5))
 
 
+def test_identities_may_be_any_whole_numbers() -> None:
+    features, pids, camids = crowd(people=12)
+    few, many = (labeled_pairs(features, numbers, camids) for numbers in (pids, np.asarray(pids) * 10**12))
+    np.testing.assert_array_equal(few.weight, many.weight)
+    assert calibrate(few).operating == calibrate(many).operating
+
+
 def test_a_sample_of_pairs_stands_for_all() -> None:
     features, pids, camids = crowd()
     some = labeled_pairs(features, pids, camids, limit=5000)

@@ -216,6 +216,11 @@ def test_wrong_input_is_a_sentence(case: tuple[Any, ...]) -> None:
         evaluate_distances(*case)
 
 
+def test_labels_of_unequal_length_are_named() -> None:
+    with pytest.raises(EvaluationError, match="g_pids has 2 entries but g_camids has 1"):
+        evaluate_distances(np.zeros((1, 2)), [1], [1, 2], [0], [1])
+
+
 def test_wrong_rules_are_refused() -> None:
     wrong: tuple[dict[str, Any], ...] = (
         {"ap_mode": "circle"},

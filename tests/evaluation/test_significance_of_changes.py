@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resight.errors import EvaluationError
+from resight.errors import EvaluationError, UsageError
 from resight.evaluation import Report, compare, compare_changes, evaluate_features
 
 
@@ -43,6 +43,13 @@ def test_the_sets_may_ask_for_other_people_but_both_runs_for_the_same() -> None:
     assert np.isfinite([found.value, found.low, found.high]).all()
     with pytest.raises(EvaluationError, match="not about the same queries"):
         compare_changes((evaluated(0.5, 1), others), (evaluated(0.5, 1), evaluated(1.0, 2)))
+
+
+def test_wrong_numbers_are_refused() -> None:
+    pair = (evaluated(0.5, 1), evaluated(2.0, 2))
+    for numbers in ({"draws": 0}, {"level": 1.0}):
+        with pytest.raises(UsageError, match="level lies between 0 and 1, draws is at least 1"):
+            compare_changes(pair, pair, **numbers)
 
 
 def test_the_same_seed_draws_the_same_people() -> None:

@@ -29,7 +29,7 @@ Single = npt.NDArray[np.float32]
 Matrix = npt.ArrayLike | torch.Tensor
 
 MEMORY = 256 * 2**20  # bytes a call may use beyond its arguments, by default
-_CACHE_ITEMS = 2**18  # a block of 1 MiB in float32
+CACHE_ITEMS = 2**18  # a block of 1 MiB in float32
 _PART_ITEMS = 2**22  # features converted or measured at a time
 _MIDDLE = 1024  # vectors whose median is their middle
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
@@ -64,7 +64,7 @@ class MatrixSource(Source):
     def blocks(self) -> Iterator[tuple[slice, Block]]:
         dtype = np.float64 if self.matrix.dtype.kind != "f" or self.matrix.dtype.itemsize > 4 else np.float32
         self.not_finite = 0
-        for rows in spans(self.shape[0], _CACHE_ITEMS // self.shape[1]):
+        for rows in spans(self.shape[0], CACHE_ITEMS // self.shape[1]):
             yield rows, self._finite(np.array(self.matrix[rows], dtype=dtype), rows.start)
 
     def _finite(self, block: Block, start: int) -> Block:
@@ -111,7 +111,7 @@ class FeatureSource(Source):
         room = np.empty((min(self.slab, self.shape[0]), self.shape[1]), dtype=np.float32)
         for slab in spans(self.shape[0], self.slab):
             product = self.gallery.products(self._scaled(slab), room[: slab.stop - slab.start])  # (b, G)
-            for part in spans(len(product), _CACHE_ITEMS // self.shape[1]):
+            for part in spans(len(product), CACHE_ITEMS // self.shape[1]):
                 rows = slice(slab.start + part.start, slab.start + part.stop)
                 yield rows, self._distance(product[part], rows)
 

@@ -18,8 +18,6 @@ from resight.evaluation.reranking.joint_features import Joint
 from resight.evaluation.reranking.k_reciprocal import RERANK_MEMORY, Reranked, Reranking, lists_for
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from resight.types import Metric
 
 

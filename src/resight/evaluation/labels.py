@@ -53,7 +53,7 @@ class Labels:
             if len(pids) == 0:
                 raise EvaluationError(f"{side}_pids is empty; there must be at least one query and one gallery item.")
             if len(pids) != len(camids):
-                raise EvaluationError(f"{side}_pids has {len(pids)} entries but {side}_cams has {len(camids)}.")
+                raise EvaluationError(f"{side}_pids has {len(pids)} entries but {side}_camids has {len(camids)}.")
         nameless = np.flatnonzero(self.q_pids == UNKNOWN_PID)
         if len(nameless):
             raise EvaluationError(

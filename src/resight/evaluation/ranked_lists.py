@@ -29,7 +29,7 @@ class RankedItem:
 
 @dataclass(frozen=True, slots=True)
 class RankedList:
-    """One query's list down to the k-th kept item; where its right answers stand, near and far."""
+    """One query's list down to the k-th kept item, and the ranks of its right answers, listed or not."""
 
     query: int
     items: tuple[RankedItem, ...]

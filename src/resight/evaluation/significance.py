@@ -17,7 +17,7 @@ from resight.evaluation.distances import spans
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resight.evaluation.labels import FloatArray, IntArray
+    from resight.evaluation.labels import BoolArray, FloatArray, IntArray
     from resight.evaluation.report import Report
 
 
@@ -35,6 +35,12 @@ class Interval:
     low: float
     high: float
     level: float
+
+    @classmethod
+    def of(cls, value: float, drawn: FloatArray, level: float) -> Interval:
+        """A score with the quantiles of its bootstrap samples."""
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        return cls(float(value), float(low), float(high), level)
 
     def __str__(self) -> str:
         return f"{self.value:.2%} [{self.low:.2%}, {self.high:.2%}]"
@@ -58,8 +64,7 @@ def confidence(report: Report, level: float = 0.95, draws: int = 2000, seed: int
     intervals: dict[Score, Interval] = {}
     for column, score in enumerate(SCORES):
         drawn = _ratio(everything[:, column], everything[:, -1])
-        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-        intervals[score] = Interval(float(sums[:, column].sum() / counts.sum()), float(low), float(high), level)
+        intervals[score] = Interval.of(sums[:, column].sum() / counts.sum(), drawn, level)
     return intervals
 
 
@@ -111,9 +116,8 @@ def compare(
     p_value: dict[Score, float] = {}
     for column, score in enumerate(SCORES):
         drawn = _ratio(everything[:, column], everything[:, -1])
-        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         total = change[:, column].sum()
-        difference[score] = Interval(float(total / counts.sum()), float(low), float(high), level)
+        difference[score] = Interval.of(total / counts.sum(), drawn, level)
         as_far = np.abs(flipped[:, column]) >= abs(total) * (1 - 1e-12)
         p_value[score] = float((as_far.sum() + 1) / (draws + 1))
     first_a, first_b = a.found(1) > 0, b.found(1) > 0
@@ -153,9 +157,7 @@ def _groups(report: Report, unit: Unit) -> IntArray:
     return np.unique(report.q_pids, return_inverse=True)[1]
 
 
-def _by_unit(
-    report: Report, groups: IntArray, used: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-) -> tuple[FloatArray, FloatArray]:
+def _by_unit(report: Report, groups: IntArray, used: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Sums of (ap, rank-1, inp) and numbers of queries that count, by unit: (U, 3) and (U,)."""
     values = np.stack([np.nan_to_num(report.ap), report.found(1), np.nan_to_num(report.inp)], axis=1)
     count = int(groups.max()) + 1
@@ -201,6 +203,7 @@ def compare_changes(
     Raises:
         EvaluationError: the runs were not evaluated on the same queries.
     """
+    _check(level, draws)
     for one, two in zip(a, b, strict=True):
         check_comparable(one, two)
     people = np.unique(np.concatenate([report.q_pids for report in a]))
@@ -209,8 +212,7 @@ def compare_changes(
     weights = np.random.default_rng(seed).multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)
     with np.errstate(invalid="ignore"):  # a draw without anybody who was asked for
         drawn = weights @ after / (weights @ asked_after) - weights @ before / (weights @ asked_before)
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high), level)
+    return Interval.of(value, drawn, level)
 
 
 def _gains(a: Report, b: Report, people: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -57,8 +57,8 @@ def calibrate(
         raise UsageError(f"fmr={tuple(fmr)}, folds={folds}: rates lie between 0 and 1, and folds are at least 2.")
     people = np.unique(pairs.pids)
     rng = np.random.default_rng(seed)
-    fold = dict(zip(people.tolist(), rng.permutation(np.arange(len(people)) % folds).tolist(), strict=True))
-    side = np.vectorize(fold.__getitem__, otypes=[np.int64])(pairs.pids)  # (P, 2)
+    fold = rng.permutation(np.arange(len(people)) % folds)
+    side = fold[np.searchsorted(people, pairs.pids)]  # (P, 2)
     held = _held_out(pairs, side, folds, method, fmr)
     knots, values = _fit(pairs, method)
     thresholds = [_threshold(pairs, rate) for rate in fmr]

@@ -100,7 +100,9 @@ def _same_person(owner: IntArray, camera: IntArray) -> tuple[IntArray, IntArray]
 def _different(owner: IntArray, limit: int, rng: np.random.Generator) -> tuple[IntArray, IntArray, float]:
     """(left, right, how many pairs each stands for)."""
     people = np.flatnonzero(owner > 0)
-    total = len(people) * (len(people) - 1) // 2 - sum(n * (n - 1) // 2 for n in np.bincount(owner[people]).tolist())
+    total = len(people) * (len(people) - 1) // 2 - sum(
+        n * (n - 1) // 2 for n in np.unique(owner[people], return_counts=True)[1].tolist()
+    )
     if len(people) * (len(people) - 1) // 2 <= limit:
         a, b = np.triu_indices(len(people), 1)
     else:

@@ -21,10 +21,9 @@ def isotonic(x: FloatArray, y: FloatArray, weight: FloatArray) -> tuple[FloatArr
     x, y, weight = _merged(x, y, weight)
     level, mass, end = [], [], []  # blocks of equal value: value, weight, last point
     for at, (value, heavy) in enumerate(zip(y.tolist(), weight.tolist(), strict=True)):
-        last = at
         level.append(value)
         mass.append(heavy)
-        end.append(last)
+        end.append(at)
         while len(level) > 1 and level[-2] >= level[-1]:
             top, top_mass = level.pop(), mass.pop()
             end.pop(-2)

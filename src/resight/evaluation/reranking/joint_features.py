@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resight.errors import EvaluationError, UsageError
-from resight.evaluation.distances import MEMORY, Features, Matrix, Single, center_of, spans
+from resight.evaluation.distances import CACHE_ITEMS, MEMORY, Features, Matrix, Single, center_of, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Index = npt.NDArray[np.int32]
 
-_CACHE_ITEMS = 2**18
 _PAIRS = 2**19  # numbers of a gathered set of vectors
 
 
@@ -75,7 +74,7 @@ class Joint:
             start = items.start + slab.start
             product = room[: slab.stop - slab.start]
             self._products(np.arange(start, items.start + slab.stop), columns, product)
-            for part in spans(len(product), min(_CACHE_ITEMS, memory // 64) // width):
+            for part in spans(len(product), min(CACHE_ITEMS, memory // 64) // width):
                 rows = slice(start + part.start, start + part.stop)
                 yield rows, self._distance(product[part], rows, columns)
 
