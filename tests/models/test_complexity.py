@@ -35,6 +35,14 @@ def test_multiply_adds_by_hand() -> None:
     assert models.complexity_of(slim).macs == stem + stages
 
 
+def test_every_part_stays_in_its_mode() -> None:
+    model = models.build("baseline", 0, backbone={"name": "resnet10", "width": 4}, input_size=(64, 32)).train()
+    backbone = model.get_submodule("backbone").eval()  # frozen
+    models.complexity_of(model)
+    assert model.training and model.get_submodule("pool").training
+    assert not any(part.training for part in backbone.modules())
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "gmacs"),
     [

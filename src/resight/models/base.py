@@ -64,6 +64,11 @@ class PairScores:
     similarity: Tensor
     probability: Tensor | None = None
 
+    @classmethod
+    def of(cls, one: Tensor, two: Tensor, metric: Metric) -> PairScores:
+        """Descriptors (B, D) compared by a metric."""
+        return cls(torch.cosine_similarity(one, two) if metric == "cosine" else -(one - two).norm(dim=1))
+
 
 class ReIDModel(nn.Module, ABC):
     """A network that turns pictures of people into descriptors.
@@ -173,10 +178,7 @@ class ReIDModel(nn.Module, ABC):
 
     def verify(self, a: Tensor, b: Tensor) -> PairScores:
         """Compare two batches of images (B, 3, H, W) row by row."""
-        one, two = self.embed(a), self.embed(b)
-        if self.metric == "cosine":
-            return PairScores(torch.cosine_similarity(one, two))
-        return PairScores(-(one - two).norm(dim=1))
+        return PairScores.of(self.embed(a), self.embed(b), self.metric)
 
     def classifiers(self) -> Iterator[tuple[str, Classifier]]:
         """The heads that exist for training only, by name."""

@@ -59,7 +59,9 @@ class Baseline(ReIDModel):
     def __init__(self, num_ids: int, options: BaselineOptions) -> None:
         trunk = self.build_trunk(options)
         width = options.embedding or trunk.channels[-1]
-        groups = group_channels(options, width, num_ids)
+        groups: ChannelGroups | None = None
+        if options.channel_groups is not None:
+            groups = ChannelGroups(width, options.channel_groups, num_ids, options.group_dim, options.head)
         compared = {self.feature: width}
         if groups is not None:
             compared = {f"group/{i}": groups.dim for i in range(len(groups.norms))}
@@ -129,9 +131,3 @@ def build_embedding(channels: int, options: BaselineOptions) -> nn.Module:
     if not options.embedding_relu:
         return linear
     return nn.Sequential(linear, nn.BatchNorm1d(options.embedding), nn.ReLU(inplace=True))
-
-
-def group_channels(options: BaselineOptions, width: int, num_ids: int) -> ChannelGroups | None:
-    if options.channel_groups is None:
-        return None
-    return ChannelGroups(width, options.channel_groups, num_ids, options.group_dim, options.head)

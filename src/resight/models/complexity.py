@@ -14,7 +14,12 @@ from resight.errors import UnknownNameError
 if TYPE_CHECKING:
     from resight.models.base import ReIDModel
 
-CLASSICAL = ("alexnet", "vgg16", "googlenet", "resnet50")  # what HA-CNN's table 8 compares itself with
+CLASSICAL = {  # what HA-CNN's table 8 compares itself with: name -> paper, year
+    "alexnet": ("Krizhevsky et al., NIPS 2012", 2012),
+    "vgg16": ("Simonyan and Zisserman, ICLR 2015", 2015),
+    "googlenet": ("Szegedy et al., CVPR 2015", 2015),
+    "resnet50": ("He et al., CVPR 2016", 2016),
+}
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,11 @@ def complexity_of(model: ReIDModel) -> Complexity:
     )
 
 
-def classical(name: str, input_size: tuple[int, int] = (224, 224)) -> Complexity:
-    """Count one of torchvision's networks the papers compare with, its 1000-way classifier apart.
+def classical(name: str) -> Complexity:
+    """Count one of torchvision's networks the papers compare with, its 1000-way classifier apart, at 224 x 224.
 
     Args:
         name: one of CLASSICAL.
-        input_size: (H, W) in pixels.
 
     Raises:
         UnknownNameError: it is none of these.
@@ -70,15 +74,9 @@ def classical(name: str, input_size: tuple[int, int] = (224, 224)) -> Complexity
     with torch.device("meta"):
         network: nn.Module = getattr(zoo, name)(weights=None, **extra).eval()
     last = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
-    paper, year = {
-        "alexnet": ("Krizhevsky et al., NIPS 2012", 2012),
-        "vgg16": ("Simonyan and Zisserman, ICLR 2015", 2015),
-        "googlenet": ("Szegedy et al., CVPR 2015", 2015),
-        "resnet50": ("He et al., CVPR 2016", 2016),
-    }[name]
-    macs = multiply_adds(network, network, input_size)
-    total = count(network)
-    return Complexity(name, total, total - count(last), macs, input_size, last.in_features, paper, year)
+    size, total = (224, 224), count(network)
+    macs = multiply_adds(network, network, size)
+    return Complexity(name, total, total - count(last), macs, size, last.in_features, *CLASSICAL[name])
 
 
 def count(module: nn.Module) -> int:
@@ -89,11 +87,12 @@ def multiply_adds(module: nn.Module, call: Any, input_size: tuple[int, int]) -> 
     """Of one picture through `call`, a method of `module`: half the floating-point operations."""
     reference = next(module.parameters())
     pixels: Tensor = torch.zeros(1, 3, *input_size, device=reference.device, dtype=reference.dtype)
-    training = module.training
+    modes = {part: part.training for part in module.modules()}  # one that is frozen stays in evaluation
     module.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             call(pixels)
     finally:
-        module.train(training)
+        for part, training in modes.items():
+            part.training = training
     return int(counter.get_total_flops()) // 2

@@ -45,11 +45,11 @@ class CosineHead(Classifier):
             return F.linear(F.normalize(lift(features)), F.normalize(lift(self.weight)))
 
 
-def build_head(kind: HeadKind, dim: int, classes: int, bias: bool = False, std: float = 0.001) -> Classifier:
+def build_head(kind: HeadKind, dim: int, classes: int, bias: bool = False) -> Classifier:
     """A classifier of either kind.  A cosine has no bias."""
     if kind == "cosine":
-        return CosineHead(dim, classes, bias=False, std=std)
-    return LinearHead(dim, classes, bias, std)
+        return CosineHead(dim, classes, bias=False)
+    return LinearHead(dim, classes, bias)
 
 
 class AttributeHeads(nn.ModuleDict):

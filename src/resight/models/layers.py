@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from resight.errors import UsageError
 from resight.precision import full_precision, lift
 
 
@@ -52,3 +53,13 @@ class Neck(nn.BatchNorm1d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.bias.requires_grad_(False)
+
+
+def check_strips(name: str, height: int, stride: int, parts: int) -> None:
+    """Raises UsageError where a picture's map cannot be cut into so many horizontal strips, all equally high."""
+    rows = -(-height // stride)
+    if rows % parts:
+        raise UsageError(
+            f"{name}: images {height} high give a map of {rows} rows, which {parts} parts do not divide. "
+            f"Use a height that is a multiple of {stride * parts}."
+        )

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resight.errors import UsageError
+from resight.models.backbones.resnet import conv, initialize
 from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import CosineHead
@@ -79,10 +80,8 @@ class AttentionPooling(nn.Module):
 
     def forward(self, features: Tensor, attention: Tensor) -> list[Tensor]:
         pools = list(self.pool) * (len(self.embed) // len(self.pool))
-        pieces = []
-        for k, (embed, pool) in enumerate(zip(self.embed, pools, strict=True)):
-            pieces.append(pool(embed(features * attention[:, k : k + 1])))
-        return pieces
+        maps = attention.chunk(len(self.embed), dim=1)
+        return [pool(embed(features * map)) for pool, embed, map in zip(pools, self.embed, maps, strict=True)]
 
 
 class Fuse(nn.Sequential):
@@ -301,15 +300,6 @@ class MDPR(ReIDModel):
             pieces["predicted/hard"] = self.predict["hard"](features["hard"])
             pieces["predicted/soft"] = self.predict["soft"](features["soft/res5"])
         return self.output(features | pieces, logits, maps)
-
-
-def conv(inner: int, outer: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(inner, outer, kernel, padding=kernel // 2, bias=False)
-
-
-def initialize(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def cuts(rows: int, parts: int) -> list[int]:

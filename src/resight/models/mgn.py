@@ -22,7 +22,7 @@ from resight.models.backbones.resnet import FAMILY, ResNet
 from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import HeadKind, build_head
-from resight.models.layers import POOLINGS, Neck
+from resight.models.layers import POOLINGS, Neck, check_strips
 from resight.options import Count
 
 if TYPE_CHECKING:
@@ -85,12 +85,13 @@ class MGN(ReIDModel):
             metric="cosine",
             trunk=trunk,
         )
-        self.strides = {n: 32 if n == 1 and options.whole_stride == 2 else 16 for n in BRANCHES}
         first, *rest = trunk.layer3
         self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool, trunk.layer1, trunk.layer2, first)
         self.branches = nn.ModuleList(
-            nn.Sequential(nn.Sequential(*copy.deepcopy(rest)), last_stage(trunk.layer4, stride == 16))
-            for stride in self.strides.values()
+            nn.Sequential(
+                nn.Sequential(*copy.deepcopy(rest)), last_stage(trunk.layer4, n > 1 or options.whole_stride == 1)
+            )
+            for n in BRANCHES
         )
         self.reductions = nn.ModuleDict({key(name): Reduction(trunk.channels[-1], options) for name in names})
         self.heads = nn.ModuleDict(
@@ -99,12 +100,7 @@ class MGN(ReIDModel):
 
     def check_size(self, height: int, width: int) -> None:
         super().check_size(height, width)
-        rows = -(-height // 16)
-        if rows % 6:
-            raise UsageError(
-                f"mgn: images {height} high give a map of {rows} rows, which 2 and 3 strips do not both divide. "
-                f"Use a height that is a multiple of 96."
-            )
+        check_strips(self.name, height, 16, parts=6)  # divided by two and by three
 
     def maps_of(self, x: Tensor) -> dict[str, Tensor]:
         """Pixels -> the map each vector is pooled from: of a whole branch, or of a strip of it."""

@@ -70,9 +70,9 @@ class LightConv(nn.Module):
 class AggregationGate(nn.Module):
     """G(x), equation 3: one weight in (0, 1) for each channel, from the means.  (B, C, h, w) -> x * G(x)."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        squeezed = max(1, channels // reduction)
+        squeezed = max(1, channels // 16)
         self.fc1 = nn.Conv2d(channels, squeezed, 1)
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
 

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from resight.errors import UsageError
 from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import LinearHead
+from resight.models.layers import check_strips
 from resight.options import Count, Share
 
 if TYPE_CHECKING:
@@ -67,12 +67,7 @@ class PCB(ReIDModel):
 
     def check_size(self, height: int, width: int) -> None:
         super().check_size(height, width)
-        rows = -(-height // self.stride)
-        if rows % self.parts:
-            raise UsageError(
-                f"pcb: images {height} high give a map of {rows} rows, which {self.parts} parts do not divide. "
-                f"Use a height that is a multiple of {self.stride * self.parts}."
-            )
+        check_strips(self.name, height, self.stride, self.parts)
 
     def pool(self, x: Tensor) -> Tensor:
         """Pixels -> the strips' means g, (B, p, C)."""

@@ -21,6 +21,7 @@ from resight.errors import UsageError
 from resight.models.backbones.timm import BackboneOptions, build_backbone
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import LinearHead
+from resight.models.layers import check_strips
 from resight.options import Count, Share
 
 if TYPE_CHECKING:
@@ -118,12 +119,7 @@ class Pyramid(ReIDModel):
 
     def check_size(self, height: int, width: int) -> None:
         super().check_size(height, width)
-        rows = -(-height // self.stride)
-        if rows % self.parts:
-            raise UsageError(
-                f"pyramid: images {height} high give a map of {rows} rows, which {self.parts} parts do not "
-                f"divide. Use a height that is a multiple of {self.stride * self.parts}."
-            )
+        check_strips(self.name, height, self.stride, self.parts)
 
     def branch_features(self, x: Tensor) -> list[Tensor]:
         """Pixels -> the feature of each branch, (B, 128) each, not negative."""

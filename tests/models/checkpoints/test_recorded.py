@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from resight.errors import CheckpointError
 from resight.models.checkpoints import convert
 from tests.models.checkpoints.peers import pixels, record, state
 
@@ -43,3 +44,26 @@ def test_the_descriptor_is_the_peers(name: str, tmp_path: Path) -> None:
     scale = expected.abs().max()
     torch.testing.assert_close(descriptor[:, :: found["every"]] / scale, expected / scale, atol=1e-5, rtol=0)
     torch.testing.assert_close(descriptor.double().norm(dim=1), torch.tensor(found["norm"]).double(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("transreid_plain", "base.pos_embed"),
+        ("clip_reid", "image_encoder.positional_embedding"),
+        ("clip_reid", "image_encoder.proj"),
+        ("solider", "base.patch_embed.projection.weight"),
+    ],
+)
+def test_a_file_that_lacks_a_tensor_is_answered_with_its_name(name: str, tensor: str, tmp_path: Path) -> None:
+    found = record(name)
+    torch.save({key: value for key, value in state(found).items() if key != tensor}, tmp_path / "part.pth")
+    with pytest.raises(CheckpointError, match=tensor):
+        convert(tmp_path / "part.pth", input_size=tuple(found["size"]), **CASES[name][2])
+
+
+def test_a_branch_that_fastreid_does_not_have_is_answered_with_its_name(tmp_path: Path) -> None:
+    found = record("fastreid_mgn")
+    torch.save(state(found) | {"b4_head.bottleneck.0.weight": torch.zeros(1)}, tmp_path / "more.pth")
+    with pytest.raises(CheckpointError, match=r"without a place \(b4_head.bottleneck.0.weight"):
+        convert(tmp_path / "more.pth", input_size=tuple(found["size"]))

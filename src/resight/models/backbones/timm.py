@@ -65,7 +65,10 @@ class TimmTrunk(Trunk):
         self.mean, self.std = timm_normalization(name)
 
     def stages(self) -> list[Stage]:
-        return [partial(self.walk, span) for span in self.spans()]
+        layers = list(self.body.values())
+        return [
+            partial(run, layers[start:end], last_axis=self.last_axis, first=start == 0) for start, end in self.spans()
+        ]
 
     def stage_modules(self) -> list[nn.Module]:
         layers = list(self.body.values())
@@ -98,10 +101,6 @@ class TimmTrunk(Trunk):
         renamed = {self.respell(name): tensor for name, tensor in state.items()}
         inner = self.inner()
         inner.load_state_dict({name: renamed[name] for name in inner.state_dict()})
-
-    def walk(self, span: tuple[int, int], x: Tensor) -> Tensor:
-        start, end = span
-        return run(list(self.body.values())[start:end], x, self.last_axis, first=start == 0)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.chained:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from resight.errors import CheckpointError, UnknownNameError
@@ -81,13 +80,19 @@ class Converted:
     dropped: Mapping[str, str]
 
 
-def unwrapped(tensors: Tensors) -> dict[str, Tensor]:
+class _File(dict[str, Tensor]):
+    """The tensors of a file.  One that is asked for and not there is a CheckpointError."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise CheckpointError(f"the file has no tensor {name}, which such a network has. Is it another one, or a part?")
+
+
+def unwrapped(tensors: Tensors) -> Tensors:
     """Names without what DistributedDataParallel and the like put before all of them."""
-    named = dict(tensors)
     for prefix in ("module.", "model.", "module."):
-        if named and all(name.startswith(prefix) for name in named):
-            named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
-    return named
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return _File(tensors)
 
 
 def apply(family: Family, tensors: Tensors, source: str, arch: str | None, options: Mapping[str, Any]) -> Converted:
@@ -161,13 +166,6 @@ def refuse(plan: Plan, source: str, strange: Iterable[str], misshapen: Iterable[
             f"{listing('of another shape', misshapen)}, {listing('missing', missing)}. A tensor that may take part in "
             f"the descriptor is never dropped. Name the network with --arch, or its options with --set."
         )
-
-
-def shape_of(tensors: Tensors, name: str, source: str) -> torch.Size:
-    """Raises CheckpointError where the file has no such tensor."""
-    if name not in tensors:
-        raise CheckpointError(f"the file has no tensor {name}, which {source} has. Is it another network?")
-    return tensors[name].shape
 
 
 def numbered(tensors: Tensors, pattern: str) -> int:

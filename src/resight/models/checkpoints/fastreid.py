@@ -83,7 +83,7 @@ def mgn(tensors: Tensors) -> Plan:
     renames: tuple[Rename, ...] = (
         (r"^backbone\.", "stem."),
         (r"^b(\d)\.", lambda m: f"branches.{int(m[1]) - 1}."),
-        (r"^b(\d+)_head\.", lambda m: f"reductions.{HEADS[m[1]]}."),
+        (r"^b(\d+)_head\.", lambda m: f"reductions.{HEADS.get(m[1], m[1])}."),
         (r"\.pool_layer\.p$", ".pool.p"),
         (r"\.bottleneck\.0\.", ".reduce."),
         (r"\.bottleneck\.1\.", ".norm."),

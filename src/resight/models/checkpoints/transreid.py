@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resight.errors import CheckpointError
-from resight.models.checkpoints.conversion import CLASSIFIER, Family, Plan, Rename, Tensors, numbered, shape_of
+from resight.models.checkpoints.conversion import CLASSIFIER, Family, Plan, Rename, Tensors, numbered
 
 PATCH = 16
 SIZES = ((256, 128), (384, 128))
@@ -22,7 +22,7 @@ def recognizes(tensors: Tensors) -> bool:
 
 
 def plan(tensors: Tensors, arch: str | None, options: Mapping[str, Any]) -> Plan:  # noqa: ARG001
-    dim = shape_of(tensors, "base.pos_embed", "a vision transformer")[2]
+    dim = tensors["base.pos_embed"].shape[2]
     depth, jigsaw = numbered(tensors, r"base\.blocks\.(\d+)\."), "b1.0.norm1.weight" in tensors
     refuse_variants(tensors)
     size, stride = grid_of(tensors["base.pos_embed"].shape[1] - 1, options)

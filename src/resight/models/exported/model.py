@@ -70,10 +70,7 @@ class ExportedModel:
 
     def verify(self, a: Tensor, b: Tensor) -> PairScores:
         """Two batches of images compared row by row, by the descriptor alone."""
-        one, two = self.embed(a), self.embed(b)
-        if self.metric == "cosine":
-            return PairScores(torch.cosine_similarity(one, two))
-        return PairScores(-(one - two).norm(dim=1))
+        return PairScores.of(self.embed(a), self.embed(b), self.metric)
 
     def fingerprint(self) -> str:
         return self.description.fingerprint
