@@ -123,6 +123,12 @@ def test_peaks_of_known_devices(name: str, precision: str, peak: float | None, m
     assert peak_of(torch.device("cpu"), precision) is None
 
 
+def test_memory_is_told_where_the_system_keeps_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t1 kB\n")
+    monkeypatch.setattr("resight.bench.memory.STATUS", tmp_path / "status")
+    assert peak_memory(torch.device("cpu")) > 0.01
+
+
 def test_memory_is_the_peak_and_not_what_is_left() -> None:
     device = torch.device("cpu")
     before = peak_memory(device)

@@ -1,13 +1,16 @@
-"""What the client refuses before it asks the service."""
+"""What the client refuses before it asks the service, and answers that are no service's."""
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from resight import Client
 from resight.errors import ImageError, ImageNotFoundError, UsageError
+from resight.serving.client import ServiceError
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://localhost", "http://[::1"])
@@ -22,3 +25,21 @@ def test_a_picture_that_cannot_be_read_is_a_sentence_before_anything_is_sent(tmp
             client.search(tmp_path / "none.jpg")
         with pytest.raises(ImageError, match="is not a file"):
             client.embed([tmp_path])
+
+
+def test_an_answer_of_something_else_is_a_sentence() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            for ask in (client.galleries, lambda: client.get("r1")):
+                with pytest.raises(ServiceError, match="no service of resight"):
+                    ask()
+        server.shutdown()

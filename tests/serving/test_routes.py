@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -271,8 +272,10 @@ def test_another_models_gallery_is_refused(tmp_path: Any, shop: Shop) -> None:
     from resight.errors import UsageError
     from resight.serving import create_app
 
+    threads = threading.active_count()
     with (
         Gallery.open(tmp_path / "own", dim=4) as gallery,
         pytest.raises(UsageError, match="holds vectors of the model"),
     ):
         create_app({"own": gallery}, shop.extractor)
+    assert threading.active_count() == threads

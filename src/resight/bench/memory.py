@@ -20,9 +20,9 @@ def peak_memory(device: torch.device) -> float:
 
 def _peak_resident() -> int:
     """Bytes.  Linux keeps it beside the process; what getrusage says there includes the parent's at its birth."""
-    if STATUS.exists():
-        found = next(line for line in STATUS.read_text("utf-8").splitlines() if line.startswith("VmHWM:"))
-        return int(found.split()[1]) * 1024
+    for line in STATUS.read_text("utf-8").splitlines() if STATUS.exists() else ():
+        if line.startswith("VmHWM:"):  # which some sandboxes leave out
+            return int(line.split()[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

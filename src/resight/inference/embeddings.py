@@ -77,8 +77,12 @@ class Vectors:
             )
         try:
             columns = read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
+            vectors = np.ascontiguousarray(columns["vectors"], np.float32)
+            shapes = {np.shape(columns[name]) for name in ("ids", "paths", "pids", "camids")}
+            if vectors.ndim != 2 or shapes != {(len(vectors),)}:
+                raise ValueError(f"vectors of shape {vectors.shape}, columns of {', '.join(map(str, sorted(shapes)))}")
             return cls(
-                vectors=np.ascontiguousarray(columns["vectors"], np.float32),
+                vectors=vectors,
                 ids=tuple(map(str, columns["ids"])),
                 paths=tuple(map(str, columns["paths"])),
                 pids=np.asarray(columns["pids"], np.int64),
@@ -124,8 +128,12 @@ def _root(columns: dict[str, Any], path: Path) -> str:
 
 
 def content_id(path: Path) -> str:
-    """Sixteen hexadecimal digits of the picture's bytes: the same picture has the same id wherever it lies."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Sixteen hexadecimal digits of the picture's bytes, the same wherever it lies; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError:
+        return ""
 
 
 def unknown(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

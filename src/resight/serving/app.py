@@ -15,7 +15,6 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from resight._version import __version__
-from resight.errors import UsageError
 from resight.serving import failures, routes
 from resight.serving.limits import Limits
 from resight.serving.middleware import LOOPBACK, Guard
@@ -58,17 +57,8 @@ def create_app(
     Raises:
         UsageError: there is no gallery, or one holds vectors of another model.
     """
-    if not galleries:
-        raise UsageError("a service needs a gallery. Make one with: resight index MODEL PICTURES --gallery DIR")
     limits = limits or Limits()
     service = Service(galleries, extractor, keys, limits, batch_size, threads)
-    for name, gallery in galleries.items():
-        if gallery.fingerprint != service.fingerprint:
-            other = gallery.fingerprint or "nobody named"
-            raise UsageError(
-                f"the gallery {name} holds vectors of the model {other}; the service's is {service.fingerprint}. "
-                f"Name the gallery's model with --model, or embed the gallery again."
-            )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

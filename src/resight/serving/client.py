@@ -127,7 +127,7 @@ class Client:
     def get(self, id: str) -> Record | None:
         """The record, or None."""
         answer = self._record(id)
-        return None if answer is None else Record(**answer.json()["data"])
+        return None if answer is None else Record(**self._data(answer))
 
     def list(self, *, limit: int = 100, after_id: str = "", **conditions: Any) -> Records:
         """Records by id, `limit` at a time."""
@@ -167,7 +167,7 @@ class Client:
         query = query if route == "embed" else self._where(query)
         files: list[tuple[str, Any]] = [("query", (None, json.dumps(query), "application/json"))]
         files += [("pictures", ("picture", _bytes(picture), "application/octet-stream")) for picture in pictures]
-        return self._raw("POST", route, files=files).json()["data"]
+        return self._data(self._raw("POST", route, files=files))
 
     def _record(self, id: str, part: str = "") -> httpx.Response | None:
         """The answer about a record, or None where there is none."""
@@ -181,7 +181,13 @@ class Client:
     def _ask(self, method: Literal["GET", "POST", "PATCH"], route: str, **sent: Any) -> Any:
         if method == "GET":
             sent["params"] = {k: v for k, v in self._where(sent.get("params", {})).items() if v is not None}
-        return self._raw(method, route, **sent).json()["data"]
+        return self._data(self._raw(method, route, **sent))
+
+    def _data(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()["data"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceError(f"{self._http.base_url} is no service of resight.", answer.status_code) from error
 
     def _raw(self, method: str, route: str, **sent: Any) -> httpx.Response:
         try:

@@ -79,6 +79,7 @@ class Service:
         self.galleries, self.extractor, self.keys, self.limits = dict(galleries), extractor, keys, limits
         self.size = extractor.model.input_size
         self.fingerprint: str = identity(extractor.model, None, None, None)["fingerprint"]
+        self._check_galleries()
         self.metrics = Metrics()
         self._attention = threading.Lock()
         self._torch_threads = torch.get_num_threads()
@@ -92,6 +93,18 @@ class Service:
         self._calls = ThreadPoolExecutor(THREADS, thread_name_prefix="resight-gallery")
         self._deleted: dict[str, _Deleted] = {}
         self._lock = threading.Lock()
+
+    def _check_galleries(self) -> None:
+        """Raises UsageError where there is no gallery, or one holds vectors of another model."""
+        if not self.galleries:
+            raise UsageError("a service needs a gallery. Make one with: resight index MODEL PICTURES --gallery DIR")
+        for name, gallery in self.galleries.items():
+            if gallery.fingerprint != self.fingerprint:
+                other = gallery.fingerprint or "nobody named"
+                raise UsageError(
+                    f"the gallery {name} holds vectors of the model {other}; the service's is {self.fingerprint}. "
+                    f"Name the gallery's model with --model, or embed the gallery again."
+                )
 
     def close(self) -> None:
         """Finish what was taken."""

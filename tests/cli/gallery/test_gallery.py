@@ -57,6 +57,16 @@ def test_a_query_finds_its_own_person_in_other_cameras(mall: Path, tmp_path: Pat
     assert "similarity" in call("search", mall, query, "-k", 3, *camera)
 
 
+def test_persons_are_told_from_a_record_as_well(mall: Path) -> None:
+    with Gallery.open(mall) as gallery:
+        (record, *_) = gallery.list(limit=1)
+        persons = len(gallery.facets("pid"))
+    (answer,) = asked("search", mall, "--record", record.id, "--people", "-k", 24, "--device", "cpu")
+    pids = [hit["pid"] for hit in answer["hits"]]
+    assert len(pids) == len(set(pids)) >= persons - 1
+    assert record.id not in {hit["id"] for hit in answer["hits"]}
+
+
 def test_cameras_are_centered_where_asked(mall: Path) -> None:
     query = sorted((mall.parent / "crops").glob("*_c1*"))[1]
     how = ["search", mall, query, "-k", 3, "--exclude-camera", "c1", "--device", "cpu"]

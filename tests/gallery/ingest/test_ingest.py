@@ -88,7 +88,8 @@ def test_a_pattern_that_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("20260301T120000", NOON), ("2026-03-01T12-00-00", NOON), ("1772366400", NOON), ("1772366400000", NOON),
-     ("20260301120000250", NOON + 0.25), ("99999999999999", None)],
+     ("20260301120000250", NOON + 0.25), ("99999999999999", None), ("20260301T120000Z", NOON),
+     ("2026-03-01T13:00:00+01:00", NOON), ("20260301T070000.5-0500", NOON + 0.5)],
 )  # fmt: skip
 def test_times_in_names(text: str, seconds: float | None) -> None:
     assert time_in_name(text) == seconds

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resight.evaluation import Calibration
-    from resight.gallery import Gallery, Hit
+    from resight.gallery import Hit
     from resight.inference import Extractor
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -76,23 +76,27 @@ class GallerySearch:
                 click.echo("means of the cameras subtracted; hits carry no probability", err=True)
             answers = []
             if names:
-                seen = {"query_cameras": [self.query_camera] * len(names)} if self.query_camera is not None else {}
-                found = self._find(gallery, extractor(list(names)), k, options | seen)
+                seen: Answer = {} if self.query_camera is None else {"query_cameras": [self.query_camera] * len(names)}
+                if self.one_person:
+                    seen["fuse"] = "mean"
+                vectors = extractor(list(names))
+                found = self._find(lambda wide: gallery.search(vectors, wide, **options, **seen), k)
                 queries = [", ".join(names)] if self.one_person else names
                 answers += [(query, hits) for query, hits in zip(queries, found, strict=True)]
             if self.records:
-                found = gallery.search_ids(self.records, k, **options)
+                found = self._find(lambda wide: gallery.search_ids(self.records, wide, **options), k)
                 answers += [(id, hits) for id, hits in zip(self.records, found, strict=True)]
             said = {"center_cameras": True} if self.center_cameras else {}
             rows = [_answer(query, hits, known, fmr, prior, gallery.metric) | said for query, hits in answers]
             return rows, len(gallery)
 
-    def _find(self, gallery: Gallery, vectors: Any, k: int, options: dict[str, Any]) -> list[list[Hit]]:
-        if self.one_person:
-            options = options | {"fuse": "mean"}
+    def _find(self, search: Callable[[int], list[list[Hit]]], k: int) -> list[list[Hit]]:
+        """k hits of a search for so many, or k persons, each by the best hit."""
+        from resight.gallery.ranking import people
+
         if not self.people:
-            return gallery.search(vectors, k, **options)
-        return [[person.hits[0] for person in people] for people in gallery.search_people(vectors, k, **options)]
+            return search(k)
+        return [[person.hits[0] for person in found] for found in people(search, k)]
 
     @contextlib.contextmanager
     def with_pictures(self, where: Path, answers: list[Answer]) -> Iterator[list[Answer]]:

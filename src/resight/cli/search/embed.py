@@ -42,8 +42,7 @@ def command(
     samples, root = find(source, images, lambda note: click.echo(note, err=True))
     extractor = Extractor(load_model(model), device, batch_size, flip=flip, precision=precision)
     with progress_of(output.bar(), "embedding", len(samples)) as advance:
-        ids = [content_id(s.path) if s.path.is_file() else "" for s in samples]
-        vectors, broken = embed_samples(extractor, samples, root, advance, ids)
+        vectors, broken = embed_samples(extractor, samples, root, advance, [content_id(s.path) for s in samples])
     if not processes.first():
         return
     output.left_out(item.reason for item in broken)

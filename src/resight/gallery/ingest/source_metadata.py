@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from resight.errors import UsageError
@@ -53,14 +53,16 @@ def _piece(part: str) -> str:
 
 
 def time_in_name(text: str) -> float | None:
-    """Seconds since 1970 from 14 digits of date and time (UTC), from 13 of milliseconds, or from seconds.
+    """Seconds since 1970 from 14 digits of date and time, from 13 of milliseconds, or from seconds.
 
-    Separators do not matter: 20260301T140500, 2026-03-01T14-05-00 and 20260301140500 are one moment.
+    Separators do not matter: 20260301T140500, 2026-03-01T14-05-00 and 20260301140500 are one moment, in UTC unless a
+    zone follows: Z, +01:00 or +0100.
     """
-    digits = re.sub(r"\D", "", text)
+    body, zone = re.fullmatch(r"(.*?)(Z|[+-]\d\d:?\d\d)?", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    digits = re.sub(r"\D", "", body)
     try:
         if len(digits) >= 14:
-            whole = datetime.strptime(digits[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+            whole = datetime.strptime(digits[:14] + (zone or "Z"), "%Y%m%d%H%M%S%z").timestamp()
             return whole + (float(f"0.{digits[14:]}") if len(digits) > 14 else 0.0)
         if len(digits) == 13:
             return int(digits) / 1000

@@ -26,7 +26,7 @@ async def label(query: LabelQuery, service: Services, caller: Writers) -> Succes
 async def labels(service: Services, caller: Searchers, gallery: Name = None) -> Success[list[dict[str, Any]]]:
     """Which hits were right, newest first."""
     found = await service.call(service.gallery(gallery, caller).marks)
-    return Success(data=[asdict(mark) for mark in found][-service.limits.page :][::-1])
+    return Success(data=[asdict(mark) for mark in reversed(found[-service.limits.page :])])
 
 
 @router.get("/audit")
