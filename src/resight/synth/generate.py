@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.errors import Interrupted, ResightError, UsageError
+from resight.files import pyarrow
 from resight.synth import table
 from resight.synth.card import card
 from resight.synth.plan import FOLDERS, plan
@@ -70,9 +71,9 @@ def generate(
     """
     require_assets(config)
     if parquet:
-        table.require_parquet()
+        pyarrow()
     root, items, began = Path(out), plan(config), time.perf_counter()
-    count = _Count(len(items), progress or _quiet)
+    count = _Count(len(items), progress)
     with _said(root, count):
         _declare(root, config)
         rows = _finished(root)
@@ -96,12 +97,13 @@ class _Count:
     """Progress counter that passes its count on."""
 
     total: int
-    report: Progress
+    report: Progress | None
     done: int = 0
 
     def add(self, more: int) -> None:
         self.done += more
-        self.report(self.done, self.total)
+        if self.report is not None:
+            self.report(self.done, self.total)
 
     def __str__(self) -> str:
         return f"after {self.done:,} of {self.total:,} pictures" if self.done else "before any new picture"
@@ -124,10 +126,6 @@ def _said(root: Path, count: _Count) -> Iterator[None]:
             f"{error.filename or root}: {error.strerror or error}, {count}. What is made is kept: once that is mended, "
             f"the same command goes on."
         ) from error
-
-
-def _quiet(done: int, total: int) -> None:
-    pass
 
 
 def _declare(root: Path, config: SynthConfig) -> None:

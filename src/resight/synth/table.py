@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from resight.errors import MissingExtraError
+from resight.files import pyarrow
 from resight.synth.picture import COLUMNS
 
 if TYPE_CHECKING:
@@ -36,20 +36,12 @@ def write(root: Path, rows: Iterable[Row]) -> None:
     part.replace(root / NAME)
 
 
-def require_parquet() -> Any:
-    """pyarrow, or MissingExtraError where it is not installed."""
-    try:
-        import pyarrow.csv
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("a .parquet table", "parquet") from error
-    return pyarrow
-
-
 def write_parquet(root: Path) -> None:
     """The CSV once more, with types: what is empty in a column of numbers is null."""
-    arrow = require_parquet()
+    arrow, parquet = pyarrow()
+    from pyarrow.csv import ConvertOptions, read_csv
+
     part = root / f".{PARQUET}.part"
-    words = arrow.csv.ConvertOptions(column_types=dict.fromkeys(_WORDS, arrow.string()))
-    arrow.parquet.write_table(arrow.csv.read_csv(root / NAME, convert_options=words), part)
+    words = ConvertOptions(column_types=dict.fromkeys(_WORDS, arrow.string()))
+    parquet.write_table(read_csv(root / NAME, convert_options=words), part)
     part.replace(root / PARQUET)

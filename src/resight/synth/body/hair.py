@@ -52,15 +52,15 @@ def skin_of(rest: Rest, person: Person, covered: NDArray[np.bool_]) -> Part:
     return replace(base.part, colors=colors.clip(0, 1), faces=base.part.faces[kept])
 
 
-def scalp(rest: Rest, base: Suit, low: float = 0.0) -> Array:
-    """Positive where hair grows (V,); `low` moves the hairline down, metres."""
+def scalp(rest: Rest, base: Suit) -> Array:
+    """Positive where hair grows (V,)."""
     model = body_model()
     middle = rest.heads[[model.bone["eye.R"], model.bone["eye.L"]]].mean(axis=0)
     size = rest.stature / 1.75
     away = (base.part.vertices - middle) / size
     turn = np.abs(np.arctan2(away[:, 0], away[:, 1] + 0.095))
     line = np.interp(turn, [0, 0.45, 0.8, 1.25, 1.6, 2.0, np.pi], [0.062, 0.06, 0.045, 0.01, -0.02, -0.065, -0.09])
-    return np.where(base.on("head"), away[:, 2] - line + low, -1.0) * size
+    return np.where(base.on("head"), away[:, 2] - line, -1.0) * size
 
 
 def hair_of(rest: Rest, hair: Hair, garments: str = "", *, hat: bool = False) -> list[Part]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from resight.synth.body.model import Rest, body_model
 from resight.synth.body.pose import skin
 from resight.synth.clothing.fabric import Fabric, folds, shade
-from resight.synth.scene.surface import Array, Mesh, vertex_normals
+from resight.synth.scene.surface import Array, Mesh, unit, vertex_normals
 
 if TYPE_CHECKING:
     from resight.synth.body.obj import Faces
@@ -73,7 +73,7 @@ def refined(part: Part) -> Part:
     chord = part.vertices[second] - part.vertices[first]
     # the height of the arc over its chord that has these normals at its ends
     lift = ((normals[first] - normals[second]) * chord).sum(axis=1, keepdims=True) / 8
-    middle = 0.5 * (part.vertices[first] + part.vertices[second]) - lift * _unit(normals[first] + normals[second])
+    middle = 0.5 * (part.vertices[first] + part.vertices[second]) - lift * unit(normals[first] + normals[second])
     weights, bones = _mixed(part, first, second)
     return replace(
         part,
@@ -83,10 +83,6 @@ def refined(part: Part) -> Part:
         bones=np.concatenate([part.bones, bones]),
         colors=np.concatenate([part.colors, 0.5 * (part.colors[first] + part.colors[second])]),
     )
-
-
-def _unit(vectors: Array) -> Array:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
 @lru_cache(maxsize=16)

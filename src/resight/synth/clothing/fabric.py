@@ -111,7 +111,7 @@ def rough(seed: int, x: Array, y: Array, scale: float) -> Array:
     return np.asarray(field * (np.sqrt(2) / 3))
 
 
-def folds(fabric: Fabric, moment: int, around: Array, up: Array, slant: float = 0.5, size: float = 0.15) -> Array:
+def folds(fabric: Fabric, moment: int, around: Array, up: Array, slant: float, size: float) -> Array:
     """How far the cloth stands out, about -1..1 (m, n): sharp ridges, long along the pull.
 
     `slant` says how upright they run (0 level, 1 upright); half of the folds belong to the garment, half to the
@@ -124,6 +124,6 @@ def folds(fabric: Fabric, moment: int, around: Array, up: Array, slant: float = 
     return 0.5 * fabric.softness * field
 
 
-def shade(colors: Array, fold: Array, depth: float = 0.26) -> Array:
+def shade(colors: Array, fold: Array) -> Array:
     """Colours (m, n, 3) darkened where the cloth dips, as light does in folds finer than the surface."""
-    return np.asarray(colors * (1.0 - depth * np.clip(0.4 - fold, 0, 1))[..., None])
+    return np.asarray(colors * (1.0 - 0.26 * np.clip(0.4 - fold, 0, 1))[..., None])

@@ -67,7 +67,7 @@ class Bottom:
 
 @dataclass(frozen=True)
 class Shoes:
-    kind: str  # sneakers, leather, boots, heels, sandals
+    kind: str  # sneakers, leather, boots, heels
     color: RGB
     sole: RGB
     mesh: str = ""  # of a folder of garments; none: cut from the body

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.synth.clothing.textures import GROUNDS, WALLS
 from resight.synth.scene.surface import Array, Mesh, join
+from resight.synth.scene.textures import GROUNDS, WALLS
 from resight.synth.scene.things import THINGS
 from resight.synth.streams import stream
 

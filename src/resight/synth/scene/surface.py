@@ -66,20 +66,18 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def sheet(points: Array, colors: ArrayLike, *, closed: bool = True, keep: NDArray[np.bool_] | None = None) -> Mesh:
-    """A grid of points (m, n, 3) as a surface; `closed` joins the last column to the first.
+def sheet(points: Array, colors: ArrayLike) -> Mesh:
+    """A grid of points (m, n, 3) as a surface, the last column joined to the first.
 
-    Columns run counter-clockwise seen from the end of the rows, so that normals point outwards.  `colours` is
-    one colour or (m, n, 3); faces with a corner that is not to `keep` (m, n) are cut away.
+    Columns run counter-clockwise seen from the end of the rows, so that normals point outwards.  `colors` is one
+    color or (m, n, 3).
     """
     m, n, _ = points.shape
-    row, column = np.meshgrid(np.arange(m - 1), np.arange(n if closed else n - 1), indexing="ij")
+    row, column = np.meshgrid(np.arange(m - 1), np.arange(n), indexing="ij")
     after = (column + 1) % n
     a, b = row * n + column, row * n + after
     c, d = (row + 1) * n + after, (row + 1) * n + column
     faces = np.stack([a, b, c, a, c, d], axis=-1).reshape(-1, 3)
-    if keep is not None:
-        faces = faces[keep.reshape(-1)[faces].all(axis=1)]
     vertices = points.reshape(-1, 3)
     painted = np.broadcast_to(np.asarray(colors, float), points.shape).reshape(-1, 3)
     return Mesh(vertices, vertex_normals(vertices, faces), painted.copy(), faces)
@@ -164,11 +162,3 @@ def _evenly(low: float, high: float, n: int, exponent: float) -> Array:
 
 def _power(value: Array, exponent: float) -> Array:
     return np.asarray(np.sign(value) * np.abs(value) ** exponent)
-
-
-def smooth(values: Array, passes: int = 2) -> Array:
-    """Values along the first axis, softened; both ends stay where they are."""
-    for _ in range(passes):
-        inner = 0.25 * values[:-2] + 0.5 * values[1:-1] + 0.25 * values[2:]
-        values = np.concatenate([values[:1], inner, values[-1:]])
-    return values
