@@ -14,7 +14,7 @@ from resight.assembly import build_trainer, checked_data, load_data, with_valida
 from resight.data import Dataset
 from resight.dist import rank, world_size
 from resight.dist.processes import on_rank_zero, process_group
-from resight.errors import ModelNotFoundError, RecipeError
+from resight.errors import CheckpointError, ModelNotFoundError, RecipeError
 from resight.files import refuse_own_weights, write_text
 from resight.inference import resolve_device
 from resight.inference.evaluate import environment
@@ -59,9 +59,12 @@ class Run:
 
     @property
     def card(self) -> dict[str, Any]:
-        """What the weights were made of and on which terms."""
+        """What the weights were made of and on which terms.  Raises CheckpointError for a damaged card."""
         path = self.folder / "card.json"
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise CheckpointError(f"{path} is not JSON ({error}). Mend it, or remove it.") from error
         return card
 
     @property

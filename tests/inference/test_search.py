@@ -105,6 +105,8 @@ def test_pictures_in_a_folder_are_searched(tmp_path: Path) -> None:
     assert len(gallery) == 5 and [Path(item.name).name for item in lost] == ["torn.png"] and heard[-1] == (6, 6)
     (answer,) = search(embed, [Image.open(tmp_path / "3.png")], gallery, 2)
     assert answer.query == "picture 0" and answer.hits[0].path == tmp_path / "3.png"
+    (answer,) = search(embed, str(tmp_path / "3.png"), gallery, 2)
+    assert answer.query == str(tmp_path / "3.png") and answer.hits[0].path == tmp_path / "3.png"
     gallery.save(tmp_path / "g.npz")
     kept, _ = gallery_vectors(tmp_path / "g.npz", embed)
     np.testing.assert_array_equal(kept.vectors, gallery.vectors)

@@ -42,6 +42,13 @@ def test_training_learns_and_leaves_a_run(people: Path, tmp_path: Path) -> None:
     assert Run.open(tmp_path / "run").recipe == run.recipe
 
 
+def test_a_damaged_card_is_a_sentence(tmp_path: Path) -> None:
+    assert Run(tmp_path).card == {}
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"card.json is not JSON"):
+        Run(tmp_path).card  # noqa: B018
+
+
 def test_same_seed_same_weights_other_seed_others(people: Path, tmp_path: Path) -> None:
     first = weights(train(tiny(people), tmp_path / "a"))
     assert same(first, weights(train(tiny(people), tmp_path / "b")))

@@ -44,7 +44,7 @@ ALONE = (
 )
 _WIRE = re.compile(r"gloo|nccl|closed by peer|connection reset|broken pipe|timed? ?out", re.IGNORECASE)
 
-_talk: c10d.ProcessGroup | None = None  # the group words go through; None: the default one
+_objects: c10d.ProcessGroup | None = None  # the group that objects go through; None: the default one
 
 
 def local_rank() -> int:
@@ -60,30 +60,30 @@ def process_group(device: str = "auto", lost_after: float = LOST) -> Iterator[No
     of life until a process is given up.  Raises TrainingError when another process is gone, UsageError on a device
     that processes cannot share.  May be nested: the inner one does nothing.
     """
-    global _talk
-    if _talk is not None:
+    global _objects
+    if _objects is not None:
         yield
         return
     begun = _launched() and not c10d.is_initialized()
     if begun:
-        with _not_alone():
-            _meet(device)
+        with _rendezvous():
+            _init_group(device)
     if world_size() == 1:
         yield
         return
-    _talk = _words(PATIENCE)
+    _objects = _gloo_group(PATIENCE)
     pulse = Heartbeat(lost_after)
     try:
-        with _plainly():
+        with _losing_a_process():
             yield
             gather_objects(None)  # no process leaves while another still needs it
         pulse.end(well=True)
-        c10d.destroy_process_group(None if begun else _talk)
+        c10d.destroy_process_group(None if begun else _objects)
     except BaseException:
         pulse.end(well=False)
         raise
     finally:
-        _talk = None
+        _objects = None
 
 
 def on_rank_zero(work: Callable[[], T]) -> T:
@@ -91,7 +91,7 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     if world_size() == 1:
         return work()
     box: list[Any] = [_attempt(work) if rank() == 0 else None]
-    c10d.broadcast_object_list(box, src=0, group=_talk)
+    c10d.broadcast_object_list(box, src=0, group=_objects)
     result, error = box[0]
     if error is not None:
         raise error
@@ -116,7 +116,7 @@ def gather_objects(value: T) -> list[T]:
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
-    c10d.all_gather_object(values, value, group=_talk)
+    c10d.all_gather_object(values, value, group=_objects)
     return values
 
 
@@ -124,10 +124,10 @@ def max_over_ranks(value: int) -> int:
     """Maximum of a number over all ranks, on every rank."""
     if world_size() == 1:
         return value
-    if _talk is None:
+    if _objects is None:
         return max(gather_objects(value))
     number = torch.tensor(value)
-    c10d.all_reduce(number, c10d.ReduceOp.MAX, group=_talk)
+    c10d.all_reduce(number, c10d.ReduceOp.MAX, group=_objects)
     return int(number)
 
 
@@ -152,7 +152,7 @@ class Heartbeat:
     FAILED, HERE, LEAVING = 0, 1, 2  # the least of all decides
 
     def __init__(self, lost_after: float) -> None:
-        self._group = _words(timedelta(seconds=lost_after))
+        self._group = _gloo_group(timedelta(seconds=lost_after))
         self._state, self._hurry, self._over = self.HERE, threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="resight-pulse", daemon=True)
         self._thread.start()
@@ -183,7 +183,7 @@ class Heartbeat:
             os._exit(1)
 
 
-def _words(timeout: timedelta) -> c10d.ProcessGroup:
+def _gloo_group(timeout: timedelta) -> c10d.ProcessGroup:
     """A gloo group of all processes, for small objects on the CPU."""
     group = c10d.new_group(backend="gloo", timeout=timeout)
     assert isinstance(group, c10d.ProcessGroup)  # every process is a member
@@ -194,7 +194,7 @@ def _launched() -> bool:
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() and int(os.environ["WORLD_SIZE"]) > 1
 
 
-def _meet(device: str) -> None:
+def _init_group(device: str) -> None:
     """Start the process group: NCCL with one CUDA device per process, gloo on CPUs."""
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if wanted not in ("cuda", "cpu"):
@@ -212,7 +212,7 @@ def _meet(device: str) -> None:
 
 
 @contextlib.contextmanager
-def _not_alone() -> Iterator[None]:
+def _rendezvous() -> Iterator[None]:
     """Turn a failed rendezvous into a TrainingError."""
     try:
         yield
@@ -223,7 +223,7 @@ def _not_alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plainly() -> Iterator[None]:
+def _losing_a_process() -> Iterator[None]:
     """Turn an operation that failed because another process is gone into a TrainingError."""
     try:
         yield

@@ -36,6 +36,8 @@ class Record:
     picture: bool = False  # a thumbnail is kept
 
 
+PLURAL = {"id": "ids", "pid": "pids", "camera": "cameras", "time": "times", "source": "sources", "label": "labels",
+          "note": "notes"}  # fields of a record -> the columns of `Gallery.add`  # fmt: skip
 RECORD_FIELDS = tuple(field.name for field in fields(Record))
 
 

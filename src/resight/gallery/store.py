@@ -20,7 +20,7 @@ from resight.gallery.identity import check_identity, identity, other_model
 from resight.gallery.intake import checked_vectors, merged, record_of
 from resight.gallery.milvus.milvus import Milvus
 from resight.gallery.pictures import thumbnail as make_thumbnail
-from resight.gallery.records import FIELDS, Conditions, Field, Filter, Moment, Record, column, moment, text
+from resight.gallery.records import FIELDS, PLURAL, Conditions, Field, Filter, Moment, Record, column, moment, text
 
 if TYPE_CHECKING:
     from typing import Self
@@ -89,12 +89,16 @@ class Store:
                 raise UsageError(f"thumbnail={thumbnail}: give the longest side in pixels, or 0 to keep no pictures.")
             fixed = {"thumbnail": thumbnail, "audit": audit, "created": clock.time()}
             held = {"server": server, "collection": collection, "index": index}
-            settings = {"metric": "cosine", "fingerprint": "", **wanted, **fixed, **held}
-            database = (Milvus if server else Embedded).create(folder, settings)
+            made = {"metric": "cosine", "fingerprint": "", **wanted, **fixed, **held}
+            database = (Milvus if server else Embedded).create(folder, made)
         settings = database.settings()
         try:
             check_identity(folder, settings, wanted)
-            backend = _backend(folder, database, settings)
+            backend: Backend = (
+                Milvus(database, settings)
+                if settings["server"]
+                else Embedded(folder, database, settings["dim"], settings["metric"])
+            )
         except BaseException:
             database.close()
             raise
@@ -181,12 +185,12 @@ class Store:
 
     def update(self, ids: str | Sequence[str], **changes: Any) -> int:
         """Set pid, camera, time, source, label or note of records; None clears.  Returns how many there were."""
-        known = {"pid": "pids", "camera": "cameras", "label": "labels", "note": "notes", "source": "sources"}
+        known = [name for name in PLURAL if name != "id"]
         clean: dict[str, Any] = {}
         for name, value in changes.items():
-            if name not in known and name != "time":
-                raise UsageError(f"a record has no field {name!r} to set. Known: {', '.join([*known, 'time'])}.")
-            clean[name] = moment(value) if name == "time" else text(value, known[name])
+            if name not in known:
+                raise UsageError(f"a record has no field {name!r} to set. Known: {', '.join(known)}.")
+            clean[name] = moment(value) if name == "time" else text(value, PLURAL[name])
         if "source" in clean:
             clean["source"] = clean["source"] or ""
         ids = [ids] if isinstance(ids, str) else list(ids)
@@ -281,12 +285,6 @@ class Store:
     def note(self, action: str, actor: str | None = None, **detail: Any) -> None:
         """Write a line into the log, for whoever acts on behalf of several users."""
         self.backend.database.log(self.actor if actor is None else actor, action, **detail)
-
-
-def _backend(folder: Path, database: Database, settings: dict[str, Any]) -> Backend:
-    if settings["server"]:
-        return Milvus(database, settings)
-    return Embedded(folder, database, settings["dim"], settings["metric"])
 
 
 def _user() -> str:

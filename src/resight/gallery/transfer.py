@@ -17,7 +17,7 @@ from resight.gallery.database import NAME, Database
 from resight.gallery.identity import check_identity
 from resight.gallery.intake import checked_vectors, record_of
 from resight.gallery.pictures import thumbnail
-from resight.gallery.records import Filter, Record, moment
+from resight.gallery.records import PLURAL, Filter, Record, moment
 
 if TYPE_CHECKING:
     from resight.gallery.backend import Vectors
@@ -100,11 +100,9 @@ def _import_batch(gallery: Store, batch: Any) -> None:
     lists = batch.column("vector")
     vectors = checked_vectors(lists.flatten().to_numpy().reshape(len(batch), -1), gallery.dim, gallery.metric)
     columns = {name: batch.column(name).to_pylist() for name in (*TEXTS, "time", "added", "picture")}
-    plural = {"ids": "id", "pids": "pid", "cameras": "camera", "times": "time", "sources": "source",
-              "labels": "label", "notes": "note"}  # fmt: skip
     records, pictures = {}, {}
     for at, vector in enumerate(vectors):
-        entry = {ours: columns[theirs][at] for ours, theirs in plural.items()} | {"images": None}
+        entry = {plural: columns[name][at] for name, plural in PLURAL.items()} | {"images": None}
         record, _ = record_of(entry, vector, moment(columns["added"][at]) or 0.0)
         data, longest = columns["picture"][at], gallery.settings["thumbnail"]
         records[record.id] = (record, vector)

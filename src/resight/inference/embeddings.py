@@ -52,7 +52,8 @@ class Vectors:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz or .parquet file, by the ending; whole or not at all."""
         path = check_ending(path)
-        meta = self._meta() | {"beside": os.path.relpath(self.root, path.parent.resolve()) if self.root else ""}
+        beside = os.path.relpath(self.root, path.parent.resolve()) if self.root else ""
+        meta = {"root": self.root, "fingerprint": self.fingerprint, "metric": self.metric, "beside": beside}
         if path.suffix == ".npz":
             arrays = self._columns() | {name: np.array(value) for name, value in meta.items()}
             write_binary(path, lambda file: np.savez(file, **arrays))
@@ -102,9 +103,6 @@ class Vectors:
             "camids": self.camids,
             "vectors": self.vectors,
         }
-
-    def _meta(self) -> dict[str, str]:
-        return {"root": self.root, "fingerprint": self.fingerprint, "metric": self.metric}
 
 
 def check_ending(path: str | os.PathLike[str]) -> Path:

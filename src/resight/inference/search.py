@@ -20,6 +20,7 @@ from resight.evaluation import nearest
 from resight.inference.embeddings import FORMATS, Vectors
 from resight.inference.evaluate import embed_samples
 from resight.inference.image_sources import find
+from resight.inference.pictures import as_sequence
 from resight.types import UNKNOWN_CAMERA, Metric
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resight.data.loading.base import Unreadable
-    from resight.data.loading.picture import Picture
     from resight.evaluation import Calibration
     from resight.inference.extractor import Extractor
+    from resight.inference.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Answer:
 
 def search(
     extractor: Extractor,
-    pictures: Sequence[Picture],
+    pictures: Pictures,
     gallery: Vectors,
     k: int = 10,
     *,
@@ -101,7 +102,7 @@ def search(
 
     Args:
         extractor: the model that made the gallery's vectors.
-        pictures: the queries, of any kind the extractor takes.
+        pictures: the queries, one or several, of any kind the extractor takes.
         gallery: N vectors; see `gallery_vectors`.
         k: hits for each query; N where that is fewer.
         calibration: of this model; gives every hit a probability.
@@ -119,6 +120,7 @@ def search(
     check_fingerprint(extractor, gallery, "the gallery")
     if fmr is not None and calibration is None:
         raise EvaluationError("a false-match rate needs a calibration; make one with resight calibrate.")
+    pictures = as_sequence(pictures)
     return find_nearest(extractor(pictures), [name_of(p, row) for row, p in enumerate(pictures)], gallery, k,
                         calibration=calibration, fmr=fmr, prior=prior)  # fmt: skip
 

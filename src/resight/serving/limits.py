@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-CLIENTS = 10_000  # whose rate is remembered; the one unheard of longest is forgotten first
+CLIENTS = 10_000  # whose rate is kept; the one that asked longest ago is dropped first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,11 +84,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 began, status = True, message["status"]
                 known = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = list(message["headers"]) + [
-                    (name.encode(), value.encode())
-                    for name, value in self._headers(scope)
-                    if name.encode() not in known
+                kept = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+                added = [
+                    (name.encode(), value.encode()) for name, value in (*SECURITY.items(), ("cache-control", kept))
                 ]
+                message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in known)]
             await send(message)
 
         if (wait := self._too_often(scope)) > 0:  # takes no place of those at work while it waits
@@ -167,10 +167,6 @@ class Guard:
 
     def _too_large(self) -> str:
         return f"the body is too large; {self.limits.body_bytes:,} bytes are taken."
-
-    def _headers(self, scope: Scope) -> list[tuple[str, str]]:
-        stored = scope["path"].startswith("/static/")
-        return [*SECURITY.items(), ("cache-control", "no-cache" if stored else "no-store")]
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         """Neither pictures nor vectors nor ids: the route's pattern, not its path."""

@@ -25,7 +25,7 @@ def _seconds(value: Any) -> Any:
 
 
 class Asked(BaseModel):
-    """Base of every question: an unknown field is an error, not a silence."""
+    """Base of every request body; an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

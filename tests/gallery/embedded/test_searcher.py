@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resight.errors import GalleryBusyError
 from resight.gallery import Gallery
 from resight.gallery.embedded import neighbors as kernels
 from tests.gallery.conftest import people
@@ -92,6 +93,18 @@ def test_a_vector_changed_behind_our_back_is_seen(large: Gallery) -> None:
     assert "differs" in large.verify()[0]
     large.compact()
     assert large.verify() == []
+
+
+def test_compacting_beside_a_reader_leaves_an_index(large: Gallery) -> None:
+    with Gallery.open(large.folder) as other, other.backend.database.reading() as reader:
+        reader.execute("SELECT seq FROM state").fetchone()  # only now it holds a state
+        with large.backend.database.writing() as sql:
+            sql.execute("PRAGMA busy_timeout=0")
+        with pytest.raises(GalleryBusyError, match="Compact again"):
+            large.compact()
+        assert large.stats()["segments"]
+    large.compact()
+    assert large.verify() == [] and large.search(VECTORS[5], 1)[0][0].id == IDS[5]
 
 
 def test_an_index_that_cannot_be_written_does_not_stop_anything(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +74,11 @@ def command(
 def _card(model: Path) -> dict[str, Any]:
     """What the weights were made of, as far as it is known: the card beside them, or that of packaged weights."""
     from resight.models import trained, trained_card
+    from resight.run import Run
 
     if not model.exists() and str(model) in trained():
         return trained_card(str(model))
-    kept = (model if model.is_dir() else model.parent) / "card.json"
-    card: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    return card
+    return Run(model if model.is_dir() else model.parent).card
 
 
 def _summary(path: Path, proof: Proof) -> str:

@@ -199,14 +199,11 @@ def _say(found: Clusters, vectors: Vectors, table: Path, as_json: bool) -> None:
         + (f" of {sizes.min()} to {sizes.max()} pictures" if found.count else "")
         + f", {found.left_out:.0%} left out; no label was used"
     )
-    click.echo(f"  radius {found.eps:g}, mean silhouette {found.silhouette:.2f}" + _stable(found))
+    stable = "" if found.stability is None else f", {found.stability:.0%} of pairs stable against a tighter radius"
+    click.echo(f"  radius {found.eps:g}, mean silhouette {found.silhouette:.2f}{stable}")
     if score is not None:
         click.echo(
             f"  beside the persons named: AMI {score['ami']:.3f}, pair-wise F1 {score['pair_f1']:.3f} "
             f"(precision {score['pair_precision']:.3f}, recall {score['pair_recall']:.3f})"
         )
     click.echo(f"table: {table}")
-
-
-def _stable(found: Clusters) -> str:
-    return "" if found.stability is None else f", {found.stability:.0%} of pairs stable against a tighter radius"

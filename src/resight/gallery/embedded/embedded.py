@@ -156,8 +156,10 @@ class Embedded:
     def compact(self) -> None:
         self.searcher.index.discard()
         self.searcher.close()  # lets go of the files
-        self.database.compact()
-        self.searcher.optimize()
+        try:
+            self.database.compact()
+        finally:  # where another process still reads, too: a large gallery is not left without an index
+            self.searcher.optimize()
         self.database.checkpoint()
 
     def problems(self) -> list[str]:

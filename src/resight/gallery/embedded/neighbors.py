@@ -140,7 +140,7 @@ def _plain(queries: Vectors, vectors: Vectors, k: int, metric: Metric, keep: Mas
 
 
 def nothing(queries: int, k: int) -> tuple[Vectors, Positions]:
-    """The list to begin with."""
+    """Lists without a neighbor: scores of minus infinity, positions of NOTHING (Q, k)."""
     return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), NOTHING, np.int64)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from resight.gallery.intake import record_of
-from resight.gallery.records import Record
+from resight.gallery.records import PLURAL, Record
 
 if TYPE_CHECKING:
     from resight.gallery.backend import Vectors
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from resight.gallery.store import Store
 
 BLOCK = 512  # pictures embedded and added together: what a stop may have to do again
-PLURAL = {"pid": "pids", "camera": "cameras", "time": "times", "label": "labels", "note": "notes"}
 
 
 class TolerantEmbedder(Protocol):
@@ -74,11 +73,9 @@ def _fresh(gallery: Store, block: list[Picture], done: Ingested) -> list[Picture
 
 
 def _record(picture: Picture) -> Record:
-    entry: dict[str, Any] = {name: picture.known.get(single) for single, name in PLURAL.items()}
-    record, _ = record_of(
-        entry | {"ids": None, "sources": picture.source, "images": picture.data}, np.empty(0, np.float32), 0.0
-    )
-    return record
+    entry = {plural: picture.known.get(name) for name, plural in PLURAL.items()}
+    entry |= {"sources": picture.source, "images": picture.data}
+    return record_of(entry, np.empty(0, np.float32), 0.0)[0]
 
 
 def _add(gallery: Store, fresh: list[Picture], embed: TolerantEmbedder, done: Ingested) -> None:
@@ -87,8 +84,7 @@ def _add(gallery: Store, fresh: list[Picture], embed: TolerantEmbedder, done: In
     done.unreadable += [(fresh[at].source, reason) for at, reason in lost.items()]
     kept = [picture for at, picture in enumerate(fresh) if at not in lost]
     if kept:
-        columns: dict[str, Any] = {
-            name: [picture.known.get(single) for picture in kept] for single, name in PLURAL.items()
-        }
-        gallery.add(vectors, images=[p.data for p in kept], sources=[p.source for p in kept], **columns)
+        columns: dict[str, Any] = {plural: [p.known.get(name) for p in kept] for name, plural in PLURAL.items()}
+        columns |= {"sources": [p.source for p in kept], "images": [p.data for p in kept]}
+        gallery.add(vectors, **columns)
         done.added += len(kept)

@@ -9,6 +9,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 
 from resight.gallery import Filter, Gallery, Record
+from resight.gallery.records import PLURAL
 from resight.serving.failures import RefusedError
 from resight.serving.intake import body_schema, read_body
 from resight.serving.routes.dependencies import EXAMPLE_PICTURE, Admins, Name, Searchers, Services, Writers, new_router
@@ -57,18 +58,13 @@ async def records(service: Services, caller: Searchers, query: Annotated[ListQue
 @router.get("/records/{id:path}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def picture(id: str, service: Services, caller: Searchers, gallery: Name = None) -> Response:
     """The picture that is kept of a record, as JPEG."""
-    data = await service.call(service.gallery(gallery, caller).picture, id)
-    if data is None:
-        raise RefusedError(404, "no picture is kept of that record.", hint="It may have been deleted.")
-    return Response(data, media_type="image/jpeg")
+    return Response(await _picture(service, caller, gallery, id), media_type="image/jpeg")
 
 
 @router.get("/records/{id:path}/attention", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def attention(id: str, service: Services, caller: Searchers, gallery: Name = None) -> Response:
     """Where the model looks in a record's picture, as JPEG."""
-    data = await service.call(service.gallery(gallery, caller).picture, id)
-    if data is None:
-        raise RefusedError(404, "no picture is kept of that record.", hint="It may have been deleted.")
+    data = await _picture(service, caller, gallery, id)
     return Response(await service.call(service.attention, data), media_type="image/jpeg")
 
 
@@ -106,13 +102,16 @@ async def undo(query: UndoQuery, service: Services, caller: Admins) -> Success[A
     return Success(data=AddOut(ids=await service.call(service.undo, query.token, caller)))
 
 
+async def _picture(service: Service, caller: Caller, gallery: str | None, id: str) -> bytes:
+    data = await service.call(service.gallery(gallery, caller).picture, id)
+    if data is None:
+        raise RefusedError(404, "no picture is kept of that record.", hint="It may have been deleted.")
+    return data
+
+
 def _add(gallery: Gallery, query: AddQuery, vectors: Any, files: list[bytes]) -> list[str]:
     given = [entry.model_dump() for entry in query.records] or [{}] * len(files)
-    columns: dict[str, Any] = {
-        plural: [entry.get(single) for entry in given]
-        for single, plural in (("id", "ids"), ("pid", "pids"), ("camera", "cameras"), ("time", "times"),
-                               ("source", "sources"), ("label", "labels"), ("note", "notes"))
-    }  # fmt: skip
+    columns: dict[str, Any] = {plural: [entry.get(name) for entry in given] for name, plural in PLURAL.items()}
     return gallery.add(vectors, images=files, **columns)
 
 
