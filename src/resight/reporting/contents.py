@@ -30,23 +30,6 @@ WORST = 8  # queries of lowest average precision
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a report is made of; everything but the run's name may be missing.
-
-    calibration: the one kept with the model.  other: the result on the same queries to compare with, and its name.
-    beside: this run and others by name, whose feature spaces are drawn side by side.
-    """
-
-    result: Result | None = None
-    journal: Sequence[dict[str, Any]] = ()
-    dataset: Dataset | None = None
-    recipe: str | None = None
-    calibration: evaluation.Calibration | None = None
-    other: tuple[str, Result] | None = None
-    beside: Sequence[tuple[str, Result]] = ()
-
-
-@dataclass(frozen=True)
 class Gathered:
     """Everything the page shows.  `training` names the figures of the section of that name, in order."""
 
@@ -70,12 +53,20 @@ class Gathered:
         return sum(1 + len(row.hits) for row in (*self.lists, *self.worst, *flipped))
 
 
-def gather(material: Material, queries: int, seed: int) -> Gathered:
+def gather(
+    result: Result | None,
+    journal: Sequence[dict[str, Any]],
+    recipe: str | None,
+    dataset: Dataset | None,
+    calibration: evaluation.Calibration | None,
+    other: tuple[str, Result] | None,
+    beside: Sequence[tuple[str, Result]],
+    queries: int,
+    seed: int,
+) -> Gathered:
     """The evaluation's distances are made once and serve the lists, the table of cameras and the thresholds."""
-    result, curves = material.result, Curves.of(list(material.journal))
-    data = data_statistics(material.dataset, result, seed)
-    training = plots.training_figures(curves) + cluster_figures(material.journal)
-    training += steering_figures(material.journal, material.recipe)
+    curves, data = Curves.of(journal), data_statistics(dataset, result, seed)
+    training = plots.training_figures(curves) + cluster_figures(journal) + steering_figures(journal, recipe)
     figures, lists, worst = list(training), [], []
     cameras = found = compared = None
     if result is not None:
@@ -83,20 +74,20 @@ def gather(material: Material, queries: int, seed: int) -> Gathered:
         drawn = sample_queries(result.report, queries, seed)
         rows = ranked_rows(result, drawn + worst_queries(result.report, min(queries, WORST)), DEPTH, inputs)
         lists, worst = rows[: len(drawn)], rows[len(drawn) :]
-        cameras, found = camera_pairs(inputs), thresholds(result, inputs, material.calibration)
+        cameras, found = camera_pairs(inputs), thresholds(result, inputs, calibration)
         points = map_features(result.gallery, seed, nobody_of(result)) if result.distances is None else None
         figures += plots.result_figures(result.report) + found.figures()
         figures += [feature_map(points)] if points is not None else []
-        together = side_by_side(material.beside, seed, nobody_of(result)) if material.beside else None
+        together = side_by_side(beside, seed, nobody_of(result)) if beside else None
         figures += [together] if together is not None else []
-        compared = against(result, *material.other, inputs=inputs) if material.other else None
+        compared = against(result, *other, inputs=inputs) if other else None
     if data is not None:
         histogram = plots.images_per_identity({split.split: split.per_identity for split in data.splits})
         figures += [histogram] if histogram is not None else []
     return Gathered(
-        result, material.dataset, curves, {figure.name: figure for figure in figures},
+        result, dataset, curves, {figure.name: figure for figure in figures},
         [figure.name for figure in training], lists, worst, cameras,
-        evaluation.by_person(result.report) if result is not None else [], found, compared, data, material.recipe,
+        evaluation.by_person(result.report) if result is not None else [], found, compared, data, recipe,
     )  # fmt: skip
 
 

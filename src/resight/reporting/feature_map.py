@@ -68,11 +68,11 @@ def principal_axes(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
     The sign of an axis is free: its largest component is made positive, so that maps do not flip.
     """
-    centerd = features - features.mean(axis=0)
-    _, singular, axes = np.linalg.svd(centerd, full_matrices=False)  # axes (min(N, D), D)
+    centered = features - features.mean(axis=0)
+    _, singular, axes = np.linalg.svd(centered, full_matrices=False)  # axes (min(N, D), D)
     axes = axes[:2] * np.sign(axes[np.arange(len(axes[:2])), np.abs(axes[:2]).argmax(axis=1)])[:, None]
     places = np.zeros((len(features), 2))
-    places[:, : len(axes)] = centerd @ axes.T
+    places[:, : len(axes)] = centered @ axes.T
     share = np.zeros(2)
     share[: len(singular[:2])] = singular[:2] ** 2 / max(float((singular**2).sum()), 1e-30)
     return places, (float(share[0]), float(share[1]))

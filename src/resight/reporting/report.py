@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight._version import __version__
 from resight.reporting import provenance, text
-from resight.reporting.contents import Gathered, Material, gather
+from resight.reporting.contents import Gathered, gather
 from resight.reporting.export import write_assets, write_text
 from resight.reporting.thumbnails import Album
 
@@ -81,8 +81,7 @@ def write_report(
         The page.  A picture that no longer exists shows as a placeholder.
     """
     page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
-    material = Material(result, journal or (), dataset, recipe_toml, calibration, other, beside)
-    gathered = gather(material, queries, seed)
+    gathered = gather(result, journal or (), recipe_toml, dataset, calibration, other, beside, queries, seed)
     page.parent.mkdir(parents=True, exist_ok=True)
     write_text(page, _render(gathered, title, seed))
     if assets:

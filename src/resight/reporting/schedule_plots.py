@@ -39,10 +39,9 @@ def steering_figures(journal: Sequence[Mapping[str, Any]], recipe_toml: str | No
     """Those there is something to draw for."""
     figures = controller_figures(journal)
     recipe = _readable(recipe_toml)
-    for term in recipe.objective.terms if recipe is not None else ():
-        if recipe is not None and term.loss == "curriculum_triplet":
-            figures.append(curriculum(recipe, term))
-    return figures
+    if recipe is None:
+        return figures
+    return figures + [curriculum(recipe, term) for term in recipe.objective.terms if term.loss == "curriculum_triplet"]
 
 
 def _readable(recipe_toml: str | None) -> Recipe | None:
