@@ -103,6 +103,17 @@ def test_batches_hold_members_of_clusters_only(people: Path, tmp_path: Path) -> 
         assert len(set(batch.pids.tolist())) <= 4
 
 
+def test_outliers_with_a_class_of_their_own_are_still_told_as_left_out(people: Path, tmp_path: Path) -> None:
+    held = trainer(people, tmp_path, 'labels.outliers="own"', "labels.cluster={k1=6, k2=3, min_samples=2, eps=0.1}")
+    assert held.labels is not None
+    held.labels.renew(held.result)
+    news, alone = held.labels.news(), held.labels.found < 0
+    assert news is not None and alone.any()
+    assert news["left_out"] == pytest.approx(alone.mean(), abs=1e-4)
+    assert news["clusters"] == held.labels.found.max() + 1
+    assert int(held.feed.labels.pids.max()) + 1 == news["clusters"] + alone.sum()  # a class each all the same
+
+
 def test_fewer_clusters_than_a_batch_wants_make_a_smaller_batch(people: Path, tmp_path: Path) -> None:
     held = trainer(people, tmp_path, "feed.main.ids=64")
     held.train_step()

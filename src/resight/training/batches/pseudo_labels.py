@@ -97,7 +97,7 @@ class PseudoLabels:
                 f"{FEWEST} people to tell apart. Give more pictures, of several people, or the model as it is."
             )
         self.independence, self.found = found.independence, found.labels.astype(np.int32)
-        labels = self._classes(torch.from_numpy(found.labels), found.count)
+        labels = self._classes(torch.tensor(found.labels), found.count)
         self.feed.relabel(labels)
         for loss, output in self.losses:
             loss.begin(described[output], labels.to(described[output].device), camids.to(described[output].device))
