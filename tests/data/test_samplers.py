@@ -169,6 +169,8 @@ def test_a_wrong_question_gets_a_sentence(arguments: dict[str, int], sentence: s
 def test_too_few_persons_or_pictures_get_a_sentence() -> None:
     with pytest.raises(DatasetError, match="p is 5, and there are 3 persons"):
         PKSampler(np.repeat([0, 1, 2], 4), 5, 2)
+    with pytest.raises(DatasetError, match="p is 1, and there are 0 persons"):
+        PKSampler([], 1, 2)
     with pytest.raises(DatasetError, match="batch of 64 cannot be drawn from 40"):
         RandomSampler(40, 64)
     with pytest.raises(UsageError, match="cannot share"):

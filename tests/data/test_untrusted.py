@@ -20,6 +20,7 @@ from resight.data import load_dataset
 from resight.data.datasets.attribute_mat import MARKET1501, read_attribute_file
 from resight.data.doctor.examine import examine
 from resight.data.formats.filenames import first_few, list_pictures
+from resight.data.formats.side_table import inner_path
 from resight.errors import UNSAFE, DatasetError, ResightError, printable
 
 from . import forms
@@ -42,6 +43,18 @@ def test_links_in_circles_are_passed_over(tmp_path: Path) -> None:
     assert {sample.pid for sample in dataset.query} == {1, 3}
     assert list_pictures(root, root, recursive=True).links == (query / "round",)
     assert len(list_pictures(root, root, recursive=True).pictures) == 13
+
+
+@pytest.mark.parametrize("ending", ["/" + 300 * "b" + ".jpg", 200 * "\\b" + ".jpg"])
+def test_a_name_longer_than_the_system_takes_is_of_no_picture(ending: str, tmp_path: Path) -> None:
+    table, lists = forms.table(tmp_path / "table"), forms.lists(tmp_path / "lists")
+    with (table / "people.csv").open("a") as rows:
+        rows.write(f"a{ending},2,1,gallery\n")
+    with (lists / "list_gallery.txt").open("a") as rows:
+        rows.write(f"a{ending} 2 1\n")
+    for dataset in (load_dataset("csv", table), load_dataset("list", lists)):
+        assert any("left out" in note for note in dataset.notes)
+    assert inner_path(f"a{ending}", lists).startswith("a/b")
 
 
 @pytest.mark.parametrize("name", ["csv", "list", "folder"])

@@ -109,7 +109,7 @@ class PKSampler:
         self.camids = np.asarray(camids, np.int64) if cam_balanced else None
         pids = np.asarray(pids, np.int64)
         rows = _rows_of(pids)
-        self.people = [mine for mine in rows if short_id == "repeat" or len(mine) >= k]
+        self.people = [mine for mine in rows if len(mine) >= (k if short_id == "skip" else 1)]
         if p > len(self.people):
             why = f" with at least {k} pictures" if short_id == "skip" else ""
             raise DatasetError(f"p is {p}, and there are {len(self.people)} persons{why}. Lower p or k.")

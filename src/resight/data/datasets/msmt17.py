@@ -14,7 +14,7 @@ from typing import Literal
 from resight.data.dataset import AssertCounts, Dataset, SplitCounts, check_counts
 from resight.data.dataset_ops import with_splits
 from resight.data.entry import DatasetEntry, Detection
-from resight.data.formats.filenames import ENDING, first_few
+from resight.data.formats.filenames import ENDING, first_few, is_file
 from resight.data.formats.image_list import LISTS, lines_of
 from resight.errors import DatasetError, UsageError
 from resight.types import Sample, Split
@@ -116,7 +116,7 @@ def _read_lists(root: Path, folder: Path, names: tuple[str, ...], split: Split) 
                     f"msmt17: {file} names {place} and person {pid}, expected {PATTERN} as in {EXAMPLE} and a person "
                     f"from 0. Fetch the lists again."
                 )
-            if not path.is_file():
+            if not is_file(path):
                 lost.append(place)
                 continue
             samples.append(Sample(path, pid + shift, int(match[1]), split, "msmt17"))

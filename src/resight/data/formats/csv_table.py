@@ -15,7 +15,7 @@ from resight.data.entry import DatasetEntry
 from resight.data.formats.attributes_csv import PREFIX, SIDECAR, attributes_of
 from resight.data.formats.cameras_csv import SIDECAR as CAMERAS
 from resight.data.formats.csv_rows import rows_of, whole_number, without_point_zero
-from resight.data.formats.filenames import first_few, leaves_root
+from resight.data.formats.filenames import first_few, is_file, leaves_root
 from resight.data.splits import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError, DatasetNotFoundError
 from resight.types import DISTRACTOR, UNKNOWN_CAMERA, Sample, Split
@@ -133,7 +133,7 @@ def _pid(row: Mapping[str, str], file: Path, line: int) -> str:
 
 
 def _path(name: str, base: Path, file: Path, line: int) -> Path:
-    if "\\" in name and not (base / name).exists():  # written on Windows
+    if "\\" in name and not is_file(base / name):  # written on Windows
         name = name.replace("\\", "/")
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise DatasetError(
@@ -156,7 +156,7 @@ def _existing(samples: Iterable[Sample], base: Path, file: Path) -> tuple[list[S
     lost: list[Path] = []
     outside: list[Path] = []
     for sample in samples:
-        if not sample.path.is_file():
+        if not is_file(sample.path):
             lost.append(sample.path)
         elif leaves_root(sample.path, base):
             outside.append(sample.path)

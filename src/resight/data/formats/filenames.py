@@ -132,6 +132,14 @@ def kind_of(name: str) -> Kind:
     return "unread" if unread(suffix) else "pictures"
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file.  A name longer than the system takes, as a table may hold, is of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def leaves_root(path: Path, root: Path) -> bool:
     """Whether a file is a link to a place outside `root`."""
     return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())

@@ -14,7 +14,7 @@ from resight.data.entry import DatasetEntry, Detection
 from resight.data.formats.attributes_csv import with_sidecar
 from resight.data.formats.cameras_csv import CameraFinder
 from resight.data.formats.csv_rows import NUMBER, bare_number
-from resight.data.formats.filenames import find_root, first_few, leaves_root
+from resight.data.formats.filenames import find_root, first_few, is_file, leaves_root
 from resight.data.splits import AutoQuery, choose_missing_queries
 from resight.errors import DatasetError
 from resight.files import read_text
@@ -115,7 +115,7 @@ def lines_of(file: Path) -> list[tuple[str, int, int | None]]:
 def where(root: Path, name: str, split: Split) -> Path | None:
     """The picture a line names: under the root, or under its folder of that split; never a link out of it."""
     places = [folder / name for folder in (root, root / ("train" if split == "train" else "test"))]
-    return next((place for place in places if place.is_file() and not leaves_root(place, root)), None)
+    return next((place for place in places if is_file(place) and not leaves_root(place, root)), None)
 
 
 def _detect(root: Path) -> Detection | None:

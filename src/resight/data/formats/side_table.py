@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from resight.data.formats.filenames import first_few
+from resight.data.formats.filenames import first_few, is_file
 from resight.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def inner_path(cell: str, root: Path) -> str:
     r"""A path as people write it, relative to `root` with slashes: `./a.jpg`, `a\b.jpg` and absolute ones too."""
-    text = cell if "\\" not in cell or (root / cell).exists() else cell.replace("\\", "/")
+    text = cell if "\\" not in cell or is_file(root / cell) else cell.replace("\\", "/")
     if Path(text).is_absolute() or re.match("[A-Za-z]:/", text):
         for base in (root, root.resolve()):
             if Path(text).is_relative_to(base):
