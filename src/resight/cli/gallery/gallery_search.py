@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resight.evaluation import Calibration
-    from resight.gallery import Hit
+    from resight.gallery import Gallery, Hit
     from resight.inference import Extractor
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -47,48 +47,41 @@ class GallerySearch:
     def __bool__(self) -> bool:
         return bool(self.given)
 
-    def model_of(self, where: Path, said: Path) -> Path:
+    def model_of(self, gallery: Gallery, said: Path) -> Path:
         """The model named, else that of the gallery."""
-        from resight.gallery import Gallery
-
         source = click.get_current_context().get_parameter_source("model")
         if source is not click.core.ParameterSource.DEFAULT:
             return said
-        with Gallery.open(where) as gallery:
-            known = gallery.settings.get("model")
-        if not known:
-            raise UsageError(f"{where} names no model. Name it: --model MODEL")
+        if not (known := gallery.settings.get("model")):
+            raise UsageError(f"{gallery.folder} names no model. Name it: --model MODEL")
         return Path(known)
 
     def search(
-        self, where: Path, names: Sequence[str], extractor: Extractor, k: int, known: Calibration | None,
+        self, gallery: Gallery, names: Sequence[str], extractor: Extractor, k: int, known: Calibration | None,
         fmr: float | None, prior: float | None,
-    ) -> tuple[list[Answer], int]:  # fmt: skip
-        """Answers as `resight.inference.search` gives them, and the size of the gallery."""
-        from resight.gallery import Gallery
-
-        with Gallery.open(where, model=extractor.model, calibration=known) as gallery:
-            if known is not None and prior is None:
-                prior = gallery.prior()
-            options: dict[str, Any] = {"exact": self.exact, "rerank": self.rerank, **self.chosen}
-            if self.center_cameras:
-                options["center_cameras"] = True
-                click.echo("means of the cameras subtracted; hits carry no probability", err=True)
-            answers = []
-            if names:
-                seen: Answer = {} if self.query_camera is None else {"query_cameras": [self.query_camera] * len(names)}
-                if self.one_person:
-                    seen["fuse"] = "mean"
-                vectors = extractor(list(names))
-                found = self._find(lambda wide: gallery.search(vectors, wide, **options, **seen), k)
-                queries = [", ".join(names)] if self.one_person else names
-                answers += [(query, hits) for query, hits in zip(queries, found, strict=True)]
-            if self.records:
-                found = self._find(lambda wide: gallery.search_ids(self.records, wide, **options), k)
-                answers += [(id, hits) for id, hits in zip(self.records, found, strict=True)]
-            said = {"center_cameras": True} if self.center_cameras else {}
-            rows = [_answer(query, hits, known, fmr, prior, gallery.metric) | said for query, hits in answers]
-            return rows, len(gallery)
+    ) -> list[Answer]:  # fmt: skip
+        """Answers as `resight.inference.search` gives them."""
+        if known is not None and prior is None:
+            prior = gallery.prior()
+        options: dict[str, Any] = {"exact": self.exact, "rerank": self.rerank, **self.chosen}
+        options["fingerprint"] = extractor.model.fingerprint()
+        if self.center_cameras:
+            options["center_cameras"] = True
+            click.echo("means of the cameras subtracted; hits carry no probability", err=True)
+        answers = []
+        if names:
+            seen: Answer = {} if self.query_camera is None else {"query_cameras": [self.query_camera] * len(names)}
+            if self.one_person:
+                seen["fuse"] = "mean"
+            vectors = extractor(list(names))
+            found = self._find(lambda wide: gallery.search(vectors, wide, **options, **seen), k)
+            queries = [", ".join(names)] if self.one_person else names
+            answers += [(query, hits) for query, hits in zip(queries, found, strict=True)]
+        if self.records:
+            found = self._find(lambda wide: gallery.search_ids(self.records, wide, **options), k)
+            answers += [(id, hits) for id, hits in zip(self.records, found, strict=True)]
+        said = {"center_cameras": True} if self.center_cameras else {}
+        return [_answer(query, hits, known, fmr, prior, gallery.metric) | said for query, hits in answers]
 
     def _find(self, search: Callable[[int], list[list[Hit]]], k: int) -> list[list[Hit]]:
         """k hits of a search for so many, or k persons, each by the best hit."""
@@ -99,11 +92,9 @@ class GallerySearch:
         return [[person.hits[0] for person in found] for found in people(search, k)]
 
     @contextlib.contextmanager
-    def with_pictures(self, where: Path, answers: list[Answer]) -> Iterator[list[Answer]]:
+    def with_pictures(self, gallery: Gallery, answers: list[Answer]) -> Iterator[list[Answer]]:
         """The answers for a sheet or page, with the `picture` kept where a file is gone or a record was asked with."""
-        from resight.gallery import Gallery
-
-        with tempfile.TemporaryDirectory() as folder, Gallery.open(where) as gallery:
+        with tempfile.TemporaryDirectory() as folder:
 
             def shown(path: str, id: str) -> dict[str, str]:
                 kept = None if Path(path).is_file() else gallery.picture(id)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from resight.evaluation import Calibration
     from resight.inference import Extractor, Vectors
-    from resight.inference.kept_vectors import KeptVectors
     from resight.inference.precision import Precision
 
 
@@ -62,12 +62,9 @@ def command(
     With a calibration, the model's own where it has one, each hit carries the chance that it shows the same person,
     in a gallery of this size.
     """
-    from resight.cli.common.run_folder import calibration_for
+    from resight.gallery import Gallery
     from resight.gallery.database import NAME
-    from resight.inference import Extractor
-    from resight.inference.kept_vectors import KeptVectors
-    from resight.inference.search import find_nearest, gallery_vectors
-    from resight.models import load_model
+    from resight.inference.search import find_nearest
 
     in_gallery = (where / NAME).exists()
     if sheet is not None and sheet.exists() and not in_gallery:
@@ -86,33 +83,54 @@ def command(
         raise UsageError("--query-camera says whose mean --center-cameras subtracts from PICTURES; give that, too.")
     if not (pictures or asked.records):
         raise UsageError("give at least one picture to look for, or --record ID of a gallery.")
-    if in_gallery:
-        model = asked.model_of(where, model)
-    extractor = Extractor(load_model(model), device, batch_size, precision=precision)
-    known = calibration_for(model, extractor.model.fingerprint(), calibration, fmr, no_calibration)
-    if prior is not None and known is None:
-        raise UsageError(f"--prior needs a calibration. Make one with: resight calibrate VECTORS --model {model}")
     names = [str(picture) for picture in pictures]
-    if center_cameras:
-        known = None
+
+    def opened(model: Path) -> tuple[Extractor, Calibration | None]:
+        """The extractor, and the calibration that hits get their chances from."""
+        from resight.cli.common.run_folder import calibration_for
+        from resight.inference import Extractor
+        from resight.models import load_model
+
+        extractor = Extractor(load_model(model), device, batch_size, precision=precision)
+        known = calibration_for(model, extractor.model.fingerprint(), calibration, fmr, no_calibration)
+        if prior is not None and known is None:
+            raise UsageError(f"--prior needs a calibration. Make one with: resight calibrate VECTORS --model {model}")
+        return extractor, None if center_cameras else known
+
     if in_gallery:
         asked = replace(asked, center_cameras=center_cameras, query_camera=query_camera)
-        rows, size = asked.search(where, names, extractor, k, known, fmr, prior)
-        with asked.with_pictures(where, rows) as drawn:
-            _show(rows, size, sheet, table, as_json, drawn)
+        with Gallery.open(where) as gallery:
+            extractor, known = opened(asked.model_of(gallery, model))
+            rows = asked.search(gallery, names, extractor, k, known, fmr, prior)
+            with asked.with_pictures(gallery, rows) as drawn:
+                _show(rows, len(gallery), sheet, table, as_json, drawn)
         return
+    extractor, known = opened(model)
     queries = extractor(names)  # before the gallery: a query that cannot be read is known at once
+    held = _vectors(where, extractor, no_keep)
+    if center_cameras:
+        queries, held = _centered(queries, held, query_camera)
+    answers = find_nearest(queries, names, held, k, calibration=known, fmr=fmr, prior=prior)
+    said = {"center_cameras": True} if center_cameras else {}
+    _show([answer.to_dict() | said for answer in answers], len(held), sheet, table, as_json)
+
+
+def _vectors(where: Path, extractor: Extractor, no_keep: bool) -> Vectors:
+    """Those of a folder, kept for the next search, or of an embedding file."""
+    from resight.inference.kept_vectors import KeptVectors
+    from resight.inference.search import gallery_vectors
+
     kept = KeptVectors(where, extractor) if where.is_dir() else None
     embed = extractor if kept is None else cast("Extractor", kept)  # it embeds what the extractor has not before
-    gallery, unreadable = gallery_vectors(where, embed, output.counting(output.bar(), "embedding"))
-    if kept is not None:
-        _say_kept(kept, no_keep)
+    found, unreadable = gallery_vectors(where, embed, output.counting(output.bar(), "embedding"))
+    if kept is not None and kept.taken:
+        click.echo(f"vectors of {kept.taken:,} pictures taken from {kept.file}", err=True)
+    if kept is not None and no_keep:
+        kept.forget()
+    elif kept is not None and kept.file.exists():
+        click.echo(f"vectors kept for the next search in {kept.file} (--no-keep keeps none)", err=True)
     output.left_out(item.reason for item in unreadable)
-    if center_cameras:
-        queries, gallery = _centered(queries, gallery, query_camera)
-    answers = find_nearest(queries, names, gallery, k, calibration=known, fmr=fmr, prior=prior)
-    said = {"center_cameras": True} if center_cameras else {}
-    _show([answer.to_dict() | said for answer in answers], len(gallery), sheet, table, as_json)
+    return found
 
 
 def _centered(
@@ -131,15 +149,6 @@ def _centered(
     moved = replace(gallery, vectors=means.subtracted(gallery.vectors, gallery.camids))
     click.echo(f"means of {len(means.cameras)} cameras subtracted; hits carry no probability", err=True)
     return means.subtracted(queries, own), moved
-
-
-def _say_kept(kept: KeptVectors, no_keep: bool) -> None:
-    if kept.taken:
-        click.echo(f"vectors of {kept.taken:,} pictures taken from {kept.file}", err=True)
-    if no_keep:
-        kept.forget()
-    elif kept.file.exists():
-        click.echo(f"vectors kept for the next search in {kept.file} (--no-keep keeps none)", err=True)
 
 
 def _show(
