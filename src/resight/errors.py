@@ -24,6 +24,7 @@ Every message is a sentence or two: what was found, what was expected, what to d
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import re
 from collections.abc import Iterable
@@ -54,11 +55,7 @@ class ResightError(Exception):
         return "\n".join(map(printable, super().__str__().split("\n")))  # messages name files, whose names are not ours
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args)  # pickled to another process without calling __init__
-
-
-def _rebuild(kind: type[ResightError], args: tuple[Any, ...]) -> ResightError:
-    return kind.__new__(kind, *args)
+        return copyreg.__newobj__, (type(self), *self.args)  # type: ignore[attr-defined]  # without calling __init__
 
 
 class DatasetError(ResightError):

@@ -137,7 +137,7 @@ def restore(path: Path, folder: Path) -> None:
         except GalleryError as error:
             raise GalleryError(f"{path} is no backup of a gallery, or a damaged one. Use another.") from error
         if database is None:
-            raise GalleryError(f"{path} is empty; it is no backup of a gallery.")
+            raise GalleryError(f"{path} holds no gallery; it is no backup of one. Use another.")
         try:
             if damage := database.damage():
                 raise GalleryError(f"{path} is damaged: {damage[0]}. Use an older backup.")

@@ -37,25 +37,18 @@ def dataset_for(
     from resight.data import load_dataset
     from resight.run import Run
 
-    if not (run / "recipe.toml").is_file():
+    context: dict[str, Any] = {"weights": run.name}
+    where: str | Path | None = root
+    if (run / "recipe.toml").is_file():
+        opened = Run.open(run)
+        recipe = opened.recipe
+        context = {"run": run.name, "recipe": recipe.name, "recipe_hash": recipe.hash, "seed": recipe.seed}
         if name is None:
-            raise UsageError(f"{run} carries no recipe; say what to evaluate on with --dataset NAME --root FOLDER.")
-        return _placed(load_dataset(name, root, **options), {"weights": run.name})
-    opened = Run.open(run)
-    context = {
-        "run": run.name,
-        "recipe": opened.recipe.name,
-        "recipe_hash": opened.recipe.hash,
-        "seed": opened.recipe.seed,
-    }
+            name, where = recipe.data.name, root or _root_of(opened)
+            options = {**recipe.data.options, **options}
     if name is None:
-        own = opened.recipe.data
-        return _placed(load_dataset(own.name, root or _root_of(opened), **{**own.options, **options}), context)
-    return _placed(load_dataset(name, root, **options), context)
-
-
-def _placed(dataset: Dataset, context: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
-    """The data set, and the context with its absolute root."""
+        raise UsageError(f"{run} carries no recipe; say what to evaluate on with --dataset NAME --root FOLDER.")
+    dataset = load_dataset(name, where, **options)
     return dataset, context | {"root": str(dataset.root.resolve())}
 
 

@@ -127,7 +127,6 @@ def _check_out(out: Path, form: str, source: Path) -> None:
 
 
 def _out(source: Path, form: str, out: Path | None) -> Path:
-
     if out is not None:
         return out
     if form != "csv":
