@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from resight import Client
 from resight.errors import ImageError, ImageNotFoundError, UsageError
 from resight.serving.client import ServiceError
+from tests.serving.conftest import BASE, Shop
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://localhost", "http://[::1"])
@@ -43,3 +45,18 @@ def test_an_answer_of_something_else_is_a_sentence() -> None:
                 with pytest.raises(ServiceError, match="no service of resight"):
                     ask()
         server.shutdown()
+
+
+def test_it_takes_every_form_that_a_gallery_takes(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = shop.client()
+    monkeypatch.setattr("httpx.Client", lambda **_: service)
+    path, pid = shop.samples[0].path, shop.samples[0].pid
+    with Client() as client:
+        (hits,) = client.search(path, k=30, cameras="c2", after=datetime.fromtimestamp(BASE, UTC))
+        assert hits and {hit.camera for hit in hits} == {"c2"}
+        assert {person.pid for person in client.search_people(path, pids=pid)[0]} == {str(pid)}
+        assert {record.pid for record in client.list(pids=[pid], after="2020-01-01")} == {str(pid)}
+        (id,) = client.add(path, pids=[7], cameras=[-1], times=[datetime(2026, 3, 1, 14, tzinfo=UTC)])
+        added = client.update(id, pid=8, time=datetime(2026, 3, 1, 15, tzinfo=UTC))
+        assert (added.pid, added.camera, added.time) == ("8", None, 1772377200.0)
+        assert client.delete(pids=8) == 1

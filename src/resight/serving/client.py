@@ -14,7 +14,7 @@ import numpy as np
 
 from resight.data.loading.decode import read
 from resight.errors import ResightError, UsageError
-from resight.gallery.records import Hit, Person, Record, moment
+from resight.gallery.records import PLURAL, Conditions, Filter, Hit, Person, Record, moment, text
 
 if TYPE_CHECKING:
     from typing import Self
@@ -98,12 +98,12 @@ class Client:
         self, pictures: Picture | Sequence[Picture] = (), k: int = 10, *, records: Sequence[str] = (), **options: Any
     ) -> Answers:
         """The k records most like each picture or record; the options are those of `Gallery.search`."""
-        query = {"k": k, "records": list(records), **options}
+        query = {"k": k, "records": list(records), **_conditions(options)}
         return [[Hit(**hit) for hit in hits] for hits in self._send("search", query, _several(pictures))["hits"]]
 
     def search_people(self, pictures: Picture | Sequence[Picture], k: int = 10, **options: Any) -> Persons:
         """Like `search`, for k persons instead of k records."""
-        found = self._send("search", {"k": k, "group": True, **options}, _several(pictures))["persons"]
+        found = self._send("search", {"k": k, "group": True, **_conditions(options)}, _several(pictures))["persons"]
         return [[Person(one["pid"], tuple(Hit(**hit) for hit in one["hits"])) for one in persons] for persons in found]
 
     def add(
@@ -114,10 +114,9 @@ class Client:
     ) -> Texts:  # fmt: skip
         """Add pictures and return their ids; when this returns, they survive a crash of the service."""
         files = _several(pictures)
-        moments = None if times is None else [moment(time) for time in times]
-        columns = {"id": ids, "pid": pids, "camera": cameras, "time": moments, "label": labels, "note": notes}
+        columns = {"id": ids, "pid": pids, "camera": cameras, "time": times, "label": labels, "note": notes}
         given = {name: list(values) for name, values in columns.items() if values is not None}
-        records = [{name: _text(name, values[row]) for name, values in given.items()} for row in range(len(files))]
+        records = [{name: _field(name, values[row]) for name, values in given.items()} for row in range(len(files))]
         sources = [str(picture) if isinstance(picture, str | Path) else None for picture in files]
         for record, source in zip(records, sources, strict=True):
             record |= {"source": source} if source else {}
@@ -131,7 +130,7 @@ class Client:
 
     def list(self, *, limit: int = 100, after_id: str = "", **conditions: Any) -> Records:
         """Records by id, `limit` at a time."""
-        query = {"limit": limit, "after_id": after_id, **conditions}
+        query = {"limit": limit, "after_id": after_id, **_conditions(conditions)}
         return [Record(**record) for record in self._ask("GET", "records", params=query)["records"]]
 
     def picture(self, id: str) -> bytes | None:
@@ -141,11 +140,17 @@ class Client:
 
     def update(self, id: str, **changes: Any) -> Record:
         """Set pid, camera, time, label or note; None clears."""
-        return Record(**self._ask("PATCH", f"records/{_path(id)}", json=self._where(changes)))
+        return Record(
+            **self._ask(
+                "PATCH",
+                f"records/{_path(id)}",
+                json=self._where({name: _field(name, value) for name, value in changes.items()}),
+            )
+        )
 
     def delete(self, ids: str | Sequence[str] | None = None, **conditions: Any) -> int:
         """Delete records by id or by conditions; returns how many."""
-        query = dict(conditions) | ({} if ids is None else {"ids": [ids] if isinstance(ids, str) else [*ids]})
+        query = _conditions(conditions) | ({} if ids is None else {"ids": [ids] if isinstance(ids, str) else [*ids]})
         deleted: int = self._ask("POST", "records/delete", json=self._where(query))["deleted"]
         return deleted
 
@@ -215,8 +220,16 @@ def _bytes(picture: Picture) -> bytes:
     return picture if isinstance(picture, bytes) else bytes(read(picture))
 
 
-def _text(name: str, value: Any) -> Any:
-    return str(value) if value is not None and name in ("id", "pid", "camera") else value
+def _field(name: str, value: Any) -> Any:
+    """A field of a record in any form that `Gallery` takes, as JSON has it."""
+    return moment(value) if name == "time" else text(value, PLURAL.get(name, name))
+
+
+def _conditions(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, their conditions in any form that `Gallery` takes as JSON has them."""
+    given: Any = {name: value for name, value in options.items() if name in Conditions.__annotations__}
+    where = Filter.of(conditions=given)
+    return options | {name: getattr(where, name) for name in given}
 
 
 def _path(id: str) -> str:
