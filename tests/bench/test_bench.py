@@ -125,7 +125,7 @@ def test_peaks_of_known_devices(name: str, precision: str, peak: float | None, m
 
 def test_memory_is_told_where_the_system_keeps_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t1 kB\n")
-    monkeypatch.setattr("resight.bench.memory.STATUS", tmp_path / "status")
+    monkeypatch.setattr("resight.bench.isolated.STATUS", tmp_path / "status")
     assert peak_memory(torch.device("cpu")) > 0.01
 
 

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 
 from resight import models
-from resight.bench.isolated import alone
-from resight.bench.memory import peak_memory
+from resight.bench.isolated import alone, peak_memory
 from resight.bench.tables import markdown
 from resight.errors import UsageError
 from resight.export.export import describe, without_heads

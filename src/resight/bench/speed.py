@@ -13,7 +13,7 @@ import torch
 
 from resight.assembly import build_trainer
 from resight.bench.flops import peak_of, training_flops
-from resight.bench.memory import peak_memory
+from resight.bench.isolated import peak_memory
 from resight.bench.synthetic_data import MadeUpPixels, made_up
 from resight.data.loading.device import PixelsOnDevice
 from resight.errors import UsageError

@@ -16,8 +16,7 @@ from resight.errors import GalleryError, GalleryNotFoundError, UsageError
 from resight.gallery.backend import Backend, Vectors
 from resight.gallery.database import NAME, Database
 from resight.gallery.embedded.embedded import Embedded
-from resight.gallery.identity import check_identity, identity, other_model
-from resight.gallery.intake import checked_vectors, merged, record_of
+from resight.gallery.intake import check_identity, checked_vectors, identity, merged, other_model, record_of
 from resight.gallery.milvus.milvus import Milvus
 from resight.gallery.pictures import thumbnail as make_thumbnail
 from resight.gallery.records import FIELDS, PLURAL, Conditions, Field, Filter, Moment, Record, column, moment, text

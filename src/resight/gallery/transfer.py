@@ -14,8 +14,7 @@ from resight.errors import GalleryError, GalleryNotFoundError, ImageError
 from resight.files import pyarrow, refuse_overwriting, write_atomically
 from resight.gallery.backend import BLOCK, every
 from resight.gallery.database import NAME, Database
-from resight.gallery.identity import check_identity
-from resight.gallery.intake import checked_vectors, record_of
+from resight.gallery.intake import check_identity, checked_vectors, record_of
 from resight.gallery.pictures import thumbnail
 from resight.gallery.records import PLURAL, Filter, Record, moment
 

@@ -24,7 +24,7 @@ from torch import nn
 
 from resight.errors import UsageError
 from resight.gallery import Gallery, Record
-from resight.gallery.identity import identity
+from resight.gallery.intake import identity
 from resight.serving.batching import EmbeddingQueue
 from resight.serving.failures import RefusedError
 from resight.serving.intake import pixels_of
