@@ -8,8 +8,8 @@ print(table([speed]))
 from __future__ import annotations
 
 from resight.bench.flops import peak_of, training_flops
-from resight.bench.isolated import measure_alone, peak_memory
-from resight.bench.speed import Speed, measure, prepared
+from resight.bench.isolated import peak_memory
+from resight.bench.speed import Speed, measure, measure_alone, prepared
 from resight.bench.synthetic_data import MadeUpPixels, made_up
 from resight.bench.tables import table
 

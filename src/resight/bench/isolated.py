@@ -16,21 +16,11 @@ from resight.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resight.bench.speed import Speed
-    from resight.recipe import Recipe
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
 GIB = 2**30
 STATUS = Path("/proc/self/status")
-
-
-def measure_alone(recipe: Recipe, **options: object) -> Speed:
-    """`measure` with these options.  Raises what it raises, TrainingError where memory did not suffice."""
-    from resight.bench.speed import measure
-
-    return alone(recipe.name, measure, recipe, **options)  # type: ignore[arg-type]
 
 
 def alone(name: str, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:

@@ -13,7 +13,7 @@ import torch
 
 from resight.assembly import build_trainer
 from resight.bench.flops import peak_of, training_flops
-from resight.bench.isolated import peak_memory
+from resight.bench.isolated import alone, peak_memory
 from resight.bench.synthetic_data import MadeUpPixels, made_up
 from resight.data.loading.device import PixelsOnDevice
 from resight.errors import UsageError
@@ -131,6 +131,11 @@ def measure(
         finally:
             torch.random.set_rng_state(rng)
     return _speed(recipe, trainer, first, took, training_flops(recipe, dataset), peak_tflops)
+
+
+def measure_alone(recipe: Recipe, **options: Any) -> Speed:
+    """`measure` in a process of its own.  Raises what it raises, TrainingError where memory did not suffice."""
+    return alone(recipe.name, measure, recipe, **options)
 
 
 def _timed(trainer: Trainer, steps: int) -> list[float]:
