@@ -24,7 +24,15 @@ from resight.cli.training.sweep import command
 from resight.data import hold_out, load_dataset
 from resight.data.formats.writer import write
 from resight.data.loading.decode import decode
-from resight.errors import DatasetError, Interrupted, RecipeError, TrainingError, UnknownNameError, UsageError
+from resight.errors import (
+    CheckpointError,
+    DatasetError,
+    Interrupted,
+    RecipeError,
+    TrainingError,
+    UnknownNameError,
+    UsageError,
+)
 from resight.evaluation import compare, evaluate_features
 from resight.experiments import comparison, runner
 from resight.experiments.comparison import compare_runs, pooled
@@ -123,6 +131,25 @@ def test_a_root_may_name_a_variable_of_the_environment(monkeypatch: pytest.Monke
     monkeypatch.delenv("PEOPLE")
     with pytest.raises(RecipeError, match="the environment has no PEOPLE"):
         _ = SweepDataset("market", "${PEOPLE}/clean").place
+
+
+def test_runs_are_trained_where_a_variable_says(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEOPLE", str(home))
+    sweep = Sweep.load(home / "small.toml").moved(("market=$PEOPLE/people",))
+    trial, runner = sweep.trials()[0], SweepRunner(sweep, tmp_path, "cpu")
+    recipe = runner.recipe(trial)
+    assert recipe.data.root == str(home / "people") and len(load_data(recipe).train)
+    (target,) = runner.evaluated_on(trial, recipe)
+    assert runner._dataset(target, recipe) is runner._dataset(target, recipe) is runner._load(f"{recipe.data}", dict)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{", b"{}", b"[]"])
+def test_a_damaged_result_is_named(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "evaluation" / "market" / "result.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="result.json is damaged"):
+        results_of(tmp_path)
 
 
 def test_the_methods_and_the_lecture_are_provided() -> None:

@@ -151,7 +151,7 @@ class SweepRunner:
         if self.sweep.held_out:
             whole = self._load(f"{recipe.data}", lambda: load_data(recipe))
             return hold_out(whole, recipe.validate.fraction, recipe.seed)
-        if target.dataset == recipe.data.name and target.root in (None, recipe.data.root):
+        if target.dataset == recipe.data.name and target.place in (None, recipe.data.root):
             return self._load(f"{recipe.data}", lambda: load_data(recipe))
         return self._load(f"{target.dataset} {target.root}", lambda: load_dataset(target.dataset, target.place))
 
@@ -173,7 +173,7 @@ def results_of(folder: Path, labels: Sequence[str] | None = None) -> dict[str, R
 def _report(file: Path) -> Report:
     try:
         return Report.from_dict(json.loads(file.read_text(encoding="utf-8"))["report"])
-    except (json.JSONDecodeError, KeyError, TypeError, EvaluationError) as error:
+    except (ValueError, KeyError, TypeError, EvaluationError) as error:
         raise CheckpointError(
             f"{file} is damaged ({error}). Remove it; the same command evaluates the run again."
         ) from error
@@ -202,7 +202,7 @@ def _moved(on: SweepDataset | None) -> list[str]:
     """The recipe's data set replaced."""
     if on is None:
         return []
-    return [f"data.name={on.dataset}", *([f"data.root={on.root}"] if on.root else [])]
+    return [f"data.name={on.dataset}", *([f"data.root={on.place}"] if on.place else [])]
 
 
 def _untrained(options: dict[str, Any]) -> dict[str, Any]:

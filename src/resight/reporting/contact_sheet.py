@@ -38,38 +38,19 @@ FRAMES: dict[str, tuple[Color, int]] = {  # colour, length of a dash in frame wi
 }
 
 
-@dataclass(frozen=True)
 class Layout:
-    """All lengths follow from the height of a picture."""
+    """All lengths follow from the height of a picture and its ratio, width over height.
 
-    height: int
-    ratio: float  # width over height of a cell
+    cell: a picture in its frame with three lines below, and the space around it.
+    """
 
-    @property
-    def width(self) -> int:
-        return round(self.height * self.ratio)
-
-    @property
-    def frame(self) -> int:
-        return max(2, self.height // 40)
-
-    @property
-    def text(self) -> int:
-        return max(10, self.height // 12)
-
-    @property
-    def line(self) -> int:
-        return round(1.3 * self.text)
-
-    @property
-    def gap(self) -> int:
-        return max(6, self.height // 14)
-
-    @property
-    def cell(self) -> tuple[int, int]:
-        """A picture in its frame with three lines below, and the space around it."""
+    def __init__(self, height: int, ratio: float) -> None:
+        self.height, self.width = height, round(height * ratio)
+        self.frame, self.gap = max(2, height // 40), max(6, height // 14)
+        self.text = max(10, height // 12)
+        self.line = round(1.3 * self.text)
         wide = max(self.width + 2 * self.frame, round(8 * self.text))
-        return wide + self.gap, self.height + 2 * self.frame + 3 * self.line + 2 * self.gap
+        self.cell = (wide + self.gap, height + 2 * self.frame + 3 * self.line + 2 * self.gap)
 
 
 def contact_sheet(
