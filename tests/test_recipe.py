@@ -70,6 +70,23 @@ def test_a_wrong_override_names_the_key_and_the_choices(setting: str, sentence: 
         Recipe.from_toml(SMALL).override(setting)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "optim.lr=-1", "optim.lr=nan", "optim.betas=[2, 3]", "optim.momentum=1", "optim.clip_norm=-1",
+        "optim.clip_norm=0", "optim.weight_decay=-1", "optim.groups=[{match='*', lr=-1}]",
+        "optim.groups=[{match='*', lr_scale=-1}]", "schedule.warmup=nan", "schedule.warmup_factor=-1",
+        "schedule.gamma=-1", "schedule.floor=-1", "schedule.milestones=[-1]", "feed.main.ids=0", "feed.main.images=0",
+        "feed.main.batch_size=0", "feed={}", "train.epochs=0", "train.steps_per_epoch=0", "train.log_every=0",
+        "train.ema=1", "train.save_seconds=nan", "train.gradient_cache=-1", "train.recover=-1",
+        "train.recover_factor=1.5", "validate.fraction=1", "validate.every=0",
+    ],
+)  # fmt: skip
+def test_a_number_that_makes_no_sense_is_refused_with_its_key(setting: str) -> None:
+    with pytest.raises(RecipeError, match="^" + setting.partition("=")[0].replace(".", r"\.")):
+        Recipe.from_toml(SMALL).override(setting)
+
+
 def test_overrides_set_one_value_and_leave_the_recipe_alone() -> None:
     recipe = Recipe.from_toml(SMALL)
     changed = recipe.override(

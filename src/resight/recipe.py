@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from resight import models, options
 from resight.data import Augment
 from resight.errors import DatasetError, OptionError, RecipeError, UnknownNameError
 from resight.files import read_text
-from resight.options import plain, read
+from resight.options import Count, plain, read
 from resight.overrides import assign, exchanges
 from resight.training.batches.pseudo_labels import LabelsConfig
 from resight.training.batches.sources import SourceConfig
@@ -70,8 +72,8 @@ class ValidateConfig:
     """What chooses the best epoch: identities held out of training, nothing, or (against good custom) the test set."""
 
     on: Literal["none", "held_out", "test"] = "none"
-    fraction: float = 0.15  # of the training identities
-    every: int = 10  # epochs
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15  # of the training identities
+    every: Count = 10  # epochs
 
 
 # Keys of [train] that do not change what is learnt: memory, intervals of writing, recovery from NaN.
@@ -99,6 +101,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise RecipeError(f"seed is {self.seed}; at least 0.")
+        if not self.feed:
+            raise RecipeError("feed: empty; name at least one source of batches.")
 
     @classmethod
     def load(cls, where: str | Path) -> Recipe:

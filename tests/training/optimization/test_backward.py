@@ -263,8 +263,8 @@ def test_recipes_reach_them(people: Path, tmp_path: Path, setting: str) -> None:
     [
         (("train.accumulate=3",), r"does not divide the 4 of feed\.main\.ids"),
         (("train.accumulate=2", "train.gradient_cache=4"), "not both"),
-        (("train.accumulate=0",), "at least 1 share"),
-        (("train.recover=1", "train.recover_factor=0"), "above 0 and up to 1"),
+        (("train.accumulate=0",), r"train\.accumulate: found 0; .*greater than or equal to 1"),
+        (("train.recover=1", "train.recover_factor=0"), r"train\.recover_factor: found 0; .*greater than 0"),
         (("objective.terms.triplet.memory=8", "objective.terms.triplet.loss=center"), "compares no descriptors"),
         (
             (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from resight.dist import world_size
 from resight.errors import RecipeError
+from resight.options import Count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +18,9 @@ class SourceConfig:
     """How one stream draws: `pk` = `ids` identities x `images` pictures each, `random` = `batch_size` pictures."""
 
     sampler: Literal["pk", "random"] = "pk"
-    ids: int = 16
-    images: int = 4
-    batch_size: int = 64  # of a random source
+    ids: Count = 16
+    images: Count = 4
+    batch_size: Count = 64  # of a random source
     short_id: Literal["repeat", "skip"] = "repeat"  # identities with fewer than `images` pictures
     visits: Literal["all", "once"] = "all"  # a pass shows all pictures of an identity, or `images` of them
     balance_cameras: bool = False

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from resight.options import NotNegative
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
@@ -19,13 +21,13 @@ class ScheduleConfig:
     """
 
     name: Literal["constant", "step", "cosine", "exponential"] = "constant"
-    warmup: float = 0.0
-    warmup_factor: float = 0.1
+    warmup: NotNegative = 0.0
+    warmup_factor: NotNegative = 0.1
     warmup_shape: Literal["linear", "constant"] = "linear"
-    milestones: tuple[float, ...] = ()
-    gamma: float = 0.1
-    start: float = 0.0
-    floor: float = 0.0
+    milestones: tuple[NotNegative, ...] = ()
+    gamma: NotNegative = 0.1
+    start: NotNegative = 0.0
+    floor: NotNegative = 0.0
     # "epoch": the rate changes only between epochs.  "mixed": the warm-up by steps, the curve between epochs.
     per: Literal["step", "epoch", "mixed"] = "step"
 

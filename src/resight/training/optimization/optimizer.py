@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from resight.errors import RecipeError
+from resight.options import NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -23,9 +24,9 @@ class GroupConfig:
     """
 
     match: str
-    lr: float | None = None
-    lr_scale: float = 1.0
-    weight_decay: float | None = None
+    lr: NotNegative | None = None
+    lr_scale: NotNegative = 1.0
+    weight_decay: NotNegative | None = None
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class OptimConfig:
     """One optimizer over the parameters of the model and of the losses."""
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
-    lr: float = 3.5e-4
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
+    lr: NotNegative = 3.5e-4
+    weight_decay: NotNegative = 5e-4
+    momentum: Share = 0.9
     nesterov: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     decay_norm_and_bias: bool = True
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
     groups: tuple[GroupConfig, ...] = ()
 
 
