@@ -80,6 +80,7 @@ def test_a_wrong_override_names_the_key_and_the_choices(setting: str, sentence: 
         "feed.main.batch_size=0", "feed={}", "train.epochs=0", "train.steps_per_epoch=0", "train.log_every=0",
         "train.ema=1", "train.save_seconds=nan", "train.gradient_cache=-1", "train.recover=-1",
         "train.recover_factor=1.5", "validate.fraction=1", "validate.every=0",
+        "labels.every=0", "objective.weighting={alpha=0}", "objective.weighting={max_hold=0}",
     ],
 )  # fmt: skip
 def test_a_number_that_makes_no_sense_is_refused_with_its_key(setting: str) -> None:

@@ -24,6 +24,7 @@ from resight.dist import rank, sum_over_ranks, world_size
 from resight.dist.processes import gather_objects, on_rank_zero
 from resight.errors import RecipeError, TrainingError
 from resight.losses import PseudoLabelLoss
+from resight.options import Count
 from resight.precision import lift
 from resight.training.objective.objective import Objective
 from resight.training.objective.terms import Term, flatten
@@ -49,7 +50,7 @@ class LabelsConfig:
     """Where the identities of the training pictures come from: the data, or clusters of their descriptors."""
 
     source: Literal["data", "clusters"] = "data"
-    every: int = 1  # epochs a clustering lasts
+    every: Count = 1  # epochs a clustering lasts
     center_cameras: bool = False  # subtract each camera's mean descriptor before clustering
     outliers: Literal["leave_out", "own"] = "leave_out"  # what is in no cluster: unused, or a class of its own each
     keep: bool = False  # pictures whose person is given keep it, as half of every batch; else no label is read
@@ -57,8 +58,6 @@ class LabelsConfig:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise RecipeError(f"labels.every is {self.every}; at least 1 epoch.")
         if self.separate_statistics and not self.keep:
             raise RecipeError("labels.separate_statistics is about the halves that labels.keep makes; set that, too.")
 

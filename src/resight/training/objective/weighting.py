@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from resight.dist import average_over_ranks
 from resight.errors import RecipeError
+from resight.options import Count, NotNegative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,14 +82,14 @@ class WeightingConfig:
     metric: str = "triplet"  # the term of the task that joins it
     alone: str = "random"  # batch source while the identity task is alone
     together: str = "balanced"  # batch source while both are learnt
-    alpha: float = 0.25
-    lam: float = 2.0
-    delta: float = 0.16
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.25
+    lam: NotNegative = 2.0
+    delta: NotNegative = 0.16
     combine: Literal["none", "literal", "normalized"] = "none"  # while both are learnt: 1 and 1, FL, or FL scaled
     decide: Literal["before", "after"] = "before"  # a step's mode: from the steps before it, or from its own losses
     start: Literal["loss", "zero"] = "loss"  # the average before the first loss: that loss; or 0, and p = 1/2
-    max_hold: int = 50  # steps alone without a measurement of the other task before one step together is forced
-    min_dwell: int = 1  # steps in a mode before it may change
+    max_hold: Count = 50  # steps alone without a measurement of the other task before one step together is forced
+    min_dwell: Count = 1  # steps in a mode before it may change
 
 
 class Weighting(Protocol):
