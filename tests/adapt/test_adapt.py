@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from resight import models
 from resight.adapt import Adaptation, adapt, advice, ask, crops, together
-from resight.adapt.plan import plan_for
+from resight.adapt.plan import plan_for, recipe_for
 from resight.cli import group
 from resight.clustering.history import save_groups
 from resight.data import load_dataset
@@ -27,6 +28,7 @@ from resight.reporting.adaptation import changes_by_epoch, draw_answers, draw_gr
 from resight.run import Run
 from resight.training.checkpointing.checkpoint import load_state
 from resight.training.monitoring.progress import Silent
+from resight.types import UNKNOWN_CAMERA
 from tests.people import write_people
 from tests.ranks import PRELOAD, launch
 
@@ -193,6 +195,19 @@ def test_labelled_pictures_of_another_set_may_be_kept(start: Path, pictures: Pat
     for sample in both.train:
         cameras[sample.pid > 0].add(sample.camid)
     assert not cameras[True] & cameras[False]
+
+
+def test_known_cameras_have_proxies_unless_a_recipe_is_named(start: Path, pictures: Path, tmp_path: Path) -> None:
+    seen = crops(pictures, r"_c(\d)")
+    found = adapt(start, seen, tmp_path / "out", settings=SMALL, device="cpu")
+    assert found.run.recipe.name == "cluster_contrast_cameras_small"
+    assert [term.loss for term in found.run.recipe.objective.terms] == ["cluster_contrast", "camera_proxies"]
+    known = load_dataset("market", root=write_people(tmp_path / "known", train_ids=6, shots=3))
+    kept = adapt(start, seen, tmp_path / "kept", settings=SMALL, device="cpu", keep=known)
+    assert kept.record["kept"]["labels"] == len(known.train)
+    one_unknown = replace(seen, train=(*seen.train[:-1], replace(seen.train[-1], camid=UNKNOWN_CAMERA)))
+    one_camera = replace(seen, train=tuple(sample for sample in seen.train if sample.camid == seen.train[0].camid))
+    assert recipe_for(one_unknown) == recipe_for(one_camera) == "cluster_contrast_small"
 
 
 def test_a_set_without_persons_cannot_be_kept(start: Path, pictures: Path, tmp_path: Path) -> None:

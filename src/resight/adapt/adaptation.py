@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resight import models
 from resight.adapt.batch_statistics import retake_statistics
-from resight.adapt.plan import plan_for, resized, together
+from resight.adapt.plan import plan_for, recipe_for, resized, together
 from resight.adapt.result_checks import advice
 from resight.clustering import require_scikit_learn
 from resight.data import load_dataset, open_pixels
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from resight.models import ReIDModel
     from resight.training.monitoring.progress import Display
 
-RECIPE = "cluster_contrast_small"
 START, RECORD = "start.safetensors", "adaptation.json"
 FEWEST_PICTURES = 16
 
@@ -63,7 +62,7 @@ def adapt(
     pictures: Dataset,
     out: str | Path,
     *,
-    recipe: str | Path = RECIPE,
+    recipe: str | Path | None = None,
     settings: Sequence[str] = (),
     keep: Dataset | None = None,
     statistics_only: bool = False,
@@ -78,7 +77,7 @@ def adapt(
         pictures: from `crops`; of any data set the training pictures, their labels unread.
         out: run folder; beside what every run leaves there: start.safetensors, the weights with statistics taken anew,
             and adaptation.json, what is known of the result.
-        recipe: the method; its `[model]` is replaced by that of `model`.
+        recipe: the method; its `[model]` is replaced by that of `model`.  None: `recipe_for(pictures)`.
         settings: changes to the recipe, as `Recipe.override` takes them; "model.input_size=[192, 96]" goes on with
             larger pictures.
         keep: a data set whose training pictures and their persons go on being learned, as half of every batch.
@@ -104,7 +103,9 @@ def adapt(
                 f"{pictures.root} holds {len(pictures.train)} pictures; adapting needs at least {FEWEST_PICTURES}, and "
                 f"learns from some thousands. Use the model as it is."
             )
-        plan = plan_for(source, Recipe.load(recipe), settings, len(pictures.train), keep=keep is not None)
+        plan = plan_for(
+            source, Recipe.load(recipe or recipe_for(pictures)), settings, len(pictures.train), keep=keep is not None
+        )
         start = _start(source, plan, pictures, folder, device, shown, fresh=fresh)
         if statistics_only:
             return _statistics_only(source, start, pictures, folder, plan, device)

@@ -14,7 +14,7 @@ from resight.inference.image_sources import find, with_cameras
 from resight.models.files.fitting import without_sources
 from resight.options import setting
 from resight.recipe import Recipe
-from resight.types import UNKNOWN_PID
+from resight.types import UNKNOWN_CAMERA, UNKNOWN_PID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from resight.models import ReIDModel
 
 FEWEST_STEPS = 20  # an epoch, where the recipe does not say: few crops are shown often before they are grouped anew
+WITHOUT_CAMERAS, WITH_CAMERAS = "cluster_contrast_small", "cluster_contrast_cameras_small"
 OF_THE_MODEL = ("model.input_size", "model.second")  # what of the network a setting may change
 FEWEST_KEPT = 2  # persons of a data set to keep
 
@@ -57,6 +58,12 @@ def together(pictures: Dataset, kept: Dataset) -> Dataset:
         )
     moved = [sample if sample.camid < 0 else replace(sample, camid=first + sample.camid) for sample in known]
     return replace(pictures, train=(*pictures.train, *moved), version=f"{pictures.version} and {kept.name}")
+
+
+def recipe_for(pictures: Dataset) -> str:
+    """Name of the recipe for a processor: with camera proxies where every picture's camera is known."""
+    cameras = {sample.camid for sample in pictures.train}
+    return WITH_CAMERAS if len(cameras) > 1 and UNKNOWN_CAMERA not in cameras else WITHOUT_CAMERAS
 
 
 def plan_for(

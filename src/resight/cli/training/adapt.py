@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.argument("crops", type=params.FILE)
 @click.option("--out", type=params.OUT_FOLDER, required=True, help="Run folder.")
 @click.option(
-    "--recipe", default="cluster_contrast_small", show_default=True, help="The method: a name or a TOML file."
+    "--recipe",
+    help="The method: a name or a TOML file.  Default: cluster_contrast_cameras_small where every picture's camera is "
+    "known, else cluster_contrast_small.",
 )
 @params.settings_option("Change one value of the recipe; may be repeated.")
 @click.option("--keep", metavar="DATASET",
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 @params.json_option
 @processes.distributed
 def command(
-    model: Path, crops: Path, out: Path, recipe: str, settings: tuple[str, ...], keep: str | None,
+    model: Path, crops: Path, out: Path, recipe: str | None, settings: tuple[str, ...], keep: str | None,
     keep_root: Path | None, camera: str | None, statistics_only: bool, seed: int | None, fresh: bool, device: str,
     as_json: bool, sheets: int, asked: tuple[Path, ...],
 ) -> None:  # fmt: skip
@@ -77,7 +79,7 @@ def command(
         output.print_json({"run": str(out), "recommended": done.recommended, **done.record, **pages})
         return
     of = f"; {done.record['kept']['labels']} labelled pictures of {keep} kept" if keep else ""
-    click.echo(f"adapted: {out} ({done.record['pictures']} pictures, 0 labels used{of})")
+    click.echo(f"adapted: {out} ({done.record['pictures']} pictures, 0 labels used{of}) by {done.run.recipe.name}")
     for sentence in done.advice:
         click.echo(f"not recommended: {sentence}")
     if done.advice:
