@@ -163,6 +163,12 @@ def test_unknown_options_are_answered_with_the_known(name: str) -> None:
     assert all(option in str(error.value) for option in known)
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_every_option_that_is_listed_can_be_given(name: str) -> None:
+    defaults = {option: known.default for option, known in losses.options_of(name).items() if not known.required}
+    assert isinstance(make(name, **defaults), LOSSES[name])
+
+
 def test_names() -> None:
     assert losses.available() == sorted(LOSSES)
     with pytest.raises(UnknownNameError, match="'trihard'"):

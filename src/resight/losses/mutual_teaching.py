@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resight.errors import UsageError
-from resight.losses.base import MetricLoss, MetricOptions, Part, Relations
+from resight.losses.base import MetricOptions, Part, Relations
 from resight.losses.distances import unit
 from resight.losses.pseudo_labels import PseudoLabelLoss, centroids
 from resight.losses.seeding import generator
-from resight.losses.triplet import Hardest, TriHard
+from resight.losses.triplet import BatchHard, Hardest
 from resight.precision import full_precision, lift
 
 
@@ -89,7 +89,7 @@ class MutualIdentity(PseudoLabelLoss):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-class MutualTriplet(TriHard):
+class MutualTriplet(BatchHard):
     """Softmax-triplet loss of both networks on their hardest triplets, and of each on what the other's average finds.
 
         T(x | F) = exp(|F(x) - F(n)|) / (exp(|F(x) - F(p)|) + exp(|F(x) - F(n)|))                   (eq. 7)
@@ -104,7 +104,7 @@ class MutualTriplet(TriHard):
     networks: ClassVar[Literal[1, 2]] = 2
 
     def __init__(self, soft: float = 0.8, **common: Unpack[MetricOptions]) -> None:
-        MetricLoss.__init__(self, **common)
+        super().__init__(**common)
         if not 0 <= soft <= 1:
             raise UsageError(f"soft is {soft}; expected a share from 0 to 1.")
         self.soft = soft

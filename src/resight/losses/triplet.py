@@ -101,21 +101,8 @@ class Hardest(NamedTuple):
     negative: Tensor
 
 
-class TriHard(MetricLoss):
-    """Batch-hard triplet loss.  Hermans et al. 2017, eq. 5.
-
-    mean over valid a of [ max_{p in P(a)} d(a, p) - min_{n in N(a)} d(a, n) + margin ]_+
-
-    margin "soft": log(1 + exp(max d(a, p) - min d(a, n))).  Ties go to the first row.
-    """
-
-    def __init__(self, margin: Margin = 0.3, **common: Unpack[MetricOptions]) -> None:
-        super().__init__(**common)
-        self.margin: Margin = known_margin(margin)
-
-    def compare(self, features: Tensor, who: Relations) -> list[Part]:
-        hardest = self.mine(features, who)
-        return [Part(hinge(hardest.positive - hardest.negative, self.margin), who.valid)]
+class BatchHard(MetricLoss):
+    """Base of losses on each anchor's farthest positive and nearest negative."""
 
     def mine(self, features: Tensor, who: Relations) -> Hardest:
         """Find by matrix product, measure by difference.  Rows that are not valid get any finite value."""
@@ -133,6 +120,23 @@ class TriHard(MetricLoss):
         """Distances of the local anchors to the references of these numbers."""
         measure = ROW_DISTANCES[self.distance]
         return Hardest(measure(features, everyone[positive]), measure(features, everyone[negative]))
+
+
+class TriHard(BatchHard):
+    """Batch-hard triplet loss.  Hermans et al. 2017, eq. 5.
+
+    mean over valid a of [ max_{p in P(a)} d(a, p) - min_{n in N(a)} d(a, n) + margin ]_+
+
+    margin "soft": log(1 + exp(max d(a, p) - min d(a, n))).  Ties go to the first row.
+    """
+
+    def __init__(self, margin: Margin = 0.3, **common: Unpack[MetricOptions]) -> None:
+        super().__init__(**common)
+        self.margin: Margin = known_margin(margin)
+
+    def compare(self, features: Tensor, who: Relations) -> list[Part]:
+        hardest = self.mine(features, who)
+        return [Part(hinge(hardest.positive - hardest.negative, self.margin), who.valid)]
 
 
 def _order(distance: str, a: Tensor, b: Tensor) -> Tensor:
