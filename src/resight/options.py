@@ -28,6 +28,7 @@ from resight.errors import OptionError, RecipeError, UnknownNameError
 T = TypeVar("T")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]

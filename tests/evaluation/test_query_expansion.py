@@ -58,7 +58,7 @@ def test_expanded_features_are_evaluated_like_any() -> None:
 
 
 def test_wrong_parameters() -> None:
-    for k, alpha, side in ((0, 3, True), (3, -1, True), (3, 3, False)):
+    for k, alpha, side in ((0, 3, True), (3, -1, True), (3, np.nan, True), (3, 3, False)):
         with pytest.raises(UsageError):
             expand(Q2, G2, k, alpha, expand_queries=side)
 

@@ -63,6 +63,12 @@ def test_a_wrong_option_is_answered_with_the_valid_ones(options: dict[str, Any],
         models.build("baseline", 3, **({"backbone": {"name": "resnet10", "width": 4}} | options))
 
 
+@pytest.mark.parametrize("name", ["transreid", "clip_reid"])
+def test_fewer_than_no_cameras_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="^cameras: found -1; input should be greater than or equal to 0"):
+        models.build(name, 3, cameras=-1)
+
+
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'mancs'"):
         models.build("manc", 3)

@@ -18,7 +18,7 @@ from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import LinearHead
 from resight.models.layers import Neck
 from resight.models.transreid import SideInformation
-from resight.options import Count, Positive
+from resight.options import Count, Natural, Positive
 
 if TYPE_CHECKING:
     from resight.types import ReIDOutput
@@ -32,7 +32,7 @@ class CLIPReIDOptions(ModelOptions):
     mean: tuple[float, float, float] | None = HALF  # not CLIP's own: sec. 4.1 of the authors' settings
     std: tuple[Positive, Positive, Positive] | None = HALF
     projected: Count = 512  # channels of the space shared with text
-    cameras: int = 0  # SIE: how many cameras have a vector
+    cameras: Natural = 0  # SIE: how many cameras have a vector
     side_weight: Positive = 1.0
 
 

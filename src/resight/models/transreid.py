@@ -21,7 +21,7 @@ from resight.models.backbones.vit import ViT, ViTOptions
 from resight.models.base import ModelOptions, ReIDModel
 from resight.models.heads import LinearHead
 from resight.models.layers import Neck
-from resight.options import Count, Positive
+from resight.options import Count, Natural, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class TransReIDOptions(ModelOptions):
     jigsaw: bool = True  # JPM, sec. 3.2
     shift: Count = 5  # sec. 4.2: the first patches that go to the end, the class token's place counted as one
     shuffle: Count = 2  # groups the shifted patches are dealt from, in turn
-    cameras: int = 0  # SIE, sec. 3.3: how many cameras have a vector; 0: none have
+    cameras: Natural = 0  # SIE, sec. 3.3: how many cameras have a vector; 0: none have
     side_weight: Positive = 3.0  # lambda, sec. 4.2
 
 

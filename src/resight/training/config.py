@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from resight.errors import RecipeError
-from resight.options import Count, NotNegative, Share
+from resight.options import Count, Natural, NotNegative, Share
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,8 @@ class TrainConfig:
     compile: bool = False
     deterministic: bool = True  # on CUDA, the same bits from the same seed; False: whatever is quickest
     accumulate: Count = 1  # equal shares a batch is walked in, one after the other
-    gradient_cache: Annotated[int, Field(ge=0)] = (
-        0  # pictures at a time while the loss still sees the whole batch; 0: off
-    )
-    recover: Annotated[int, Field(ge=0)] = (
-        0  # times a run may go back to a good state when the loss or a gradient is no number
-    )
+    gradient_cache: Natural = 0  # pictures at a time while the loss still sees the whole batch; 0: off
+    recover: Natural = 0  # times a run may go back to a good state when the loss or a gradient is no number
     recover_factor: Annotated[float, Field(gt=0, le=1)] = 0.5  # of the rate, each time
     sync_batch_norm: bool = True  # with several processes: statistics of the whole batch, as one process would take
     parallel: Literal["ddp", "fsdp"] = "ddp"  # fsdp: weights, gradients and moments in pieces over the processes

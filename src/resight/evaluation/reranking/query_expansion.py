@@ -42,7 +42,7 @@ def expand(
     Returns:
         Features (Q, D), (G, D), not normalized; a side that is not expanded is of unit length.
     """
-    if k < 1 or alpha < 0 or not (expand_queries or expand_gallery):
+    if k < 1 or not alpha >= 0 or not (expand_queries or expand_gallery):
         raise UsageError(f"k={k}, alpha={alpha}: k >= 1, alpha >= 0, and a side to expand.")
     joint = Joint(query, gallery, "cosine", memory)
     lists = neighbor_lists(joint, k, not (expand_queries and expand_gallery), memory)
