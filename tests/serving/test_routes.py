@@ -165,6 +165,11 @@ def test_an_id_may_hold_a_slash(client: TestClient, picture: bytes) -> None:
     assert data(client.delete("/v1/records/gate%2F1.jpg"))["deleted"] == 1
 
 
+def test_an_id_that_no_record_can_have_is_not_found(client: TestClient) -> None:
+    for ask in (client.get, client.delete):
+        error(ask("/v1/records/" + "x" * 600), 404, "not_found")
+
+
 def test_persons_are_counted_once_a_minute_for_probabilities(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from resight.serving.service import Caller, Service
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from resight.cli import group
-from resight.errors import ResightError
+from resight.errors import DatasetError, ResightError
 from resight.gallery import Gallery
 
 SAMPLE = Path(__file__).parents[3] / "src" / "resight" / "synth" / "sample" / "query"
@@ -45,6 +45,16 @@ def test_the_same_command_again_adds_nothing(mall: Path) -> None:
     crops = mall.parent / "crops"
     found = asked("index", "synth_small", crops, "--gallery", mall, "--pattern", "{pid}_{camera}s1_*")
     assert (found["added"], found["known"], found["records"]) == (0, 24, 24)
+
+
+def test_where_nothing_can_be_read_the_verb_fails_in_words_and_in_json(tmp_path: Path) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"nothing")
+    for more in ([], ["--json"]):
+        asking = ["index", "synth_small", str(tmp_path), "--gallery", str(tmp_path / "g"), "--device", "cpu", *more]
+        result = CliRunner().invoke(group, asking)
+        assert isinstance(result.exception, DatasetError)
+        assert "none of the 1 pictures" in str(result.exception)
+    assert json.loads(result.stdout)["unreadable"][0]["path"] == str(tmp_path / "torn.jpg")
 
 
 def test_a_query_finds_its_own_person_in_other_cameras(mall: Path, tmp_path: Path) -> None:

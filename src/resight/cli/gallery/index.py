@@ -116,12 +116,12 @@ def _say(gallery: Gallery, everything: list[Ingested], extractor: Extractor, as_
             "unreadable": [{"path": source, "reason": reason} for source, reason in broken],
             "images_per_second": round(extractor.rate, 1),
         })  # fmt: skip
-        return
+    else:
+        click.echo(
+            f"{gallery.folder}: {added:,} pictures added, {known:,} were there, {len(broken):,} left out; "
+            f"{len(gallery):,} records"
+        )
     if broken and not added + known:
         raise DatasetError(f"none of the {len(broken):,} pictures can be read; nothing was added to {gallery.folder}.")
-    click.echo(
-        f"{gallery.folder}: {added:,} pictures added, {known:,} were there, {len(broken):,} left out; "
-        f"{len(gallery):,} records"
-    )
-    if extractor.embedded:
+    if extractor.embedded and not as_json:
         click.echo(f"embedded {extractor.rate:.0f} pictures a second in {extractor.chosen}", err=True)

@@ -87,13 +87,14 @@ async def change(id: str, query: ChangeQuery, service: Services, caller: Writers
 @router.delete("/records/{id:path}")
 async def delete_one(id: str, service: Services, caller: Admins, gallery: Name = None) -> Success[DeleteOut]:
     """Delete a record, its vector and its picture."""
-    return await _delete(service, caller, DeleteQuery(gallery=gallery, ids=[id]))
+    return await _delete(service, caller, gallery, Filter(ids=(id,)))
 
 
 @router.post("/records/delete")
 async def delete_many(query: DeleteQuery, service: Services, caller: Admins) -> Success[DeleteOut]:
     """Delete the records that meet all that is given, ids and conditions."""
-    return await _delete(service, caller, query)
+    where = replace(query.where(), ids=None if query.ids is None else tuple(query.ids))
+    return await _delete(service, caller, query.gallery, where)
 
 
 @router.post("/records/undo")
@@ -115,16 +116,14 @@ def _add(gallery: Gallery, query: AddQuery, vectors: Any, files: list[bytes]) ->
     return gallery.add(vectors, images=files, **columns)
 
 
-async def _delete(service: Service, caller: Caller, query: DeleteQuery) -> Success[DeleteOut]:
-    gallery = service.gallery(query.gallery, caller)
-    name = query.gallery or next(iter(service.galleries))
-    where = replace(query.where(), ids=None if query.ids is None else tuple(query.ids))
+async def _delete(service: Service, caller: Caller, name: str | None, where: Filter) -> Success[DeleteOut]:
+    gallery = service.gallery(name, caller)
     if not where:
         raise RefusedError(422, "ids: nothing to delete was named.", hint="Give ids or conditions.")
     found = await service.call(_everything, gallery, where)
-    if query.ids is not None and not found:
+    if where.ids is not None and not found:
         raise RefusedError(404, "the gallery has no record of that id.", hint="It may have been deleted already.")
-    token = await service.call(service.delete, name, gallery, found, caller.name)
+    token = await service.call(service.delete, name or next(iter(service.galleries)), gallery, found, caller.name)
     return Success(data=DeleteOut(deleted=len(found), undo=token, undo_seconds=UNDO_SECONDS if token else 0.0))
 
 
