@@ -1,6 +1,6 @@
 """The searchable store of people.
 
-`Gallery` checks and ranks, a `Backend` stores and finds: `Embedded` in one folder.
+`Gallery` checks and ranks, a `Backend` stores and finds: `Embedded` in one folder, `Milvus` on a server.
 Importing this package does not import torch.
 """
 

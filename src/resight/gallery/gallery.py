@@ -148,9 +148,9 @@ class Gallery(Store):
         return about | {"bytes": size} | self.backend.stats()
 
     def mark(self, id: str, same: bool, similarity: float, query: str = "") -> None:
-        """Keep a user's word on a hit: it shows the person asked for, or another one.
+        """Keep a user's judgment of a hit: whether it shows the person asked for.
 
-        Said again for the same query and record it replaces what was said.  Marks go when their record is deleted.
+        A later mark of the same query and record replaces an earlier one.  Marks go when their record is deleted.
         """
         if self.get(id) is None:
             raise GalleryNotFoundError(f"there is no record {id!r} in {self.folder}.")

@@ -73,7 +73,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A user's word on a hit: right or wrong.  Marks are what a calibration on one's own people is made from."""
+    """A user's judgment of a hit, right or wrong: what a calibration on one's own people is made from."""
 
     id: str  # of the record that was hit
     same: bool  # whether it shows the person asked for

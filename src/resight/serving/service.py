@@ -118,7 +118,7 @@ class Service:
     # who
 
     def caller(self, request: Request, role: Role) -> Caller:
-        """Who is asking, if they may.  Raises RefusedError with 401 or 403."""
+        """The caller, if a role as high is theirs.  Raises RefusedError with 401 or 403."""
         key = self._key(request.headers.get("authorization", ""))
         found = Caller("local", "admin") if self.keys is None else None
         if key is not None:

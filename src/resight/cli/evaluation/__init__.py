@@ -1,1 +1,1 @@
-"""Verbs that judge a model: evaluate, compare, calibrate, report, explain."""
+"""Verbs that evaluate a model: evaluate, compare, calibrate, report, explain."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from resight.data import Dataset
     from resight.inference import Result
 
-FIRST_FRAME, FRAMES_PER_SECOND = 1_767_600_000, 25  # 2026-01-05, 08:00 UTC: when nobody was filmed
+FIRST_FRAME, FRAMES_PER_SECOND = 1_767_600_000, 25  # 2026-01-05, 08:00 UTC, made up
 RECIPE = "strong_baseline_sample"
 
 

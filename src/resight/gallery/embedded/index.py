@@ -1,4 +1,4 @@
-"""The segments of a gallery: when they are written, put together, thrown away and looked after."""
+"""The segments of a gallery: when they are written, merged, discarded and checked."""
 
 from __future__ import annotations
 
