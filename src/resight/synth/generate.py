@@ -179,9 +179,10 @@ def _part(file: Path) -> Path:
 
 
 def _finish(root: Path, config: SynthConfig, rows: list[Row], counts: dict[str, int], parquet: bool) -> None:
-    table.write(root, rows)
+    listed = table.as_csv(rows)
+    _write(root / table.NAME, listed)
     if parquet:
-        table.write_parquet(root)
+        _write(root / table.PARQUET, table.as_parquet(listed))
     _write(root / _MANIFEST, "".join(f"{row['sha256']}  {row['path']}\n" for row in rows).encode())
     _write(root / _CARD, card(config, counts).encode())
     (root / _JOURNAL).unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +27,21 @@ def read(root: Path) -> list[Row]:
         return [dict(row) for row in csv.DictReader(lines)]
 
 
-def write(root: Path, rows: Iterable[Row]) -> None:
-    """All of it or nothing.  What a row does not know stays empty."""
-    part = root / f".{NAME}.part"
-    with part.open("w", encoding="utf-8", newline="") as out:
-        table = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    part.replace(root / NAME)
+def as_csv(rows: Iterable[Row]) -> bytes:
+    """What a row does not know stays empty."""
+    out = io.StringIO(newline="")
+    table = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return out.getvalue().encode()
 
 
-def write_parquet(root: Path) -> None:
-    """The CSV once more, with types: what is empty in a column of numbers is null."""
+def as_parquet(table: bytes) -> bytes:
+    """A CSV once more, with types: what is empty in a column of numbers is null."""
     arrow, parquet = pyarrow()
     from pyarrow.csv import ConvertOptions, read_csv
 
-    part = root / f".{PARQUET}.part"
     words = ConvertOptions(column_types=dict.fromkeys(_WORDS, arrow.string()))
-    parquet.write_table(read_csv(root / NAME, convert_options=words), part)
-    part.replace(root / PARQUET)
+    out = io.BytesIO()
+    parquet.write_table(read_csv(io.BytesIO(table), convert_options=words), out)
+    return out.getvalue()

@@ -18,10 +18,7 @@ from resight.data.augment.batch_ops import filled
 from resight.errors import UsageError
 
 ErasePreset = Literal["original", "torchvision"]
-MEAN, STD = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # ImageNet's; a model's own come first
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's; a model's own come first
 
 
 class Numbers(Protocol):

@@ -6,6 +6,7 @@ Files are a state dict: `base.*`, `bottleneck*`, with the jigsaw `b1.*` and `b2.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from resight.errors import CheckpointError
@@ -82,12 +83,11 @@ FAMILY = Family(
     recognizes=recognizes,
     plan=plan,
 )
-PERSONVIT = Family(
+PERSONVIT = replace(
+    FAMILY,
     name="personvit",
     project="PersonViT",
     code="none stated",
     data="unknown for this file; the project's own saw LUPerson, and then MSMT17 or Market-1501, all for research only",
     archs=("vit_base", "vit_small", "vit_tiny", "transreid"),
-    recognizes=recognizes,
-    plan=plan,
 )
