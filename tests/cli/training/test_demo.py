@@ -34,6 +34,7 @@ def test_the_demo_trains_evaluates_searches_reports_and_indexes(tiny: Path) -> N
     assert (tiny / "demo" / "report" / "index.html").is_file() and (tiny / "demo" / "search.png").is_file()
     with Gallery.open(tiny / "demo" / "gallery", model=load_model("synth_small")) as gallery:
         assert len(gallery) == 568 and gallery.count(cameras=["camera 1"]) > 0
+        assert gallery.settings["model"] == "synth_small"  # so that `resight search` needs no --model
 
     again = resight("demo", "--out", "demo", "--json")  # goes on from what is there: nothing is trained or added twice
     scores = json.loads(again.stdout)

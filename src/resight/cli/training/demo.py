@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -47,20 +47,13 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
     note(f"[bold]1/5 train[/]    {recipe.model.name} on {dataset}")
     run = train(recipe, out, device=device, fresh=fresh, display=output.bar())
     note("[bold]2/5 evaluate[/] on people not in the training set, across cameras")
+    exact: dict[str, Any] = {"device": device, "precision": "fp32"}  # figures that agree from machine to machine
     context = {"run": out.name, "recipe": recipe.name, "recipe_hash": recipe.hash, "seed": seed}
-    result = evaluate(
-        run.model,
-        dataset,
-        device=device,
-        precision="fp32",  # figures that agree from machine to machine
-        context=context,
-        progress=output.counting(output.bar(), "embedding"),
-    )
+    progress = output.counting(output.bar(), "embedding")
+    result = evaluate(run.model, dataset, context=context, progress=progress, **exact)
     result.save(out / "evaluation" / dataset.name)
-    others = {
-        "raw_pixels": evaluate(RawPixels(), dataset, device=device, precision="fp32"),
-        params.TRAINED: evaluate(load_model(params.TRAINED), dataset, device=device, precision="fp32"),
-    }
+    models = {"raw_pixels": RawPixels(), params.TRAINED: load_model(params.TRAINED)}
+    others = {name: evaluate(model, dataset, **exact) for name, model in models.items()}
     note("[bold]3/5 search[/]   one picture against the gallery")
     sheet = out / "search.png"
     result_sheet(result, queries=5, k=8).save(sheet)  # right hits in green, wrong ones in red
@@ -76,27 +69,19 @@ def command(out: Path, seed: int, fresh: bool, device: str, as_json: bool) -> No
     note("[bold]5/5 index[/]    a gallery to search on a web page")
     gallery = _index(others[params.TRAINED], dataset, out / "gallery")
     if as_json:
-        output.print_json(
-            {
-                "run": str(out),
-                "report": str(page),
-                "gallery": str(gallery),
-                "search": str(sheet),
-                "seed": seed,
-                "scores": _scores(result),
-                **{name: _scores(other) for name, other in others.items()},
-            }
-        )
-        return
-    _say(result, others, out, page, sheet, gallery)
+        scores = {name: _scores(each) for name, each in {"scores": result, **others}.items()}
+        output.print_json({"run": out, "report": page, "gallery": gallery, "search": sheet, "seed": seed, **scores})
+    else:
+        _say(result, others, out, page, sheet, gallery)
 
 
 def _index(result: Result, dataset: Dataset, path: Path) -> Path:
     """The test set's pictures as a gallery of the packaged weights; records that are there already are updated."""
     from resight.gallery import Gallery
-    from resight.models import load_model
 
-    with Gallery.open(path, model=load_model(params.TRAINED)) as gallery:
+    made = result.gallery
+    with Gallery.open(path, dim=made.vectors.shape[1], metric=made.metric, fingerprint=made.fingerprint) as gallery:
+        gallery.remember(model=params.TRAINED)
         for side, samples in ((result.gallery, dataset.gallery), (result.query, dataset.query)):
             gallery.add(
                 side.vectors,
