@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from typing import Any
 
@@ -266,9 +267,18 @@ def test_the_description_has_an_example_for_every_body(client: TestClient) -> No
     assert "example" in described["paths"]["/v1/search"]["post"]["requestBody"]["content"]["application/json"]
 
 
+def test_every_schema_that_the_description_names_is_in_it(client: TestClient) -> None:
+    described = client.get("/v1/openapi.json").json()
+    named = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert {"SearchQuery", "NewRecord"} <= named <= set(described["components"]["schemas"])
+    assert "same_camera" in described["components"]["schemas"]["SearchQuery"]["properties"]
+
+
 def test_metrics_count(client: TestClient, picture: bytes) -> None:
     ask(client, [picture])
+    client.get("/v1/records/r0")
     text = client.get("/metrics").text
+    assert 'resight_requests_total{method="GET",route="/v1/records/{id}",status="200"} 1.0' in text
     assert 'resight_requests_total{method="POST",route="/v1/search",status="200"} 1.0' in text
     assert "resight_pictures_total 1.0" in text
 

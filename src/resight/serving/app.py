@@ -19,6 +19,7 @@ from resight.serving import failures, routes
 from resight.serving.limits import Limits
 from resight.serving.middleware import LOOPBACK, Guard
 from resight.serving.routes.dependencies import Admins
+from resight.serving.schemas import AddQuery, EmbedQuery, SearchQuery
 from resight.serving.service import Service
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ def create_app(
         service.metrics.waiting.set(len(service.queue))
         return Response(generate_latest(service.metrics.registry), media_type="text/plain; version=0.0.4")
 
+    schemas = app.openapi()["components"]["schemas"]  # made once; FastAPI does not see the bodies `read_body` reads
+    for kind in (AddQuery, EmbedQuery, SearchQuery):
+        found = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= found.pop("$defs", {}) | {kind.__name__: found}
     app.router.routes.append(Mount("/static", StaticFiles(packages=[("resight.serving", "page")]), name="static"))
     allowed = LOOPBACK | {host.lower() for host in hosts}
     return Guard(app, limits, frozenset(allowed), service.metrics, service.key_id)

@@ -170,9 +170,8 @@ class Guard:
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         """Neither pictures nor vectors nor ids: the route's pattern, not its path."""
-        route = getattr(scope.get("route"), "path", None) or (
-            "/static" if scope["path"].startswith("/static/") else "-"
-        )
+        route = getattr(scope.get("route"), "path", "").replace(":path}", "}")
+        route = route or ("/static" if scope["path"].startswith("/static/") else "-")
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PATCH", "DELETE") else "-"
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
