@@ -178,3 +178,10 @@ def test_without_the_extra_the_line_that_installs_it(tmp_path: Path, monkeypatch
 def test_text_in_conditions_stays_text() -> None:
     where = Filter(pids=('x"] or 1 == 1 or pid in ["',))
     assert condition_of(where) == 'pid in ["=x\\"] or 1 == 1 or pid in [\\""]'
+
+
+def test_a_server_that_does_not_answer_leaves_no_gallery(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="Is it running"):
+        Gallery.open(tmp_path / "g", dim=DIM, server="http://127.0.0.1:1")
+    with Gallery.open(tmp_path / "g", dim=DIM) as gallery:
+        assert gallery.settings["server"] == ""

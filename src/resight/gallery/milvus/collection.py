@@ -45,7 +45,7 @@ class Collection:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.name: str = settings["collection"]
         self.index: str = settings["index"]
-        with self._sentences():
+        with _sentences():
             self.client = _client(settings["server"])
             self._own(settings)
 
@@ -83,12 +83,12 @@ class Collection:
         self.client.create_collection(self.name, schema=schema, index_params=indexes, consistency_level="Strong")
 
     def upsert(self, rows: Sequence[Row]) -> None:
-        with self._sentences():
+        with _sentences():
             for block in _blocks(rows):
                 self.client.upsert(self.name, block)
 
     def delete(self, ids: Sequence[str]) -> None:
-        with self._sentences():
+        with _sentences():
             for block in _blocks(ids):
                 self.client.delete(self.name, filter=among("id", block))  # ids= would not escape them
 
@@ -118,7 +118,7 @@ class Collection:
         """For each query (Q, D) at most k rows with Milvus's distance, best first."""
         if k > MOST:
             raise UsageError(f"k={k}; Milvus gives at most {MOST:,} hits a query.")
-        with self._sentences():
+        with _sentences():
             found = self.client.search(
                 self.name, data=queries.tolist(), limit=k, filter=condition, output_fields=FIELDS,
                 search_params={"params": self._search_params(k, exact)},
@@ -138,37 +138,44 @@ class Collection:
 
     def seal(self) -> None:
         """Close the growing segments, so that the server indexes them."""
-        with self._sentences():
+        with _sentences():
             self.client.flush(self.name)
 
     def compact(self) -> None:
-        with self._sentences():
+        with _sentences():
             self.client.compact(self.name)
 
     def server(self) -> str:
         """Its version."""
-        with self._sentences():
+        with _sentences():
             return str(self.client.get_server_version())
 
     def close(self) -> None:
         self.client.close()
 
     def _query(self, condition: str, fields: list[str], **options: Any) -> list[Row]:
-        with self._sentences():
+        with _sentences():
             return list(self.client.query(self.name, filter=condition, output_fields=fields, **options))
 
-    @contextlib.contextmanager
-    def _sentences(self) -> Iterator[None]:
-        """Milvus's errors as ours."""
-        from pymilvus.exceptions import MilvusException
 
-        try:
-            yield
-        except MilvusException as error:
-            raise GalleryError(
-                f"the Milvus server answers: {str(error.message).strip()[:300]}. Is it running, and is {TOKEN} set if "
-                f"it asks for one?"
-            ) from error
+def check_server(server: str) -> None:
+    """Raises GalleryError where no Milvus server answers there."""
+    with _sentences():
+        _client(server).close()
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """Milvus's errors as ours."""
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        raise GalleryError(
+            f"the Milvus server answers: {str(error.message).strip()[:300]}. Is it running, and is {TOKEN} set if "
+            f"it asks for one?"
+        ) from error
 
 
 def _blocks(values: Sequence[T]) -> Iterator[Sequence[T]]:

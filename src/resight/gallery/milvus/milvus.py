@@ -17,7 +17,7 @@ from resight.errors import UsageError
 from resight.gallery.backend import Found, Vectors
 from resight.gallery.database import NAME, Database, forget, many
 from resight.gallery.intake import merged
-from resight.gallery.milvus.collection import INDEXES, PAGE, Collection
+from resight.gallery.milvus.collection import INDEXES, PAGE, Collection, check_server
 from resight.gallery.milvus.rows import FIELDS, Row, condition_of, known, record_of, row_of
 from resight.gallery.records import Field, Filter, Record
 
@@ -40,6 +40,7 @@ class Milvus:
         """The folder's part; the collection is made, or found, by opening it."""
         if settings["index"] not in INDEXES:
             raise UsageError(f"index={settings['index']!r}; choose {', '.join(INDEXES)}.")
+        check_server(settings["server"])  # before anything is written: a wrong address must not stay in the folder
         word = re.sub(r"\W", "_", folder.name, flags=re.ASCII) or "gallery"
         name = settings["collection"] or f"resight_{word}_{secrets.token_hex(4)}"
         return Database.create(folder / NAME, settings | {"collection": name})
