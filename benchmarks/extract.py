@@ -49,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model = read_model(options.model)
     paths = _pictures(options.pictures, options.count)
-    pixels = np.stack([decode(path, model.input_size) for path in paths[:READY]])
+    pixels = np.stack([decode(path, model.input_size, model.interpolation) for path in paths[:READY]])
     ready = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory
     peer = _measured_peer(model, paths, options.repeats) if options.peer else None
     rows = []

@@ -194,7 +194,8 @@ def bare_rate_of_threads(embed: resight.Extractor, files: list[bytes], seconds: 
     def work(number: int) -> None:
         torch.set_num_threads(1)
         while time.perf_counter() < until:
-            pixels = np.stack([decode(file, embed.model.input_size) for file in files[:batch_size]])
+            some = [decode(file, embed.model.input_size, embed.interpolation) for file in files[:batch_size]]
+            pixels = np.stack(some)
             done[number] += len(embed.finish(embed.tensors(torch.from_numpy(pixels).permute(0, 3, 1, 2))))
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]

@@ -183,3 +183,14 @@ def test_a_run_of_an_earlier_version_means_what_it_meant(tmp_path: Path) -> None
     assert Recipe.of_run(tmp_path) == plan
     with pytest.raises(RecipeError, match="normalized"):
         Recipe.load(tmp_path / "recipe.toml")
+
+
+@pytest.mark.parametrize(("method", "hash"), [("bilinear", "b77c81a10760"), ("bicubic", "b1a378d29cce")])
+def test_how_pictures_are_resized_stood_among_the_data_once(method: str, hash: str, tmp_path: Path) -> None:
+    plan = Recipe.from_toml(SMALL).override(*([] if method == "bilinear" else [f"model.interpolation={method}"]))
+    text = plan.to_toml().replace(f'interpolation = "{method}"\n', "")
+    (tmp_path / "recipe.toml").write_text(text.replace("[data]\n", f'[data]\ninterpolation = "{method}"\n'))
+    assert Recipe.of_run(tmp_path) == plan
+    assert Recipe.of_run(tmp_path).hash == plan.hash == hash
+    with pytest.raises(RecipeError, match=r"^data\.interpolation: .* now called 'model\.interpolation'"):
+        Recipe.load(tmp_path / "recipe.toml")

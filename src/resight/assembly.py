@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from resight.inference.evaluate import TestPixels
     from resight.models import ReIDModel
     from resight.training.monitoring.progress import Display
-    from resight.types import Sample
+    from resight.types import Interpolation, Sample
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def build_trainer(
     check_mutual(objective, recipe.train, clusters=recipe.labels.source == "clusters")
     begun_from = f" {start.fingerprint()[:12]}" if start is not None else ""
     _check_shares(recipe, dataset, objective)
-    opened = pixels or partial(_pixels, recipe, dataset, device=device, display=display)
+    opened = pixels or partial(_pixels, recipe, dataset, model.interpolation, device=device, display=display)
     held = local_rank_zero_first(lambda: opened(model.input_size))
     labels, augment = _labels(recipe, held.samples, dataset), Augmenter(recipe.augment, *model.pixel_statistics)
     feed = Feed(held, labels, recipe.feed, augment, seed=recipe.seed, device=device, views=objective.networks)
@@ -199,17 +199,18 @@ def with_validation(recipe: Recipe, dataset: Dataset, device: str) -> tuple[Data
 
     def score(model: ReIDModel) -> dict[str, float]:
         if not opened:
-            opened.append(local_rank_zero_first(lambda: _test_pixels(recipe, shown, model.input_size)))
+            opened.append(local_rank_zero_first(lambda: _test_pixels(recipe, shown, model)))
         report = evaluate(model, shown, device=device, precision="fp32", pixels=opened[0]).report
         return {"mAP": report.mAP, "rank1": report.rank(1)}
 
     return dataset, Validation(recipe.validate.every, score)
 
 
-def _test_pixels(recipe: Recipe, dataset: Dataset, size: tuple[int, int]) -> TestPixels:
+def _test_pixels(recipe: Recipe, dataset: Dataset, model: ReIDModel) -> TestPixels:
     """Query and gallery as `evaluate` reads them; they stay with the processor."""
     mode = "auto" if recipe.data.pixels == "device" else recipe.data.pixels
-    return open_pixels(dataset.query, size, mode=mode), open_pixels(dataset.gallery, size, mode=mode)
+    opened = partial(open_pixels, size=model.input_size, interpolation=model.interpolation, mode=mode)
+    return opened(dataset.query), opened(dataset.gallery)
 
 
 def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
@@ -248,7 +249,13 @@ def _check_shares(recipe: Recipe, dataset: Dataset, objective: Objective) -> Non
 
 
 def _pixels(
-    recipe: Recipe, dataset: Dataset, size: tuple[int, int], *, device: torch.device, display: Display
+    recipe: Recipe,
+    dataset: Dataset,
+    interpolation: Interpolation,
+    size: tuple[int, int],
+    *,
+    device: torch.device,
+    display: Display,
 ) -> Pixels:
     """The training pictures that can be read; a warning counts those that cannot; an error where none can."""
     with progress_of(display, "reading pictures", len(dataset.train)) as advance:
@@ -256,7 +263,7 @@ def _pixels(
             dataset.train,
             size,
             mode=recipe.data.pixels,
-            interpolation=recipe.data.interpolation,
+            interpolation=interpolation,
             device=device,
             progress=lambda done, _: advance(done),
         )

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,8 +41,9 @@ class DataConfig:
     name: str = "sample"
     root: str | None = None
     pixels: Literal["auto", "cache", "memory", "device", "stream"] = "auto"
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     options: dict[str, Any] = field(default_factory=dict)
+
+    RENAMED: ClassVar[dict[str, str]] = {"interpolation": "model.interpolation"}
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class Recipe:
         values = self.to_dict()
         values.pop("about")
         values["data"].pop("root")
+        values["data"]["interpolation"] = values["model"].pop("interpolation", "bilinear")  # as it was once
         if self.labels == LabelsConfig():  # recipes had no such table once
             values.pop("labels")
         for key in ("weights", "second"):  # which runs of earlier versions do not know
@@ -251,5 +253,8 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
         found["objective"]["weighting"] = {**weighting, "combine": "normalized"}
     model = dict(values.get("model", {}))
     name = model.pop("name", "")
+    found["data"] = dict(values.get("data", {}))
+    if (interpolation := found["data"].pop("interpolation", "bilinear")) != "bilinear":
+        model["interpolation"] = interpolation
     found["model"] = {"name": name, **models.earlier_options(name, model)}
     return {key: table for key, table in found.items() if key in values}

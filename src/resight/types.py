@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "query", "gallery"]
 Metric = Literal["cosine", "euclidean"]
+Interpolation = Literal["bilinear", "bicubic"]  # of resizing, antialiased
 
 UNKNOWN_CAMERA = -1  # camid of a picture whose camera is not known: equal to no camera, itself included
 UNKNOWN_PID = -2  # pid of a picture whose person was not given: equal to no person, itself included
@@ -83,7 +84,10 @@ class ReIDOutput:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A model that turns pixels into descriptors: every model of `resight.models`, and your own."""
+    """A model that turns pixels into descriptors: every model of `resight.models`, and your own.
+
+    Pictures are resized to `input_size` by its attribute `interpolation`, bilinearly where it has none.
+    """
 
     input_size: tuple[int, int]  # (H, W) in pixels
     embedding_dim: int

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -11,7 +12,7 @@ from resight.data import Augment, Augmenter
 from resight.data.augment.color import LUMA, ColorTransform
 from resight.data.augment.random_crop import cropped_shape, stretched
 from resight.data.augment.random_erasing import MEAN, PRESETS, STD, boxes, erase, erased_shape, fill_in_pixel_units
-from resight.data.augment.random_patch import READY
+from resight.data.augment.random_patch import READY, PatchPool
 from resight.errors import UsageError
 
 OFF = {"flip": 0.0, "crop": "none"}
@@ -185,6 +186,18 @@ def test_half_the_pictures_are_erased() -> None:
     images = torch.full((2000, 3, 16, 8), 255, dtype=torch.uint8)
     touched = (_augment(images, erase=0.5) != 1).flatten(1).any(dim=1)
     assert abs(float(touched.float().mean()) - 0.5) < 0.04
+
+
+def test_sizes_of_patches_are_those_of_the_papers_code() -> None:
+    """h = round(sqrt(A r)), w = round(sqrt(A / r)), r from U(0.1, 10): four of five are higher than wide."""
+    count, pool, rng = 4000, PatchPool(4000), np.random.default_rng(0)
+    pool(torch.zeros(count, 3, 64, 32), _Drawn(count), 0.0)
+    ours = np.array([patch.shape[1:] for patch in pool.patches])
+    area, r = 64 * 32 * rng.uniform(0.01, 0.5, (count, 100)), rng.uniform(0.1, 10, (count, 100))
+    tries = np.stack([np.sqrt(area * r).round(), np.sqrt(area / r).round()], axis=-1)
+    theirs = tries[np.arange(count), (tries < (64, 32)).all(axis=-1).argmax(axis=1)]
+    np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), rtol=0.03)
+    assert (ours[:, 0] > ours[:, 1]).mean() == pytest.approx((theirs[:, 0] > theirs[:, 1]).mean(), abs=0.03)
 
 
 def test_a_pasted_patch_is_the_patch_and_nothing_else() -> None:

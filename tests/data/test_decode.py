@@ -20,6 +20,8 @@ from resight.errors import ImageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from resight.types import Interpolation
+
 
 def _noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     small = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
@@ -56,7 +58,7 @@ def test_a_grey_jpeg_becomes_rgb() -> None:
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(256, 128), (64, 32), (50, 70)])
-def test_resizing_is_pillows_within_a_grey_level(size: tuple[int, int], interpolation: decoding.Interpolation) -> None:
+def test_resizing_is_pillows_within_a_grey_level(size: tuple[int, int], interpolation: Interpolation) -> None:
     pixels = _noise(128, 64)
     method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
     theirs = np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), method))

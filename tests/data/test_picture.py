@@ -108,7 +108,7 @@ def test_decoding_ahead_keeps_the_order_and_names_what_cannot_be_read(workers: i
     pictures: list[Any] = [np.full((9, 7, 3), number, np.uint8) for number in range(200)]
     pictures[3], pictures[150] = None, tmp_path / "none.jpg"
     blocks = [range(start, min(start + 64, 200)) for start in range(0, 200, 64)]
-    found = list(decode_ahead(pictures, (4, 2), blocks, workers=workers))
+    found = list(decode_ahead(pictures, (4, 2), blocks, interpolation="bilinear", workers=workers))
     assert [rows for rows, _, _ in found] == blocks
     values = np.concatenate([pixels[:, 0, 0, 0] for _, pixels, _ in found])
     assert values.tolist() == [number for number in range(200) if number not in (3, 150)]
@@ -125,7 +125,8 @@ def test_a_caller_that_stops_early_does_not_wait_for_the_rest() -> None:
             return PIXELS
 
     pictures = Counted(range(100_000))
-    ahead = decode_ahead(pictures, (4, 2), (range(start, start + 64) for start in range(0, 100_000, 64)), workers=2)
+    blocks = (range(start, start + 64) for start in range(0, 100_000, 64))
+    ahead = decode_ahead(pictures, (4, 2), blocks, interpolation="bilinear", workers=2)
     next(ahead)
     ahead.close()
     assert len(seen) < 1000

@@ -191,5 +191,5 @@ def test_what_cannot_be_exported_is_refused(
     with pytest.raises(UsageError, match="exported already"):
         export_model(resight.load_model(done.path), tmp_path / "a", proof=dataset)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no training pictures"):
-        calibration_pictures(replace(dataset, train=()), (64, 32), 0, raw=False)
+        calibration_pictures(replace(dataset, train=()), model, 0, raw=False)
     assert not (tmp_path / "a").exists()

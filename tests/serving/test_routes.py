@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
+from resight import models
 from resight.gallery import Gallery
+from resight.inference import Extractor
 from resight.serving import Limits
 from tests.serving.conftest import BASE, Shop
 
@@ -108,6 +113,18 @@ def test_vectors_are_those_of_the_extractor(client: TestClient, picture: bytes, 
     found = data(client.post("/v1/embed", files={"pictures": picture}))
     np.testing.assert_allclose(found["vectors"], shop.extractor([picture]), atol=1e-5)
     assert found["metric"] == "cosine"
+
+
+def test_pictures_are_resized_as_the_model_says(shop: Shop, tmp_path: Any) -> None:
+    large, model = io.BytesIO(), models.read_model("synth_small")
+    Image.open(shop.samples[0].path).resize((90, 200)).save(large, "PNG")
+    model.interpolation = "bicubic"
+    extractor = Extractor(model, device="cpu", precision="fp32")
+    Gallery.open(tmp_path / "cubic", model=model).close()
+    with replace(shop, folder=tmp_path / "cubic", extractor=extractor).client() as client:
+        found = data(client.post("/v1/embed", files={"pictures": large.getvalue()}))
+    np.testing.assert_allclose(found["vectors"], extractor([large.getvalue()]), atol=1e-5)
+    assert abs(np.array(found["vectors"]) - shop.extractor([large.getvalue()])).max() > 1e-3
 
 
 def test_adding_changing_deleting_and_undoing(client: TestClient, picture: bytes, shop: Shop) -> None:

@@ -170,7 +170,7 @@ def _start(
                 pictures.train,
                 start.input_size,
                 mode=plan.data.pixels,
-                interpolation=plan.data.interpolation,
+                interpolation=start.interpolation,
                 device=chosen,
                 progress=lambda done, _: advance(done),
             )

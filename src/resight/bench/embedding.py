@@ -140,7 +140,7 @@ def prepare(model: ReIDModel, runtime: Runtime, dataset: Dataset, folder: Path) 
     check_format(to, runtime.precision)
     out = folder / str(runtime)
     out.mkdir()
-    pictures = calibration_pictures(dataset, model.input_size, 0, raw=False) if runtime.precision == "int8" else None
+    pictures = calibration_pictures(dataset, model, 0, raw=False) if runtime.precision == "int8" else None
     description = describe(model, runtime.precision, raw=False, card={})
     return write(trace(without_heads(model)), to, description, out, pictures)
 
@@ -153,7 +153,7 @@ def measure_runtime(
         torch.set_num_threads(threads)
     precision, device = _asked(runtime), "cpu"
     extractor = Extractor(_opened(runtime, source), device, batch_size, precision=precision, share=False)
-    pixels = at_size(some_crops(dataset, batch_size), extractor.model.input_size)
+    pixels = at_size(some_crops(dataset, batch_size), extractor.model.input_size, extractor.interpolation)
     first = _timed(extractor, pixels, 1)[0]
     _timed(extractor, pixels, WARM_UP - 1)
     took = _timed(extractor, pixels, steps)
@@ -183,7 +183,8 @@ class Compiled:
     """A model whose `embed` is compiled.  As an Embedder of its own, since compiling changes the model it is given."""
 
     def __init__(self, model: ReIDModel, precision: Precision) -> None:
-        self.input_size, self.embedding_dim = model.input_size, model.embedding_dim
+        self.input_size, self.interpolation = model.input_size, model.interpolation
+        self.embedding_dim = model.embedding_dim
         self.metric: Metric = model.metric
         self.name = model.spec.name
         self.fingerprint = model.fingerprint

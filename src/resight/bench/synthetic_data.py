@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resight.data import DATASETS, Dataset, canonical_name
 from resight.data.loading.base import prefetch
-from resight.types import Sample
+from resight.types import Interpolation, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,6 +54,7 @@ class MadeUpPixels:
     samples: tuple[Sample, ...]
     size: tuple[int, int]
     unreadable: tuple[Unreadable, ...] = ()
+    interpolation: Interpolation = "bilinear"
     bank: Tensor = field(init=False)  # (BANK, H, W, 3)
 
     def __post_init__(self) -> None:

@@ -119,8 +119,8 @@ def _line(
         trained = sweep.variant(trained.weights_of)
     ended = [trial.folder(out) for trial in sweep.trials_of(trained) if results_of(trial.folder(out))]
     took = [t for folder in ended if (t := seconds(folder)) is not None]
-    kept = [recipe for trial in sweep.trials_of(variant) if (recipe := trial.folder(out) / "recipe.toml").is_file()]
-    cost = _cost(Recipe.load(kept[0])) if held else None
+    kept = [run for trial in sweep.trials_of(variant) if ((run := trial.folder(out)) / "recipe.toml").is_file()]
+    cost = _cost(Recipe.of_run(kept[0])) if held else None
     return Line(
         variant.name, variant.about, len(held), cost[0] if cost else None, cost[1] if cost else None,
         statistics.fmean(took) if took else None, scores, differences, change,

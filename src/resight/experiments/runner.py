@@ -90,8 +90,7 @@ class SweepRunner:
     def finished(self, trial: Trial, recipe: Recipe) -> bool:
         """Whether all its results exist, made from this very recipe.  Raises UsageError where from another."""
         folder = trial.folder(self.out)
-        kept = folder / "recipe.toml"
-        if kept.is_file() and Recipe.load(kept).hash != recipe.hash:
+        if (folder / "recipe.toml").is_file() and Recipe.of_run(folder).hash != recipe.hash:
             raise UsageError(
                 f"{folder} holds a run of another recipe than {trial} now asks for. Choose another --out, "
                 f"or remove that folder."

@@ -97,7 +97,7 @@ def save_arrays(shown: Sequence[Explanation], path: Path) -> None:
 
 def _read(picture: str | Path | bytes, model: ReIDModel, device: torch.device) -> Tensor:
     """(1, 3, H, W) uint8 at the model's input size."""
-    return torch.from_numpy(decode(picture, model.input_size)).permute(2, 0, 1)[None].to(device)
+    return torch.from_numpy(decode(picture, model.input_size, model.interpolation)).permute(2, 0, 1)[None].to(device)
 
 
 def _one(model: ReIDModel, path: Path, image: Tensor, hit: Tensor | None) -> Explanation:

@@ -80,7 +80,7 @@ def export_model(
     dataset = proof or load_dataset("sample")
     description = describe(model, precision, raw=raw, card=card or {})
     bare = without_heads(model)
-    pictures = calibration_pictures(dataset, model.input_size, seed, raw=raw) if precision == "int8" else None
+    pictures = calibration_pictures(dataset, model, seed, raw=raw) if precision == "int8" else None
     calibration = {"dataset": dataset.name, "split": "train", "pictures": len(pictures.samples), "seed": seed} \
         if pictures else {}  # fmt: skip
     out = Path(out)
@@ -106,6 +106,7 @@ def describe(model: ReIDModel, precision: Precision, *, raw: bool, card: Mapping
         model=model.spec.name,
         fingerprint=model.fingerprint(),
         input_size=model.input_size,
+        interpolation=model.interpolation,
         dimension=model.embedding_dim,
         metric=model.metric,
         precision=precision,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from resight.inference import Result
     from resight.models import ReIDModel
     from resight.models.exported import ExportedModel
-    from resight.types import Embedder, Metric
+    from resight.types import Embedder, Interpolation, Metric
 
 BATCHES = (1, 2, 7, 32)
 
@@ -54,7 +54,7 @@ def prove(
     form: name of the format.  files: those that were checked.  Raises DatasetError where no picture can be read.
     """
     crops = some_crops(dataset, max(BATCHES))
-    pixels = at_size(crops, model.input_size)
+    pixels = at_size(crops, model.input_size, model.interpolation)
     batches = batch_agreement(model, exported, pixels)
     sizes = {} if exported.description.raw else size_agreement(model, exported, crops)
     before, after = (
@@ -109,9 +109,10 @@ def some_crops(dataset: Dataset, count: int) -> list[Pixels8]:
     return [found[row * step % len(found)] for row in range(count)]
 
 
-def at_size(crops: Sequence[Pixels8], size: tuple[int, int]) -> Tensor:
+def at_size(crops: Sequence[Pixels8], size: tuple[int, int], interpolation: Interpolation) -> Tensor:
     """(B, 3, H, W) uint8, by the loader's resize."""
-    return torch.from_numpy(np.concatenate([loader_resize([crop], size) for crop in crops])).permute(0, 3, 1, 2)
+    resized = [loader_resize([crop], size, interpolation) for crop in crops]
+    return torch.from_numpy(np.concatenate(resized)).permute(0, 3, 1, 2)
 
 
 def batch_agreement(model: ReIDModel, exported: ExportedModel, pixels: Tensor) -> dict[str, float]:
@@ -132,12 +133,12 @@ def size_agreement(model: ReIDModel, exported: ExportedModel, crops: Sequence[Pi
 
     The loader makes the pictures of those sizes; then the graph resizes on one side, the loader on the other.
     """
-    height, width = model.input_size
+    (height, width), interpolation = model.input_size, model.interpolation
     found = {}
     for size in ((2 * height + 3, 2 * width - 5), (height * 3 // 4, width - 7)):
-        pictures = at_size(crops, size)  # (B, 3, h, w)
-        loaded = at_size([*pictures.permute(0, 2, 3, 1).numpy()], model.input_size)
-        levels = (graph_resize(pictures.float(), model.input_size) - loaded).abs()
+        pictures = at_size(crops, size, interpolation)  # (B, 3, h, w)
+        loaded = at_size([*pictures.permute(0, 2, 3, 1).numpy()], model.input_size, interpolation)
+        levels = (graph_resize(pictures.float(), model.input_size, interpolation) - loaded).abs()
         found[f"{size[0]}x{size[1]}"] = {
             "agreement": agreement(vectors(exported, pictures), vectors(model, loaded), model.metric),
             "largest difference of a pixel, levels of 255": float(levels.max()),

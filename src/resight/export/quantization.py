@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resight.data import Dataset
-    from resight.types import Sample
+    from resight.models import ReIDModel
+    from resight.types import Interpolation, Sample
 
 COUNT = 300  # pictures; NNCF's own default
 FULL_PRECISION = ("Interpolate", "Resize", "Divide", "Div", "ReduceL2")  # resizing, std, unit length: not the network
@@ -32,18 +33,19 @@ class Pictures:
 
     samples: tuple[Sample, ...]
     size: tuple[int, int]
+    interpolation: Interpolation
     raw: bool
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """One picture at a time, (1, 3, H, W), as the graph takes it; unreadable ones are passed over."""
         for sample in self.samples:
             with contextlib.suppress(ImageError):
-                pixels = decode(sample.path, self.size).transpose(2, 0, 1)[None]
+                pixels = decode(sample.path, self.size, self.interpolation).transpose(2, 0, 1)[None]
                 yield pixels.astype(np.float32) / 255 if self.raw else pixels
 
 
-def calibration_pictures(dataset: Dataset, size: tuple[int, int], seed: int, *, raw: bool) -> Pictures:
-    """COUNT pictures drawn from the training split.  Raises UsageError where there is none."""
+def calibration_pictures(dataset: Dataset, model: ReIDModel, seed: int, *, raw: bool) -> Pictures:
+    """COUNT pictures drawn from the training split, as the model takes them.  Raises UsageError where there is none."""
     if not dataset.train:
         raise UsageError(
             f"{dataset.name} has no training pictures, and int8 cannot be calibrated on those it is evaluated on. "
@@ -51,7 +53,8 @@ def calibration_pictures(dataset: Dataset, size: tuple[int, int], seed: int, *, 
         )
     count = min(COUNT, len(dataset.train))
     rows = np.sort(np.random.default_rng(seed).choice(len(dataset.train), count, replace=False))
-    return Pictures(tuple(dataset.train[row] for row in rows), size, raw)
+    samples = tuple(dataset.train[row] for row in rows)
+    return Pictures(samples, model.input_size, model.interpolation, raw)
 
 
 def quantize(model: Any, pictures: Pictures, input_name: str | None) -> Any:

@@ -135,12 +135,15 @@ def antialias(model: Any) -> None:
     from openvino import opset11 as ops
 
     for node in model.get_ordered_ops():
-        if node.get_type_name() == "Interpolate" and node.get_attributes().get("antialias"):
+        attributes = node.get_attributes()
+        if node.get_type_name() == "Interpolate" and attributes.get("antialias"):
             start, stop, step = (ops.constant(np.array([value], np.int64)) for value in (2, 4, 1))
             sizes = ops.slice(node.input_value(1), start, stop, step)  # (H, W) of (B, C, H, W)
+            mode = "bicubic_pillow" if attributes["mode"] == "cubic" else "bilinear_pillow"
             resized = ops.interpolate(
-                node.input_value(0), sizes, "bilinear_pillow", "sizes", axes=ops.constant(np.array([2, 3], np.int64)),
+                node.input_value(0), sizes, mode, "sizes", axes=ops.constant(np.array([2, 3], np.int64)),
                 coordinate_transformation_mode="half_pixel", pads_begin=[0, 0, 0, 0], pads_end=[0, 0, 0, 0],
+                cube_coeff=attributes["cube_coeff"],
             )  # fmt: skip
             node.output(0).replace(resized.output(0))
     model.validate_nodes_and_infer_types()

@@ -128,6 +128,7 @@ def _origin(dataset: Dataset, extractor: Extractor, how: dict[str, Any]) -> dict
     embedding = {
         "dim": model.embedding_dim,
         "input": list(model.input_size),
+        "interpolation": extractor.interpolation,
         **how,
         "precision": getattr(model, "precision", extractor.chosen.name),
         "precision_chosen": str(extractor.chosen),
@@ -179,7 +180,7 @@ def embed_samples(
         pixels: these very samples, decoded before; a cache of them that an earlier run left is found by itself.
     """
     paths = [sample.path for sample in samples]
-    pixels = pixels or find_cache(samples, extractor.model.input_size)
+    pixels = pixels or find_cache(samples, extractor.model.input_size, extractor.interpolation)
     camids = [sample.camid for sample in samples]
     if pixels is None:
         vectors, broken = extractor.tolerant(paths, progress, camids)

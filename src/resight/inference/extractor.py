@@ -21,7 +21,7 @@ from resight.inference.device import evaluating, resolve_device
 from resight.inference.pictures import as_sequence, cut_boxes
 from resight.inference.precision import Chosen, Precision, autocast, check_precision, choose
 from resight.models import load_model
-from resight.types import Embedder
+from resight.types import Embedder, Interpolation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -78,6 +78,7 @@ class Extractor:
             raise UsageError(f"batch_size is {batch_size}; give at least 1.")
         self.device = resolve_device(device)
         self.model: Embedder = load_model(os.fspath(model)) if isinstance(model, str | os.PathLike) else _checked(model)
+        self.interpolation: Interpolation = getattr(self.model, "interpolation", "bilinear")
         check_precision(precision, self.model, self.device)
         if compile and not isinstance(self.model, nn.Module):
             raise UsageError(f"compile=True needs a torch model; {type(self.model).__name__} computes by itself.")
@@ -132,12 +133,13 @@ class Extractor:
         self, pixels: Pixels, progress: Progress | None = None, camids: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
         """Vectors (N, D) of pictures that were decoded before (see `resight.data.open_pixels`)."""
-        if tuple(pixels.size) != tuple(self.model.input_size):
-            raise UsageError(f"the pixels are {pixels.size}, the model takes {self.model.input_size}; open them anew.")
+        given, taken = (*pixels.size, pixels.interpolation), (*self.model.input_size, self.interpolation)
+        if given != taken:
+            raise UsageError(f"the pixels are {given}, the model takes {taken}; open them anew.")
         blocks = list(self._blocks(len(pixels)))
         images = pixels.batches(np.arange(rows.start, rows.stop) for rows in blocks)
-        taken: Iterator[Block] = ((rows, image, []) for rows, image in zip(blocks, images, strict=True))
-        return self._run(taken, len(pixels), progress, tolerant=False, camids=camids)[0]
+        held: Iterator[Block] = ((rows, image, []) for rows, image in zip(blocks, images, strict=True))
+        return self._run(held, len(pixels), progress, tolerant=False, camids=camids)[0]
 
     def boxes(self, frame: Picture, xyxy: ArrayLike) -> NDArray[np.float32]:
         """Embed the people a detector found in one frame.
@@ -204,7 +206,9 @@ class Extractor:
         camids: Sequence[int] | None = None,
     ) -> tuple[NDArray[np.float32], list[Unreadable]]:
         """Decoding ahead, embedding behind."""
-        decoded = decode_ahead(pictures, self.model.input_size, self._blocks(len(pictures)))
+        decoded = decode_ahead(
+            pictures, self.model.input_size, self._blocks(len(pictures)), interpolation=self.interpolation
+        )
         blocks = ((rows, torch.from_numpy(pixels).permute(0, 3, 1, 2), lost) for rows, pixels, lost in decoded)
         with contextlib.closing(decoded):
             return self._run(blocks, len(pictures), progress, tolerant=tolerant, camids=camids)

@@ -35,7 +35,7 @@ def verify_pictures(
         range(start, min(start + 2 * batch_size, len(pictures))) for start in range(0, len(pictures), 2 * batch_size)
     ]
     found = []
-    for _, pixels, lost in decode_ahead(pictures, model.input_size, blocks):
+    for _, pixels, lost in decode_ahead(pictures, model.input_size, blocks, interpolation=model.interpolation):
         if lost:
             raise ImageError(lost[0].reason)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(where)

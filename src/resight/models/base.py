@@ -14,7 +14,7 @@ from resight.errors import TrainingError, UnknownNameError, UsageError
 from resight.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from resight.models.heads import AttributeHeads, Classifier
 from resight.options import Positive, plain
-from resight.types import Metric, ReIDOutput
+from resight.types import Interpolation, Metric, ReIDOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +28,7 @@ class ModelOptions:
     """Options that all models share.  A model's own options extend these."""
 
     input_size: tuple[int, int] = (256, 128)  # (H, W) in pixels
+    interpolation: Interpolation = "bilinear"  # of the resizing of pictures to it
     mean: tuple[float, float, float] | None = None  # of RGB in [0, 1]; None: what the backbone's weights expect
     std: tuple[Positive, Positive, Positive] | None = None
     attributes: dict[str, int] = field(default_factory=dict)  # name -> number of classes: one more head each
@@ -104,6 +105,7 @@ class ReIDModel(nn.Module, ABC):
                 f"num_ids = {num_ids}; expected the number of training identities, or 0 for no classifier."
             )
         self.input_size = options.input_size
+        self.interpolation: Interpolation = options.interpolation
         self.retrieval = options.retrieval or retrieval
         self.embedding_dim = sum(widths[name] for name in self.known_features(widths))
         self.metric: Metric = metric
@@ -187,11 +189,12 @@ class ReIDModel(nn.Module, ABC):
                 yield name, module
 
     def fingerprint(self) -> str:
-        """A name for the space of the descriptors: weights without classifiers, size, metric, normalisation.
+        """A name for the space of the descriptors: weights without classifiers, resizing, metric, normalisation.
 
         Two models of one fingerprint may share a gallery.  Hashed in float32: take it before casting weights.
         """
-        digest = hashlib.sha256(repr((self.input_size, self.metric, self.retrieval)).encode())
+        resizing = () if self.interpolation == "bilinear" else (self.interpolation,)  # earlier versions had no other
+        digest = hashlib.sha256(repr((self.input_size, self.metric, self.retrieval, *resizing)).encode())
         heads = {name for name, _ in self.classifiers()}
         for name, tensor in sorted(self.state_dict().items()):
             if name.rpartition(".")[0] not in heads and tensor.is_floating_point():

@@ -24,6 +24,8 @@ from resight.serving.limits import Limits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from resight.types import Interpolation
+
 Q = TypeVar("Q", bound=BaseModel)
 FIELDS = 4  # of a form: `query` and what a browser adds
 
@@ -55,7 +57,9 @@ async def read_body(request: Request, kind: type[Q], limits: Limits) -> tuple[Q,
     return query, files
 
 
-def pixels_of(data: bytes, size: tuple[int, int], limits: Limits, number: int = 0) -> NDArray[np.uint8]:
+def pixels_of(
+    data: bytes, size: tuple[int, int], interpolation: Interpolation, limits: Limits, number: int
+) -> NDArray[np.uint8]:
     """A picture's file -> (H, W, 3) uint8 at the model's size.  Raises ImageError.
 
     Its own size is read from the header first, so that one that would fill the memory is never decoded.
@@ -64,7 +68,7 @@ def pixels_of(data: bytes, size: tuple[int, int], limits: Limits, number: int = 
     width, height = _claimed_size(data)
     if height * width > limits.picture_pixels:
         raise ImageError(f"{name} has {width} x {height} pixels; a picture may have {limits.picture_pixels:,} in all.")
-    resized: NDArray[np.uint8] = resize([decode_bytes(bytearray(data), name)], size)[0]
+    resized: NDArray[np.uint8] = resize([decode_bytes(bytearray(data), name)], size, interpolation)[0]
     return resized
 
 

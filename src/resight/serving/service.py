@@ -77,7 +77,7 @@ class Service:
         batch_size: int | None, threads: int | None,
     ) -> None:  # fmt: skip
         self.galleries, self.extractor, self.keys, self.limits = dict(galleries), extractor, keys, limits
-        self.size = extractor.model.input_size
+        self.resizing = extractor.model.input_size, extractor.interpolation
         self.fingerprint: str = identity(extractor.model, None, None, None)["fingerprint"]
         self._check_galleries()
         self.metrics = Metrics()
@@ -178,7 +178,7 @@ class Service:
         """Picture files -> vectors (N, D).  Raises ImageError for the first that is none, QueueFullError."""
         loop = asyncio.get_running_loop()
         decoding = [
-            loop.run_in_executor(self._decoding, pixels_of, data, self.size, self.limits, number)
+            loop.run_in_executor(self._decoding, pixels_of, data, *self.resizing, self.limits, number)
             for number, data in enumerate(files)
         ]
         pixels = await asyncio.gather(*decoding)

@@ -36,6 +36,7 @@ def test_the_descriptor_is_the_peers(name: str, tmp_path: Path) -> None:
     assert converted.arch == arch
     assert converted.family.name == (family if family != "personvit" else "transreid")  # the names are the same
     model = converted.model
+    assert model.interpolation == ("bicubic" if family == "fastreid" else "bilinear")
     with torch.no_grad():
         cameras = (CAMERAS,) if getattr(model, "takes_cameras", False) else ()
         descriptor = model.embed(pixels(*size), *cameras)

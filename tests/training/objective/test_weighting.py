@@ -131,7 +131,7 @@ def test_the_released_controller_decides_as_the_authors_code_does() -> None:
 
 def test_the_released_preset_has_the_later_codes_values() -> None:
     recipe = Recipe.load("pyramid_youreid_market1501")
-    assert recipe.data.interpolation == "bilinear"
+    assert recipe.model.options["interpolation"] == "bilinear"
     assert (recipe.augment.erase, recipe.augment.erase_fill) == (0.5, "strong_baseline")
     assert (recipe.objective.weighting.decide, recipe.objective.weighting.start) == ("after", "zero")
 

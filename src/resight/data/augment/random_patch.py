@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from resight.data.augment.random_erasing import Numbers, first_that_fits, place
+from resight.data.augment.random_erasing import Numbers, Shape, boxes
 from resight.dist import first_row, gather_labels, world_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOW, HIGH = 0.01, 0.5  # area of a patch as a fraction of the image
-NARROW, WIDE = 0.1, 10.0  # its aspect, width over height
-TRIES = 100
+SHAPE = Shape(0.01, 0.5, 0.1, 10.0, log=False, tries=100)
 READY = 100  # patches in the pool before any is pasted
-NUMBERS = 2 * TRIES + 2 + 5
+NUMBERS = SHAPE.numbers + 5
 
 
 class PatchPool:
@@ -34,8 +32,7 @@ class PatchPool:
         self.next = 0  # where the next patch goes once the pool is full
 
     def __call__(self, images: Tensor, numbers: Numbers, probability: float) -> Tensor:
-        size = (images.shape[-2], images.shape[-1])
-        cuts = _cuts(numbers, size).tolist()
+        cuts = boxes(numbers, (images.shape[-2], images.shape[-1]), SHAPE).tolist()
         draws = numbers.take(5).tolist()
         pasted = images.clone()
         for row, patch in enumerate(everyones([_cut(*pair) for pair in zip(images, cuts, strict=True)])):
@@ -102,11 +99,3 @@ def _cut(image: Tensor, cut: list[int]) -> Tensor:
     """Copy a box (top, left, height, width) out of an image (3, H, W): (3, h, w) uint8."""
     top, left, h, w = cut
     return (image[:, top : top + h, left : left + w].clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def _cuts(numbers: Numbers, size: tuple[int, int]) -> Tensor:
-    """Where each image's patch is cut: (B, 4) top, left, height, width."""
-    area = (LOW + numbers.take(TRIES) * (HIGH - LOW)) * size[0] * size[1]
-    aspect = NARROW + numbers.take(TRIES) * (WIDE - NARROW)
-    h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
-    return place(numbers, first_that_fits(h, w, size), size)

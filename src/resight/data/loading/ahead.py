@@ -14,8 +14,9 @@ from resight.data.loading.picture import NAMELESS, name_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from resight.data.loading.decode import Interpolation, Pixels8
+    from resight.data.loading.decode import Pixels8
     from resight.data.loading.picture import Picture
+    from resight.types import Interpolation
 
     Part = tuple[Pixels8, list[Unreadable]]
 
@@ -25,7 +26,7 @@ def decode_ahead(
     size: tuple[int, int],
     blocks: Iterable[range],
     *,
-    interpolation: Interpolation = "bilinear",
+    interpolation: Interpolation,
     workers: int | None = None,
 ) -> Generator[tuple[range, Pixels8, list[Unreadable]]]:
     """Each block's rows, the pixels (n, H, W, 3) uint8 of those that can be read, and the others with the reason.

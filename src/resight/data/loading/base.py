@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from resight.data.loading.decode import Interpolation, Pixels8
+    from resight.data.loading.decode import Pixels8
     from resight.data.loading.picture import Picture
-    from resight.types import Sample
+    from resight.types import Interpolation, Sample
 
 
 log = logging.getLogger("resight.data")
@@ -55,6 +55,7 @@ class Pixels(Protocol):
     samples: tuple[Sample, ...]
     unreadable: tuple[Unreadable, ...]
     size: tuple[int, int]  # (H, W)
+    interpolation: Interpolation
 
     def __len__(self) -> int: ...
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from resight.data.loading.base import Files, Progress, Unreadable, default_workers, log, prefetch
 from resight.data.loading.cache_file import FORMAT, CacheBuilder, checksums, open_stored, padded
-from resight.data.loading.decode import Interpolation, Pixels8, decode
+from resight.data.loading.decode import Pixels8, decode
 from resight.files import cache_folder
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from resight.types import Sample
+    from resight.types import Interpolation, Sample
 
 
 class PixelCache:
@@ -116,12 +116,12 @@ class PixelCache:
         self._mended[row] = padded(decode(path, self.size, self.interpolation)[None])[0]
 
 
-def find_cache(samples: Sequence[Sample], size: tuple[int, int]) -> PixelCache | None:
+def find_cache(samples: Sequence[Sample], size: tuple[int, int], interpolation: Interpolation) -> PixelCache | None:
     """The cache an earlier run left of these very pictures, or None; pictures are read only where one could be it."""
     if not any(_could_hold(file, size, len(samples)) for file in (cache_folder() / "pixels").glob("*.json")):
         return None
     with contextlib.suppress(FileNotFoundError):
-        return PixelCache(samples, size, create=False)
+        return PixelCache(samples, size, interpolation=interpolation, create=False)
     return None
 
 

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resight.data.loading.base import CHUNK, Files, Progress, decode_rows, log, room_on_disk
-from resight.data.loading.decode import Interpolation, Pixels8
+from resight.data.loading.decode import Pixels8
 from resight.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from resight.types import Interpolation
 
 FORMAT = 1
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}

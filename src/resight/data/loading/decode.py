@@ -12,7 +12,7 @@ import io
 import os
 import stat
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from resight.types import Interpolation
+
 Pixels8 = NDArray[np.uint8]
-Interpolation = Literal["bilinear", "bicubic"]
 
 MAX_PIXELS = 64 * 2**20  # no crop of a person is larger; a bomb is
 MAX_BYTES = 256 * 2**20

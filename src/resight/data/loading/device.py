@@ -28,7 +28,8 @@ class PixelsOnDevice:
     """`pixels`, checked row by row on the way, as one tensor on `device` (see `resight.data.loading.base.Pixels`)."""
 
     def __init__(self, pixels: Pixels, device: torch.device) -> None:
-        self.samples, self.unreadable, self.size = pixels.samples, pixels.unreadable, pixels.size
+        self.samples, self.unreadable = pixels.samples, pixels.unreadable
+        self.size, self.interpolation = pixels.size, pixels.interpolation
         self.device = device
         self._held = torch.empty(len(pixels), *self.size, 3, dtype=torch.uint8, device=device)
         for start in range(0, len(pixels), CHUNK):

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from resight.data.loading.decode import Interpolation
-    from resight.types import Sample
+    from resight.types import Interpolation, Sample
 
 
 Mode = Literal["auto", "cache", "memory", "device", "stream"]

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from resight.data.loading.decode import Interpolation
-    from resight.types import Sample
+    from resight.types import Interpolation, Sample
 
 
 class PixelStream:

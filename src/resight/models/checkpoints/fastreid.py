@@ -26,6 +26,7 @@ DROPS = {
     "pixel_mean": PIXELS,
     "pixel_std": PIXELS,
 }
+RESIZING: dict[str, Any] = {"interpolation": "bicubic"}  # of its pictures, in training and in testing
 NECK = ((r"^heads\.(bottleneck\.0|bnneck)\.", "neck."), (r"^heads\.pool_layer\.p$", "pool.p"))
 IMAGENET = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
 
@@ -47,18 +48,18 @@ def plan(tensors: Tensors, arch: str | None, options: Mapping[str, Any]) -> Plan
     if "b1_head.bottleneck.0.weight" in tensors:
         return mgn(tensors)
     trunk = resnet_of(tensors, "backbone.") | {"ceil_pool": True}
-    suffix = short(trunk)
+    suffix, ours = short(trunk), RESIZING | {"backbone": trunk}
     if not any(".NL_" in name for name in tensors):
-        return Plan(f"bagtricks_{suffix}", "strong_baseline", {"backbone": trunk}, NECK, DROPS)
+        return Plan(f"bagtricks_{suffix}", "strong_baseline", ours, NECK, DROPS)
     renames: tuple[Rename, ...] = (
         (r"^backbone\.NL_(\d)\.", lambda m: f"backbone.non_local.{int(m[1]) - 1}."),
         (r"^backbone\.(?!non_local)", "backbone.trunk."),
         *NECK,
     )
     if "heads.pool_layer.p" in tensors:
-        return Plan(f"sbs_{suffix}", "sbs", {"backbone": trunk}, renames, DROPS)
+        return Plan(f"sbs_{suffix}", "sbs", ours, renames, DROPS)
     fixed = {"pool.p": torch.tensor(3.0)}  # its AGW does not learn the exponent
-    return Plan(f"AGW_{suffix}", "agw", {"backbone": trunk}, renames, DROPS, fixed)
+    return Plan(f"AGW_{suffix}", "agw", ours, renames, DROPS, fixed)
 
 
 def branches(tensors: Tensors) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def mgn(tensors: Tensors) -> Plan:
         (r"\.bottleneck\.0\.", ".reduce."),
         (r"\.bottleneck\.1\.", ".norm."),
     )
-    options = {"backbone": trunk, "dim": tensors["b1_head.bottleneck.0.weight"].shape[0]}
+    options = RESIZING | {"backbone": trunk, "dim": tensors["b1_head.bottleneck.0.weight"].shape[0]}
     return Plan(f"mgn_{short(trunk)}", "mgn-fastreid", options, renames, DROPS)
 
 

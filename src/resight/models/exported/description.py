@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from resight.errors import CheckpointError
-from resight.types import Metric
+from resight.types import Interpolation, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ class Description:
     model: str
     fingerprint: str
     input_size: tuple[int, int]  # (H, W)
+    interpolation: Interpolation = "bilinear"
     dimension: int
     metric: Metric
     precision: Precision = "fp32"
@@ -50,6 +51,7 @@ class Description:
                 model=str(found["model"]),
                 fingerprint=str(found["fingerprint"]),
                 input_size=(height, width),
+                interpolation=_one_of(found.get("interpolation", "bilinear"), get_args(Interpolation)),
                 dimension=int(found["dimension"]),
                 metric=_one_of(found["metric"], get_args(Metric)),
                 precision=_one_of(found["precision"], get_args(Precision)),

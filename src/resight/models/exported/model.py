@@ -50,6 +50,7 @@ class ExportedModel:
         self.description = self.runtime.description
         self.name = self.description.model
         self.input_size = self.description.input_size
+        self.interpolation = self.description.interpolation
         self.embedding_dim = self.description.dimension
         self.metric: Metric = self.description.metric
         self.precision = self.description.precision
