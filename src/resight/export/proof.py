@@ -71,7 +71,7 @@ def prove(
         format=form,
         precision=exported.description.precision,
         files={path.name: digest(path) for path in files},
-        gates=gates.check(steady, measured, -scores["mAP"]["difference"]),
+        gates=gates.check(steady, measured, -scores["mAP"]["difference"], sizes),
         batches=batches,
         picture_sizes=sizes,
         crops=worst | {"dataset": dataset.name, "version": dataset.version},
@@ -131,16 +131,20 @@ def consistency(exported: ExportedModel, pixels: Tensor) -> float:
 def size_agreement(model: ReIDModel, exported: ExportedModel, crops: Sequence[Pixels8]) -> dict[str, dict[str, float]]:
     """Pictures larger and smaller than the input: least agreement, and how the graph's pixels differ from the loader's.
 
-    The loader makes the pictures of those sizes; then the graph resizes on one side, the loader on the other.
+    The file resizes on one side; on the other the model is given the pixels that the graph's resizing makes in float32,
+    which `Gates.check` holds against the loader's by themselves.
     """
     (height, width), interpolation = model.input_size, model.interpolation
     found = {}
     for size in ((2 * height + 3, 2 * width - 5), (height * 3 // 4, width - 7)):
         pictures = at_size(crops, size, interpolation)  # (B, 3, h, w)
         loaded = at_size([*pictures.permute(0, 2, 3, 1).numpy()], model.input_size, interpolation)
-        levels = (graph_resize(pictures.float(), model.input_size, interpolation) - loaded).abs()
+        resized = graph_resize(pictures.float(), model.input_size, interpolation).byte()
+        levels = (resized.float() - loaded).abs()
+        theirs = vectors(exported, pictures)
         found[f"{size[0]}x{size[1]}"] = {
-            "agreement": agreement(vectors(exported, pictures), vectors(model, loaded), model.metric),
+            "agreement": agreement(theirs, vectors(model, resized), model.metric),
+            "agreement on the loader's pixels": agreement(theirs, vectors(model, loaded), model.metric),
             "largest difference of a pixel, levels of 255": float(levels.max()),
             "share of differing pixels": float((levels > 0).float().mean()),
         }
