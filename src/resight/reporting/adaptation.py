@@ -58,7 +58,8 @@ def _sheet(first: NDArray[np.int32], last: NDArray[np.int32], group: int, pictur
     numbers = [place.get(int(each), 0) for each in now]
     order = sorted(range(len(rows)), key=lambda row: (numbers[row] or len(rows), row))
     title = f"{word}: {len(rows)} pictures of one group, now {len(names)} groups and {numbers.count(0)} in none"
-    return group_sheet([pictures[rows[row]] for row in order], [float(numbers[row]) for row in order], title)
+    shown = [pictures[rows[row]] for row in order]
+    return group_sheet(shown, [str(numbers[row]) for row in order], [numbers[row] == 0 for row in order], title)
 
 
 def answer_changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

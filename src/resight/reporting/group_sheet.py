@@ -1,4 +1,4 @@
-"""Contact sheet of a group: its pictures, the most typical first, with their membership score."""
+"""Contact sheet of a group: its pictures with a word under each."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MOST = 60  # pictures on a sheet
 COLUMNS = 10
 HEIGHT = 128  # of a picture
 GAP, TEXT = 6, 12
-DOUBTFUL = 0.1  # confidence below which a picture is marked
 
 
-def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str) -> Image:
-    """Draw the first MOST pictures of a group under a title; those of little confidence in a red frame.
+def group_sheet(paths: Sequence[Path], captions: Sequence[str], doubtful: Sequence[bool], title: str) -> Image:
+    """Draw the first MOST pictures of a group under a title; doubtful ones in a red frame.
 
     Args:
         paths: of the pictures, in the order to show them.
-        confidence: (N,) of their membership.
+        captions: (N,) what stands under each.
+        doubtful: (N,) whether it may not belong here.
         title: a line above.
 
     Returns:
@@ -40,11 +40,11 @@ def group_sheet(paths: Sequence[Path], confidence: Sequence[float], title: str) 
     sheet = Image.new("RGB", (max(columns * cell[0] + GAP, 320), lines * cell[1] + 3 * TEXT), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=TEXT)
     draw.text((GAP, GAP), title, fill=(28, 33, 38), font=font)
-    for place, (image, sure) in enumerate(zip(shown, confidence, strict=False)):
+    for place, (image, caption, doubt) in enumerate(zip(shown, captions, doubtful, strict=False)):
         x, y = GAP + place % columns * cell[0], 2 * TEXT + 4 + place // columns * cell[1]
         if image is not None:
             sheet.paste(image, (x, y))
-        if sure < DOUBTFUL:
+        if doubt:
             draw.rectangle((x, y, x + wide - 1, y + HEIGHT - 1), outline=(192, 38, 38), width=3)
-        draw.text((x, y + HEIGHT + 1), f"{sure:.2f}", fill=(91, 102, 112), font=font)
+        draw.text((x, y + HEIGHT + 1), caption, fill=(91, 102, 112), font=font)
     return sheet

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resight.inference.precision import Precision
 
 CORRECTIONS = "corrections.json"
+DOUBTFUL = 0.1  # confidence below which a picture is marked on a sheet
 PAIR = {"nargs": 2, "type": str, "multiple": True, "metavar": "PICTURE PICTURE"}
 
 
@@ -181,7 +182,9 @@ def _draw(out: Path, paths: Sequence[Path], found: Clusters, sheets: int) -> Non
         sure = [float(found.confidence[row]) for row in rows]
         title = f"group {number}: {len(rows)} pictures, mean confidence {sum(sure) / len(sure):.2f}"
         (out / SHEETS).mkdir(parents=True, exist_ok=True)
-        group_sheet([paths[row] for row in rows], sure, title).save(out / SHEETS / f"{number:04d}.jpg", quality=85)
+        captions, doubtful = [f"{value:.2f}" for value in sure], [value < DOUBTFUL for value in sure]
+        sheet = group_sheet([paths[row] for row in rows], captions, doubtful, title)
+        sheet.save(out / SHEETS / f"{number:04d}.jpg", quality=85)
 
 
 def _say(found: Clusters, vectors: Vectors, table: Path, as_json: bool) -> None:
