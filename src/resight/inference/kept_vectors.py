@@ -32,7 +32,7 @@ class KeptVectors:
     """
 
     def __init__(self, folder: Path, extractor: Extractor) -> None:
-        self.extractor, self.model = extractor, extractor.model
+        self.extractor, self.model, self.interpolation = extractor, extractor.model, extractor.interpolation
         self.stored = extractor.stored  # pixels that were decoded before need no keeping
         made = (str(folder.resolve()), extractor.model.fingerprint(), extractor.flip, extractor.chosen.name)
         self.file = cache_folder() / "search" / f"{hashlib.sha256(repr(made).encode()).hexdigest()[:24]}.npz"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ TOKEN = "RESIGHT_MILVUS_TOKEN"  # environment variable with "user:password" or a
 BLOCK = 1000  # rows a request
 PAGE = 10_000  # rows a query, below Milvus's limit of 16,384
 MOST = 16_384  # hits a search
+PATIENCE = 100  # tenths of a second that another process may take to make an index
 MAX_BYTES = 16_384  # of a text, which has at most 4096 characters
 INDEXES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # parameters of building and of a search
     "FLAT": ({}, {}),
@@ -64,7 +66,15 @@ class Collection:
                 f"the collection {self.name} holds vectors of another model ({str(theirs.get('fingerprint'))[:12]}; "
                 f"this one is {mine['fingerprint'][:12]}). Choose another --collection."
             )
+        self._await_index()
         self.client.load_collection(self.name)
+
+    def _await_index(self) -> None:
+        """A collection that another process is just making is there before its index."""
+        for _ in range(PATIENCE):
+            if self.client.list_indexes(self.name):
+                return
+            time.sleep(0.1)
 
     def _make(self, description: str, dim: int, metric: Metric) -> None:
         from pymilvus import DataType
