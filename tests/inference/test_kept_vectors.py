@@ -18,7 +18,7 @@ from resight.inference.kept_vectors import KeptVectors
 class Counting:
     """An extractor that embeds a path as the size of its file."""
 
-    flip, chosen, stored = False, SimpleNamespace(name="fp32"), None
+    flip, chosen, stored, interpolation = False, SimpleNamespace(name="fp32"), None, "bilinear"
     model = SimpleNamespace(embedding_dim=1, fingerprint=lambda: "abc")
 
     def __init__(self) -> None:
