@@ -34,7 +34,12 @@ from resight.training.objective.objective import Objective
 from resight.training.objective.step import Step
 from resight.training.objective.terms import offered
 from resight.training.optimization import backward
-from resight.training.optimization.optimizer import build_optimizer, named_parameters, sparse_parameters
+from resight.training.optimization.optimizer import (
+    build_optimizer,
+    freeze,
+    named_parameters,
+    sparse_parameters,
+)
 from resight.training.parallel import Parallel, check_alike
 from resight.training.trainer import Trainer
 from resight.types import UNKNOWN_PID
@@ -96,6 +101,7 @@ def build_trainer(
         weights = model.fingerprint()
         check_alike({"version": __version__, "recipe": recipe.hash, "data": data_hash, "starting weights": weights})
     model, objective = _placed(model, device, channels_last=recipe.train.channels_last), objective.to(device)
+    freeze(recipe.optim, model, objective)
     parallel = Parallel(model, objective, recipe.train.parallel, sync_batch_norm=recipe.train.sync_batch_norm)
     return Trainer(
         _step(model, objective, feed.kept.to(device) if recipe.labels.separate_statistics else None),

@@ -55,6 +55,15 @@ def test_same_seed_same_weights_other_seed_others(people: Path, tmp_path: Path) 
     assert not same(first, weights(train(tiny(people, "seed=1"), tmp_path / "c")))
 
 
+def test_a_frozen_trunk_keeps_its_weights_and_its_statistics(people: Path, tmp_path: Path) -> None:
+    frozen = "optim.groups=[{match = 'backbone.*', lr = 0}]"
+    short = weights(train(tiny(people, frozen, "train.epochs=1"), tmp_path / "short"))
+    long = weights(train(tiny(people, frozen, "train.epochs=2"), tmp_path / "long"))
+    changed = {name for name in short if not torch.equal(short[name], long[name])}
+    assert any("running_mean" in name for name in short if name.startswith("backbone."))
+    assert changed and not any(name.startswith("backbone.") for name in changed)
+
+
 @pytest.mark.parametrize("stop", [2, 6, 10])  # in mid-epoch, at an epoch's end, near the end
 def test_a_resumed_run_equals_an_uninterrupted_one(people: Path, tmp_path: Path, stop: int) -> None:
     plan = tiny(

@@ -10,6 +10,7 @@ from resight.training.optimization.optimizer import (
     GroupConfig,
     OptimConfig,
     build_optimizer,
+    freeze,
     named_parameters,
     set_rate,
     sparse_parameters,
@@ -60,7 +61,15 @@ def test_no_parameter_is_left_out_or_given_twice() -> None:
 
 def test_a_pattern_without_a_parameter_is_an_error() -> None:
     with pytest.raises(RecipeError, match=r"optim.groups\[0\].match: 'bakcbone.\*' matches no parameter"):
-        build_optimizer(OptimConfig(groups=(GroupConfig("bakcbone.*"),)), named_parameters(Tiny(), nn.Module()))
+        freeze(OptimConfig(groups=(GroupConfig("bakcbone.*"),)), Tiny(), nn.Module())
+
+
+def test_a_rate_of_zero_freezes() -> None:
+    model, losses = Tiny(), Owner()
+    freeze(OptimConfig(groups=(GroupConfig("backbone.*", lr_scale=0.0), GroupConfig("loss.*", lr=0.0))), model, losses)
+    assert [name for name, _ in named_parameters(model, losses)] == ["classifier.weight"]
+    with pytest.raises(RecipeError, match="every parameter has a rate of 0"):
+        freeze(OptimConfig(lr=0.0), Tiny(), nn.Module())
 
 
 def test_set_rate_scales_from_the_base_every_time() -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resight import losses
 from resight.models.separate_batch_norm import two_domains
@@ -28,6 +29,14 @@ class Step(nn.Module):
         self.register_buffer("kept", kept, persistent=False)
         self.model, self.objective = model, objective
         self.takes_cameras: bool = getattr(model, "takes_cameras", False)
+
+    def train(self, mode: bool = True) -> Step:
+        """As usual, but batch normalizations that are frozen keep their statistics."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm) and module.affine and not module.weight.requires_grad:
+                module.eval()
+        return self
 
     def forward(self, batch: Batch) -> LossReport:
         return self.losses(self.look(batch), batch)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class GroupConfig:
     """Parameters whose name matches `match` (shell style) take these instead of the common values.
 
-    Names are the model's own (`backbone.layer4.*`, `classifier.weight`); a loss's are `loss.TERM.*`.
+    Names are the model's own (`backbone.layer4.*`, `classifier.weight`); a loss's are `loss.TERM.*`.  A rate of 0
+    freezes them: no gradients are computed, and batch normalizations that are frozen keep their statistics.
     """
 
     match: str
@@ -51,15 +52,12 @@ def named_parameters(model: nn.Module, objective: nn.Module) -> list[tuple[str, 
     return own + lost
 
 
-def build_optimizer(
-    config: OptimConfig, parameters: Iterable[tuple[str, nn.Parameter]], sparse: Collection[int] = ()
-) -> torch.optim.Optimizer:  # fmt: skip
-    """One parameter group for each distinct (rate, decay).
+def freeze(config: OptimConfig, model: nn.Module, objective: nn.Module) -> None:
+    """Parameters whose rate is 0 ask for no gradient any more.
 
-    sparse: ids of parameters whose gradients are sparse.  Raises RecipeError on a pattern that matches nothing, and
-    on an optimiser that cannot follow such gradients.
+    Raises RecipeError on a pattern that matches nothing, and where nothing is left to be trained.
     """
-    named = list(parameters)
+    named = named_parameters(model, objective)
     for number, group in enumerate(config.groups):
         if not any(fnmatchcase(name, group.match) for name, _ in named):
             roots = sorted({name.split(".")[0] for name, _ in named})
@@ -67,8 +65,23 @@ def build_optimizer(
                 f"optim.groups[{number}].match: {group.match!r} matches no parameter. "
                 f"Names begin with {', '.join(roots)}."
             )
+    frozen = [parameter for name, parameter in named if _rate_and_decay(config, name, parameter)[0] == 0]
+    if len(frozen) == len(named):
+        raise RecipeError("optim: every parameter has a rate of 0. Leave some to be trained.")
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+
+
+def build_optimizer(
+    config: OptimConfig, parameters: Iterable[tuple[str, nn.Parameter]], sparse: Collection[int] = ()
+) -> torch.optim.Optimizer:  # fmt: skip
+    """One parameter group for each distinct (rate, decay).
+
+    sparse: ids of parameters whose gradients are sparse.  Raises RecipeError on an optimiser that cannot follow such
+    gradients.
+    """
     buckets: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
-    for name, parameter in named:
+    for name, parameter in parameters:
         lr, decay = _rate_and_decay(config, name, parameter)
         plain = id(parameter) in sparse
         if plain and (config.name != "sgd" or config.clip_norm is not None):
