@@ -96,6 +96,19 @@ def test_our_edits_are_refused_on_timm_networks(option: dict[str, object]) -> No
         trunk("convnext_atto", **option)
 
 
+def test_a_timm_network_keeps_the_resolution_of_its_last_stage() -> None:
+    theirs, ours = trunk("timm/resnet18", last_stride=1).eval(), trunk("resnet18", last_stride=1).eval()
+    ours.load_state_dict({name.removeprefix("body."): tensor for name, tensor in theirs.state_dict().items()})
+    with torch.no_grad():
+        images = torch.rand(2, 3, *SIZE)
+        torch.testing.assert_close(theirs(images), ours(images))
+        assert trunk("tf_efficientnet_lite0", last_stride=1).eval()(images).shape == (2, 320, 4, 2)
+    assert theirs.stride == ours.stride == 16
+    for name in ("resnet18d", "vit_tiny_patch16_224"):  # averages its way down; has no stages
+        with pytest.raises(UsageError, match="keeps its form"):
+            trunk(name, last_stride=1)
+
+
 def test_offline_says_so_and_offers_a_way(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: object, **kwargs: object) -> None:
         raise URLError("no route to host")

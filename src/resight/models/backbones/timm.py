@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 class BackboneOptions:
     """Which trunk, and where its weights come from.
 
-    None means the method's own value where the trunk is one of ours; a timm network keeps its own form.
+    None means the method's own value where the trunk is one of ours; a timm network then keeps its own form.
     """
 
     name: str = "resnet50"  # resnet10, 18, 34, 50, 101, or any network of timm (timm/resnet50 for timm's own)
     pretrained: bool | str = False  # ImageNet weights, fetched by torchvision or timm; or those of a package, by name
     weights: str | None = None  # a .pth or .safetensors file instead
     partial: bool = False  # accept a file that leaves some tensors as initialised
-    last_stride: Literal[1, 2] | None = None  # 1 keeps the resolution of the last stage
+    last_stride: Literal[1, 2] | None = None  # 1 keeps the resolution of the last stage, also of a timm network
     ibn: bool | None = None  # IBN-a
     ceil_pool: bool | None = None  # the stem pools without padding and rounds up: Caffe's networks, fast-reid's
     stem_relu: bool = True  # False: no activation after the stem's normalization, as in reid-strong-baseline
@@ -63,6 +63,23 @@ class TimmTrunk(Trunk):
         self.stride = info.reduction()[-1]
         self.last_axis = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
         self.mean, self.std = timm_normalization(name)
+
+    def keep_last_resolution(self) -> None:
+        """The last stage works at the size of the map before it: `last_stride` = 1.
+
+        Raises UsageError where it shrinks by more than convolutions of odd size.
+        """
+        layers = list(self.body.values())[slice(*self.spans()[-1])] if self.chained else []
+        leaves = [module for layer in layers for module in layer.modules() if not any(module.children())]
+        shrinking = [leaf for leaf in leaves if getattr(leaf, "stride", 1) not in (1, (1, 1))]
+        if not shrinking or not all(isinstance(leaf, nn.Conv2d) and min(leaf.kernel_size) % 2 for leaf in shrinking):
+            raise UsageError(
+                f"backbone.last_stride = 1: the last stage of {self.name} does not shrink by convolutions of odd size "
+                f"alone, so it keeps its form. Leave last_stride out, or take a network such as resnet18."
+            )
+        for leaf in shrinking:
+            leaf.stride = (1, 1)
+        self.stride //= 2
 
     def stages(self) -> list[Stage]:
         layers = list(self.body.values())
@@ -153,6 +170,8 @@ def build_backbone(
             vit = ViTOptions(name=options.name, pretrained=fetched, weights=options.weights, partial=options.partial)
             return ClassToken(vit, input_size)
         theirs = TimmTrunk(options.name.removeprefix("timm/"), input_size, fetched)
+        if options.last_stride == 1:
+            theirs.keep_last_resolution()
         if packaged is not None:
             theirs.fill(packaged)
         if options.weights is not None and read:
@@ -173,7 +192,7 @@ def build_backbone(
 
 def refuse_foreign_edits(options: BackboneOptions) -> None:
     default = BackboneOptions()
-    edits = ("last_stride", "ibn", "ceil_pool", "stem_relu", "width")
+    edits = ("ibn", "ceil_pool", "stem_relu", "width")
     asked = [edit for edit in edits if getattr(options, edit) != getattr(default, edit)]
     if asked:
         raise UsageError(
