@@ -52,6 +52,7 @@ SMALL: dict[str, tuple[str, ...]] = {
         "model.projected=16",
     ),
     "mgn": (TRUNK, "model.input_size=[96, 32]", "model.dim=8"),
+    "synth_base": ("model.backbone.pretrained=false", "model.input_size=[64, 32]"),  # freezes by its trunk's names
     "osnet": ("model.width=0.25", "model.input_size=[64, 32]", "model.dim=16"),
     "pcb": (TRUNK, "model.input_size=[96, 32]", "model.dim=8"),
     "solider": ("model.backbone={dim = 32, depths = [2, 2, 1, 1]}", "model.input_size=[64, 32]"),
@@ -87,7 +88,7 @@ def figure(recipe: Recipe) -> str:
 def small(name: str) -> Recipe:
     """The recipe with a narrow, shallow network at its smallest size; nothing else changed."""
     recipe = Recipe.load(name)
-    return recipe.override(*SMALL.get(figure(recipe), (TRUNK, "model.input_size=[64, 32]")))
+    return recipe.override(*SMALL.get(name, SMALL.get(figure(recipe), (TRUNK, "model.input_size=[64, 32]"))))
 
 
 @pytest.fixture(scope="module")
