@@ -334,3 +334,6 @@ def test_on_the_command_line(start: Path, pictures: Path, tmp_path: Path) -> Non
     said = CliRunner().invoke(group, list(map(str, command)))
     assert "0 labels used" in said.stdout
     assert ("not recommended" in said.stdout) == (not record["recommended"])
+    command[command.index("--out") + 1] = tmp_path / "statistics"
+    alone = CliRunner().invoke(group, [*map(str, command), "--statistics-only"])
+    assert "0 labels used) by new batch statistics alone" in alone.stdout

@@ -79,7 +79,8 @@ def command(
         output.print_json({"run": str(out), "recommended": done.recommended, **done.record, **pages})
         return
     of = f"; {done.record['kept']['labels']} labelled pictures of {keep} kept" if keep else ""
-    click.echo(f"adapted: {out} ({done.record['pictures']} pictures, 0 labels used{of}) by {done.run.recipe.name}")
+    how = "new batch statistics alone" if statistics_only else done.run.recipe.name
+    click.echo(f"adapted: {out} ({done.record['pictures']} pictures, 0 labels used{of}) by {how}")
     for sentence in done.advice:
         click.echo(f"not recommended: {sentence}")
     if done.advice:
