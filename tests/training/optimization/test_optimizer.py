@@ -68,8 +68,10 @@ def test_a_rate_of_zero_freezes() -> None:
     model, losses = Tiny(), Owner()
     freeze(OptimConfig(groups=(GroupConfig("backbone.*", lr_scale=0.0), GroupConfig("loss.*", lr=0.0))), model, losses)
     assert [name for name, _ in named_parameters(model, losses)] == ["classifier.weight"]
-    with pytest.raises(RecipeError, match="every parameter has a rate of 0"):
-        freeze(OptimConfig(lr=0.0), Tiny(), nn.Module())
+    with pytest.raises(RecipeError, match="every parameter a rate of 0"):
+        freeze(OptimConfig(groups=(GroupConfig("*", lr=0.0),)), Tiny(), nn.Module())
+    freeze(OptimConfig(lr=0.0), whole := Tiny(), nn.Module())  # a run that only looks: nothing was asked to be frozen
+    assert len(named_parameters(whole, nn.Module())) == 3
 
 
 def test_set_rate_scales_from_the_base_every_time() -> None:

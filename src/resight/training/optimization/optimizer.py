@@ -53,7 +53,7 @@ def named_parameters(model: nn.Module, objective: nn.Module) -> list[tuple[str, 
 
 
 def freeze(config: OptimConfig, model: nn.Module, objective: nn.Module) -> None:
-    """Parameters whose rate is 0 ask for no gradient any more.
+    """Parameters of groups with a rate of 0 ask for no gradient any more.
 
     Raises RecipeError on a pattern that matches nothing, and where nothing is left to be trained.
     """
@@ -65,9 +65,13 @@ def freeze(config: OptimConfig, model: nn.Module, objective: nn.Module) -> None:
                 f"optim.groups[{number}].match: {group.match!r} matches no parameter. "
                 f"Names begin with {', '.join(roots)}."
             )
-    frozen = [parameter for name, parameter in named if _rate_and_decay(config, name, parameter)[0] == 0]
+    frozen = [
+        parameter
+        for name, parameter in named
+        if _group_of(config, name) and _rate_and_decay(config, name, parameter)[0] == 0
+    ]
     if len(frozen) == len(named):
-        raise RecipeError("optim: every parameter has a rate of 0. Leave some to be trained.")
+        raise RecipeError("optim.groups give every parameter a rate of 0. Leave some to be trained.")
     for parameter in frozen:
         parameter.requires_grad_(False)
 
@@ -118,12 +122,16 @@ def _rate_and_decay(config: OptimConfig, name: str, parameter: nn.Parameter) -> 
     lr, decay = config.lr, config.weight_decay
     if not config.decay_norm_and_bias and parameter.ndim <= 1:
         decay = 0.0
-    for group in config.groups:  # the first match wins
-        if fnmatchcase(name, group.match):
-            lr = (config.lr if group.lr is None else group.lr) * group.lr_scale
-            decay = decay if group.weight_decay is None else group.weight_decay
-            break
+    group = _group_of(config, name)
+    if group is not None:
+        lr = (config.lr if group.lr is None else group.lr) * group.lr_scale
+        decay = decay if group.weight_decay is None else group.weight_decay
     return lr, decay
+
+
+def _group_of(config: OptimConfig, name: str) -> GroupConfig | None:
+    """The first that matches."""
+    return next((group for group in config.groups if fnmatchcase(name, group.match)), None)
 
 
 def _construct(config: OptimConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
