@@ -34,12 +34,7 @@ from resight.training.objective.objective import Objective
 from resight.training.objective.step import Step
 from resight.training.objective.terms import offered
 from resight.training.optimization import backward
-from resight.training.optimization.optimizer import (
-    build_optimizer,
-    freeze,
-    named_parameters,
-    sparse_parameters,
-)
+from resight.training.optimization.optimizer import build_optimizer, freeze, named_parameters, sparse_parameters
 from resight.training.parallel import Parallel, check_alike
 from resight.training.trainer import Trainer
 from resight.types import UNKNOWN_PID

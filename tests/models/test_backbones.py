@@ -90,7 +90,7 @@ def test_an_unknown_backbone_is_named(name: str) -> None:
         trunk(name)
 
 
-@pytest.mark.parametrize("option", [{"ibn": True}, {"last_stride": 1}, {"width": 32}])
+@pytest.mark.parametrize("option", [{"ibn": True}, {"last_stride": 1}, {"last_stride": 2}, {"width": 32}])
 def test_our_edits_are_refused_on_timm_networks(option: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="keeps its form"):
         trunk("convnext_atto", **option)
@@ -107,6 +107,8 @@ def test_a_timm_network_keeps_the_resolution_of_its_last_stage() -> None:
     for name in ("resnet18d", "vit_tiny_patch16_224"):  # averages its way down; has no stages
         with pytest.raises(UsageError, match="keeps its form"):
             trunk(name, last_stride=1)
+    with pytest.raises(UsageError, match="keeps its form"):
+        trunk("vit_tiny_patch16_224", class_token=True, last_stride=1)
 
 
 def test_offline_says_so_and_offers_a_way(monkeypatch: pytest.MonkeyPatch) -> None:

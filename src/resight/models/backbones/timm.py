@@ -79,7 +79,7 @@ class TimmTrunk(Trunk):
             )
         for leaf in shrinking:
             leaf.stride = (1, 1)
-        self.stride //= 2
+        self.stride = self.body.feature_info.reduction()[-2]
 
     def stages(self) -> list[Stage]:
         layers = list(self.body.values())
@@ -192,7 +192,9 @@ def build_backbone(
 
 def refuse_foreign_edits(options: BackboneOptions) -> None:
     default = BackboneOptions()
-    edits = ("ibn", "ceil_pool", "stem_relu", "width")
+    edits = ["ibn", "ceil_pool", "stem_relu", "width"]
+    if options.last_stride == 2 or options.class_token:
+        edits.append("last_stride")
     asked = [edit for edit in edits if getattr(options, edit) != getattr(default, edit)]
     if asked:
         raise UsageError(
