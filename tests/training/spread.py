@@ -51,6 +51,7 @@ PROXIES = {"name": "proxies", "loss": "camera_proxies", "on": "features.global",
 GROUPS = {"labels": {"source": "clusters", "cluster": {"k1": 4, "k2": 2, "min_samples": 2}}}
 KEPT = {"labels": {**GROUPS["labels"], "keep": True, "separate_statistics": True}}
 NETWORK = {"model": {"name": "strong_baseline", "backbone": {"name": "resnet10", "width": 4}, "pooling": "gem"}}
+FROZEN = {"optim": {"groups": [{"match": "backbone.*", "lr": 0.0}]}}
 ADAM = {"optim": {"name": "adam", "lr": 1e-3}}
 CONTROLLER = {
     "objective": {"weighting": {"name": "dynamic_focal", "alone": "other", "together": "main", "delta": 0.3}},
@@ -66,6 +67,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "drawing": ([IDENTITY, DRAWN, PAIRS], {}),
     "in pieces": ([SHARDED, CENTERS], ADAM),
     "batch norm": ([IDENTITY, TRIPLET], NETWORK),
+    "frozen": ([IDENTITY, TRIPLET], {**NETWORK, **FROZEN}),
     "controller": ([IDENTITY, TRIPLET], CONTROLLER),
     "remembered": ([IDENTITY, {**TRIPLET, "memory": 24}], {}),
     "clustered": ([CLUSTERS], GROUPS),
@@ -169,15 +171,15 @@ def other_ways(people: str, folder: str) -> dict[str, Any]:
     prepare()
     pieces = recipe(people, "batch norm", train={"parallel": "fsdp", "recover": 1})
     chunks = recipe(people, "cached", train={"parallel": "fsdp"})
+    frozen = recipe(people, "frozen", train={"parallel": "fsdp"})
     own = recipe(people, "batch norm", train={"sync_batch_norm": False})
     return {
         "fsdp": trained(pieces, f"{folder}/fsdp"),
         "pieces": {name: tuple(each.to_local().shape) for name, each in local_parts()},
         "fsdp, cached": trained(chunks, f"{folder}/chunks"),
+        "fsdp, frozen": trained(frozen, f"{folder}/frozen"),
         "own statistics": trained(own, f"{folder}/own"),
-        "stopped": {
-            case: stopped(recipe(people, case), f"{folder}/{case}") for case in ("in pieces", "plain", "clustered")
-        },
+        "stopped": {case: stopped(recipe(people, case), f"{folder}/{case}") for case in STOPPED},
         "differs": refused(recipe(people, "plain", seed=rank()), f"{folder}/differs"),
         "unshared": refused(recipe(people, "plain", feed={"main": {"ids": 5}}), f"{folder}/unshared"),
     }

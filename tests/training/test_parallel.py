@@ -96,6 +96,7 @@ def test_a_model_in_pieces_trains_what_a_whole_one_does(alone: dict[str, Any], o
     for each in other:
         assert_same(each["fsdp"], alone["batch norm"])
         assert_same(each["fsdp, cached"], alone["cached"])
+        assert_same(each["fsdp, frozen"], alone["frozen"])
         assert each["pieces"]["classifier.weight"] == (4, 32)  # of (8, 32)
         assert "pool.p" not in each["pieces"]  # a scalar cannot be cut
 
