@@ -192,9 +192,12 @@ def build_backbone(
 
 def refuse_foreign_edits(options: BackboneOptions) -> None:
     default = BackboneOptions()
-    edits = ["ibn", "ceil_pool", "stem_relu", "width"]
-    if options.last_stride == 2 or options.class_token:
-        edits.append("last_stride")
+    if options.last_stride == 2 or (options.last_stride and options.class_token):
+        raise UsageError(
+            f"backbone.last_stride = {options.last_stride}: {options.name} comes from timm and keeps its form, but for 1 "
+            f"where it has stages. Leave last_stride out."
+        )
+    edits = ("ibn", "ceil_pool", "stem_relu", "width")
     asked = [edit for edit in edits if getattr(options, edit) != getattr(default, edit)]
     if asked:
         raise UsageError(
