@@ -194,8 +194,8 @@ def refuse_foreign_edits(options: BackboneOptions) -> None:
     default = BackboneOptions()
     if options.last_stride == 2 or (options.last_stride and options.class_token):
         raise UsageError(
-            f"backbone.last_stride = {options.last_stride}: {options.name} comes from timm and keeps its form, but for 1 "
-            f"where it has stages. Leave last_stride out."
+            f"backbone.last_stride = {options.last_stride}: {options.name} comes from timm and keeps its form, but "
+            f"for 1 where it has stages. Leave last_stride out."
         )
     edits = ("ibn", "ceil_pool", "stem_relu", "width")
     asked = [edit for edit in edits if getattr(options, edit) != getattr(default, edit)]
