@@ -168,12 +168,11 @@ class Recipe:
     @property
     def starts_from(self) -> str:
         """Which weights training begins with: `scratch`, `ImageNet`, `CLIP`, a package or a file."""
-        backbone = self.model.options.get("backbone")
-        trunk = backbone if isinstance(backbone, Mapping) else {}
-        named = self.model.weights or trunk.get("weights") or trunk.get("pretrained") or "scratch"
-        if named is True:
-            return "CLIP" if "clip" in str(trunk.get("name")) else "ImageNet"
-        return str(named)
+        if self.model.weights:
+            return self.model.weights
+        members = self.model.options.get("members")  # of an ensemble
+        networks = list(members.values()) if isinstance(members, Mapping) else [self.model.options]
+        return " and ".join(sorted({_start(network) for network in networks}))
 
     @property
     def hash(self) -> str:
@@ -190,6 +189,16 @@ class Recipe:
         for key in ASIDE:
             values["train"].pop(key)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _start(options: Mapping[str, Any]) -> str:
+    """Which weights a network begins with, by its options."""
+    backbone = options.get("backbone")
+    trunk = backbone if isinstance(backbone, Mapping) else {}
+    named = trunk.get("weights") or trunk.get("pretrained") or "scratch"
+    if named is True:
+        return "CLIP" if "clip" in str(trunk.get("name")) else "ImageNet"
+    return str(named)
 
 
 def text_of(path: Path) -> str:

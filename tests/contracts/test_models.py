@@ -29,6 +29,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "cameras": 2,
         "backbone": {"name": "vit_base_patch16_clip_quickgelu_224", **VIT},
     },
+    "ensemble": {
+        "input_size": (64, 32),
+        "members": {
+            "first": {"name": "strong_baseline", "backbone": TRUNK},
+            "second": {"name": "osnet", "width": 0.25, "dim": 16},
+        },
+    },
     "mgn": {"input_size": (96, 32), "backbone": TRUNK, "dim": 8},
     "osnet": {"input_size": (64, 32), "width": 0.25, "dim": 16},
     "pcb": {"input_size": (96, 32), "backbone": TRUNK, "dim": 8},

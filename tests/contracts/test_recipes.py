@@ -51,6 +51,11 @@ SMALL: dict[str, tuple[str, ...]] = {
         "model.input_size=[64, 32]",
         "model.projected=16",
     ),
+    "ensemble": (
+        'model.members.plain={name = "strong_baseline", backbone = {name = "resnet10", width = 8}}',
+        'model.members.ibn={name = "strong_baseline", backbone = {name = "resnet10", width = 8, ibn = true}}',
+        "model.input_size=[64, 32]",
+    ),
     "mgn": (TRUNK, "model.input_size=[96, 32]", "model.dim=8"),
     "synth_base": ("model.backbone.pretrained=false", "model.input_size=[64, 32]"),  # freezes by its trunk's names
     "osnet": ("model.width=0.25", "model.input_size=[64, 32]", "model.dim=16"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from resight.bench.synthetic_data import MadeUpPixels, made_up
 from resight.data.loading.device import PixelsOnDevice
 from resight.errors import UsageError
 from resight.inference import resolve_device
+from resight.models.files.fitting import without_sources
 from resight.recipe import Recipe
 from resight.training.monitoring.progress import Silent
 
@@ -87,9 +88,8 @@ def prepared(
         changes.append(f"train.channels_last={str(channels_last).lower()}")
     if batch is not None:
         changes += [_batch_setting(name, source, batch) for name, source in loaded.feed.items()]
-    if isinstance(loaded.model.options.get("backbone"), dict):
-        changes.append("model.backbone.pretrained=false")
-    return loaded.override(*changes)
+    changed = loaded.override(*changes)
+    return replace(changed, model=replace(changed.model, options=without_sources(changed.model.options)))
 
 
 def measure(

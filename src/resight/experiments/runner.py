@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resight import models
 from resight.assembly import load_data
@@ -20,6 +20,7 @@ from resight.evaluation import Report
 from resight.experiments.sweep import Sweep, SweepDataset, Trial, budgeted
 from resight.files import write_text
 from resight.inference import Result, evaluate
+from resight.models.files.fitting import without_sources
 from resight.recipe import Recipe
 from resight.run import Run, train
 from resight.training.monitoring.progress import Silent, progress_of
@@ -131,7 +132,7 @@ class SweepRunner:
             raise TrainingError(f"the weights it was to take, of {lender}, are not there.")
         theirs = Run.open(lender.folder(self.out)).model
         options = dict(theirs.spec.options) | recipe.model.options
-        ours = models.build(recipe.model.name, theirs.spec.num_ids, **_untrained(options))
+        ours = models.build(recipe.model.name, theirs.spec.num_ids, **without_sources(options))
         ours.load_state_dict(theirs.state_dict())
         return ours.eval()
 
@@ -202,11 +203,3 @@ def _moved(on: SweepDataset | None) -> list[str]:
     if on is None:
         return []
     return [f"data.name={on.dataset}", *([f"data.root={on.place}"] if on.place else [])]
-
-
-def _untrained(options: dict[str, Any]) -> dict[str, Any]:
-    """No pre-trained weights are fetched for a model that is about to be filled."""
-    backbone = options.get("backbone")
-    if not isinstance(backbone, dict):
-        return options
-    return options | {"backbone": backbone | {"pretrained": False, "weights": None}}

@@ -7,6 +7,7 @@ vectors = model.embed(images)      # (B, D)
 
 from resight.models.base import ModelOptions, ModelSpec, PairScores, ReIDModel
 from resight.models.complexity import CLASSICAL, Complexity, classical, complexity_of
+from resight.models.ensemble import Ensemble
 from resight.models.files.file_header import earlier_options
 from resight.models.files.model_file import (
     load_model,
@@ -23,6 +24,7 @@ __all__ = [
     "MODELS",
     "PRESETS",
     "Complexity",
+    "Ensemble",
     "ModelOptions",
     "ModelSpec",
     "PairScores",

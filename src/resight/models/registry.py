@@ -11,6 +11,7 @@ from resight.errors import UnknownNameError, UsageError
 from resight.models.agw import AGW
 from resight.models.baseline import Baseline, StrongBaseline
 from resight.models.clip_reid import CLIPReID
+from resight.models.ensemble import Ensemble, EnsembleOptions, MemberOptions, refuse
 from resight.models.hacnn import HACNN
 from resight.models.mancs import Mancs
 from resight.models.mdpr import MDPR
@@ -22,7 +23,7 @@ from resight.models.solider import SOLIDER
 from resight.models.transreid import TransReID
 from resight.models.undrawn import ShapesOnly
 from resight.models.verification import Verification
-from resight.options import resolve
+from resight.options import plain, resolve
 
 if TYPE_CHECKING:
     from resight.models.base import ModelOptions, ReIDModel
@@ -32,6 +33,7 @@ MODELS: dict[str, type[ReIDModel]] = {
     "agw": AGW,
     "baseline": Baseline,
     "clip_reid": CLIPReID,
+    "ensemble": Ensemble,
     "hacnn": HACNN,
     "mancs": Mancs,
     "mdpr": MDPR,
@@ -93,7 +95,18 @@ def options_of(name: str, **options: Any) -> ModelOptions:
     if name not in MODELS and name not in PRESETS:
         raise UnknownNameError("model", name, available(), listing="resight models")
     base, preset = PRESETS.get(name, (name, {}))
-    return resolve(MODELS[base].Options, name, preset, options)
+    resolved = resolve(MODELS[base].Options, name, preset, options)
+    if isinstance(resolved, EnsembleOptions):
+        refuse({key: member.name for key, member in resolved.members.items()})
+        members = {key: complete(resolved, key) for key in resolved.members}
+        resolved = dataclasses.replace(resolved, members=members)
+    return resolved
+
+
+def complete(ensemble: EnsembleOptions, key: str) -> MemberOptions:
+    """A member of an ensemble with all its options, so that a file says them whatever defaults become."""
+    name = ensemble.members[key].name
+    return MemberOptions(name=name, options=plain(options_of(name, **ensemble.options_of(key))))
 
 
 def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
@@ -114,7 +127,10 @@ def build(name: str, num_ids: int, **options: Any) -> ReIDModel:
     """
     resolved = options_of(name, **options)
     kind: Any = MODELS[PRESETS.get(name, (name, {}))[0]]
-    model: ReIDModel = kind(num_ids, resolved)
+    inside: tuple[Any, ...] = ()
+    if isinstance(resolved, EnsembleOptions):
+        inside = ({key: build(member.name, num_ids, **member.options) for key, member in resolved.members.items()},)
+    model: ReIDModel = kind(num_ids, resolved, *inside)
     model.spec = dataclasses.replace(model.spec, name=name)
     return model
 

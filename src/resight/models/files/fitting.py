@@ -52,4 +52,6 @@ def without_sources(options: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = plain(options)
     if isinstance(backbone := kept.get("backbone"), dict):
         kept["backbone"] = {k: v for k, v in backbone.items() if k not in ("pretrained", "weights", "partial")}
+    if isinstance(members := kept.get("members"), dict):  # of an ensemble
+        kept["members"] = {key: without_sources(member) for key, member in members.items()}
     return kept
