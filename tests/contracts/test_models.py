@@ -33,7 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "input_size": (64, 32),
         "members": {
             "first": {"name": "strong_baseline", "backbone": TRUNK},
-            "second": {"name": "osnet", "width": 0.25, "dim": 16},
+            "second": {"name": "baseline", "backbone": TRUNK | {"ibn": True}},
         },
     },
     "mgn": {"input_size": (96, 32), "backbone": TRUNK, "dim": 8},
