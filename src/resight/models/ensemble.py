@@ -8,6 +8,7 @@ of length one, one after another: its cosine is the mean of their cosines.  docs
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -36,6 +37,7 @@ class MemberOptions:
 class EnsembleOptions(ModelOptions):
     mean: tuple[float, float, float] | None = PIXELS[0]  # each member has its own
     std: tuple[Positive, Positive, Positive] | None = PIXELS[1]
+    flip: bool = False  # describe the picture and its mirror image, at twice the cost: the mean of the two
     members: dict[str, MemberOptions] = field(  # by the name of their features and logits; all of one input size
         default_factory=lambda: {"baseline": MemberOptions(), "osnet": MemberOptions(name="osnet")}
     )
@@ -64,11 +66,20 @@ class Ensemble(ReIDModel):
             metric="cosine",
         )
         self.members = nn.ModuleDict(members)
+        self.flip = options.flip
         self.fixed_size = next((member.fixed_size for member in members.values() if member.fixed_size), None)
 
     @classmethod
-    def of(cls, members: Mapping[str, ReIDModel]) -> Ensemble:
-        """Trained models as one, without classifiers.  Raises UsageError where they differ in input size."""
+    def of(cls, members: Mapping[str, ReIDModel], *, flip: bool = False) -> Ensemble:
+        """Trained models as one.
+
+        Args:
+            members: by name, each loaded with num_ids=0.
+            flip: describe the mirror image of a picture as well.
+
+        Raises:
+            UsageError: they differ in the size of their pictures, or cannot be members.
+        """
         for key, member in members.items():
             if member.spec.num_ids:
                 raise UsageError(f"{key}: a model with classifiers; expected one loaded with num_ids=0.")
@@ -80,6 +91,7 @@ class Ensemble(ReIDModel):
         options = EnsembleOptions(
             input_size=input_size,
             interpolation=interpolation,
+            flip=flip,
             members={key: MemberOptions(name=m.spec.name, options=plain(m.spec.options)) for key, m in members.items()},
         )
         return cls(0, options, members).eval()
@@ -87,8 +99,19 @@ class Ensemble(ReIDModel):
     def each(self) -> list[tuple[str, ReIDModel]]:
         return list(self.members.items())  # type: ignore[arg-type]
 
+    def fingerprint(self) -> str:
+        compared = [(key, member.retrieval) for key, member in self.each()]
+        return hashlib.sha256(f"{super().fingerprint()} {self.flip} {compared}".encode()).hexdigest()[:32]
+
     def describe(self, x: Tensor) -> dict[str, Tensor]:
-        return {key: F.normalize(member.embed(x)) for key, member in self.each()}
+        return {key: self.joined(member, member.embed(x), x) for key, member in self.each()}
+
+    def joined(self, member: ReIDModel, descriptor: Tensor, pixels: Tensor) -> Tensor:
+        """A member's descriptor (B, D) of `pixels` at length one; if asked, with their mirror images'."""
+        descriptor = F.normalize(descriptor)
+        if not self.flip or self.training:
+            return descriptor
+        return F.normalize(descriptor + F.normalize(member.embed(pixels.flip(3))))
 
     def forward(self, images: Tensor) -> ReIDOutput:
         pixels = self.normalize(images)
@@ -97,7 +120,7 @@ class Ensemble(ReIDModel):
         maps: dict[str, Tensor] = {}
         for key, member in self.each():
             output: ReIDOutput = member(pixels)
-            features[key] = F.normalize(member.descriptor(output.features))
+            features[key] = self.joined(member, member.descriptor(output.features), pixels)
             features |= {f"{key}/{name}": tensor for name, tensor in output.features.items()}
             logits |= {f"{key}/{name}": tensor for name, tensor in output.logits.items()}
             maps |= {f"{key}/{name}": tensor for name, tensor in output.maps.items()}

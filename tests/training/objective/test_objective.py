@@ -97,6 +97,7 @@ def test_nothing_annotated_anywhere_is_zero_with_a_graph() -> None:
             r"objective\.terms\.id\.smoting: there is no option .*Did you mean 'label_smoothing'",
         ),
         (TermConfig("id", "cross_entropy", "features.global"), "cross_entropy takes logits"),
+        (TermConfig("id.one", "cross_entropy", "logits.identity"), "'id.one'; expected one without a dot"),
         (TermConfig("id", "trihard", "logits.identity"), "trihard takes features.*offers features.global"),
     ],
 )

@@ -41,6 +41,8 @@ class Objective(nn.Module):
             raise RecipeError("objective.terms: empty; name at least one loss.")
         built = {}
         for config in terms:
+            if "." in config.name:  # the paths of settings are cut at dots
+                raise RecipeError(f"objective.terms: found the name {config.name!r}; expected one without a dot.")
             try:
                 built[config.name] = Term(config, offers, num_ids, seed)
             except UsageError as error:
