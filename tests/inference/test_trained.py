@@ -69,11 +69,16 @@ def test_packaged_weights_bring_a_calibration_on_people_they_never_saw(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # from wherever it is asked
-    model = models.load_model(name)
-    found = calibration_of(Path(name), model.fingerprint())
-    assert found is not None and found.model == model.fingerprint()
+    found = calibration_of(Path(name), models.read_model(name).fingerprint())
+    assert found is not None and found.model == models.read_model(name).fingerprint()
     assert found.source == "sample" and not found.test_set
+
+
+def test_the_calibration_is_what_the_verb_finds() -> None:
+    model = models.load_model("synth_small")
+    found = calibration_of(Path("synth_small"), model.fingerprint())
     train = load_dataset("sample").train
     made = embed_samples(Extractor(model, device="cpu", precision="fp32"), train, None)[0]
     again = calibrate(labeled_pairs(made.vectors, made.pids, made.camids), fmr=(1e-3,))
+    assert found is not None
     assert again.threshold(1e-3) == pytest.approx(found.threshold(1e-3), abs=2e-3)
