@@ -83,7 +83,7 @@ class Ensemble(ReIDModel):
         for key, member in members.items():
             if member.spec.num_ids:
                 raise UsageError(f"{key}: a model with classifiers; expected one loaded with num_ids=0.")
-        refuse({key: member.spec.name for key, member in members.items()})
+        refuse_members({key: member.spec.name for key, member in members.items()})
         sizes = {(member.input_size, member.interpolation) for member in members.values()}
         if len(sizes) != 1:
             raise UsageError(f"members of an ensemble take pictures of one size; found {sorted(sizes)}.")
@@ -127,7 +127,7 @@ class Ensemble(ReIDModel):
         return self.output(features, logits, maps)
 
 
-def refuse(members: Mapping[str, str]) -> None:
+def refuse_members(members: Mapping[str, str]) -> None:
     """Raises UsageError for models, by key, that cannot stand side by side."""
     if not 1 <= len(members) <= MOST:
         raise UsageError(f"members: found {len(members)}; expected 1 to {MOST}.")

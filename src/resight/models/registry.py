@@ -11,7 +11,7 @@ from resight.errors import UnknownNameError, UsageError
 from resight.models.agw import AGW
 from resight.models.baseline import Baseline, StrongBaseline
 from resight.models.clip_reid import CLIPReID
-from resight.models.ensemble import Ensemble, EnsembleOptions, MemberOptions, refuse
+from resight.models.ensemble import Ensemble, EnsembleOptions, MemberOptions, refuse_members
 from resight.models.hacnn import HACNN
 from resight.models.mancs import Mancs
 from resight.models.mdpr import MDPR
@@ -97,13 +97,13 @@ def options_of(name: str, **options: Any) -> ModelOptions:
     base, preset = PRESETS.get(name, (name, {}))
     resolved = resolve(MODELS[base].Options, name, preset, options)
     if isinstance(resolved, EnsembleOptions):
-        refuse({key: member.name for key, member in resolved.members.items()})
-        members = {key: complete(resolved, key) for key in resolved.members}
+        refuse_members({key: member.name for key, member in resolved.members.items()})
+        members = {key: complete_member(resolved, key) for key in resolved.members}
         resolved = dataclasses.replace(resolved, members=members)
     return resolved
 
 
-def complete(ensemble: EnsembleOptions, key: str) -> MemberOptions:
+def complete_member(ensemble: EnsembleOptions, key: str) -> MemberOptions:
     """A member of an ensemble with all its options, so that a file says them whatever defaults become."""
     name = ensemble.members[key].name
     return MemberOptions(name=name, options=plain(options_of(name, **ensemble.options_of(key))))
